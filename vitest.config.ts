@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+
+const project = (name: string, testTimeout = 20_000) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
+});
+
+export default defineConfig({
+  test: {
+    reporters: ["default"],
+    projects: [
+      project("unit"),
+      project("store", 60_000),
+      project("protocol", 60_000),
+      project("acceptance", 60_000),
+      project("interop", 60_000),
+      project("browser", 60_000),
+      project("package", 300_000),
+    ],
+  },
+});
