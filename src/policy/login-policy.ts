@@ -1,0 +1,91 @@
+import type { MultiFactor, SecondFactor } from "./factors.ts";
+
+/** A signed span of time with the range and precision of google.protobuf.Duration; both parts have the same sign. */
+export interface Duration {
+  readonly seconds: number;
+  readonly nanos: number;
+}
+
+/** Every scalar setting of a login policy. An update replaces all of them; there is no partial update. */
+export interface LoginPolicySettings {
+  readonly allowUsernamePassword: boolean;
+  readonly allowRegister: boolean;
+  readonly allowExternalIdp: boolean;
+  readonly allowDomainDiscovery: boolean;
+  readonly disableLoginWithEmail: boolean;
+  readonly disableLoginWithPhone: boolean;
+  readonly forceMfa: boolean;
+  readonly forceMfaLocalOnly: boolean;
+  readonly hidePasswordReset: boolean;
+  readonly ignoreUnknownUsernames: boolean;
+  readonly passwordlessType: "not_allowed" | "allowed";
+  /** Empty, or a URL with a scheme; `http` and `https` also need a host. */
+  readonly defaultRedirectUri: string;
+  readonly passwordCheckLifetime: Duration;
+  readonly externalLoginCheckLifetime: Duration;
+  readonly mfaInitSkipLifetime: Duration;
+  readonly secondFactorCheckLifetime: Duration;
+  readonly multiFactorCheckLifetime: Duration;
+}
+
+/** Settings and factors. Factors stand in the order of their addition, each at most once. */
+export interface LoginPolicy {
+  readonly settings: LoginPolicySettings;
+  readonly secondFactors: readonly SecondFactor[];
+  readonly multiFactors: readonly MultiFactor[];
+}
+
+const hours = (count: number): Duration => ({ seconds: count * 3600, nanos: 0 });
+
+/** The policy of a new instance: the defaults of ZITADEL's own first set-up. */
+export const defaultLoginPolicy: LoginPolicy = {
+  settings: {
+    allowUsernamePassword: true,
+    allowRegister: true,
+    allowExternalIdp: true,
+    allowDomainDiscovery: true,
+    disableLoginWithEmail: false,
+    disableLoginWithPhone: false,
+    forceMfa: false,
+    forceMfaLocalOnly: false,
+    hidePasswordReset: false,
+    ignoreUnknownUsernames: false,
+    passwordlessType: "allowed",
+    defaultRedirectUri: "",
+    passwordCheckLifetime: hours(240),
+    externalLoginCheckLifetime: hours(240),
+    mfaInitSkipLifetime: hours(720),
+    secondFactorCheckLifetime: hours(18),
+    multiFactorCheckLifetime: hours(12),
+  },
+  secondFactors: ["otp", "u2f"],
+  multiFactors: ["u2f_with_verification"],
+};
+
+/** Whether two sets of settings are the same, value by value. */
+export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): boolean {
+  return (Object.keys(a) as (keyof LoginPolicySettings)[]).every((name) => {
+    const left = a[name];
+    const right = b[name];
+    if (typeof left === "object" && typeof right === "object") {
+      return left.seconds === right.seconds && left.nanos === right.nanos;
+    }
+    return left === right;
+  });
+}
+
+/**
+ * Whether a text may be the default redirect URI: empty, or a URL with a scheme, which for `http` and `https` also names
+ * a host. Any other scheme is accepted, so `localhost:8080` passes with `localhost` as its scheme, as it does in ZITADEL.
+ */
+export function isRedirectUri(text: string): boolean {
+  if (text === "") return true;
+  // Control characters, and a `%` that starts no escape, are in no URL.
+  if (/\p{Cc}/u.test(text) || /%(?![0-9a-fA-F]{2})/.test(text)) return false;
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
+  if (scheme === undefined) return false;
+  if (scheme !== "http" && scheme !== "https") return true;
+  const authority = /^[a-z]+:\/\/([^/?#]*)/i.exec(text)?.[1] ?? "";
+  const host = authority.slice(authority.lastIndexOf("@") + 1);
+  return /^(\[[0-9a-f:.]+\]|[^\s[\]:<>"\\^`{|}]+)(:[0-9]*)?$/i.test(host);
+}
