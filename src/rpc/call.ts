@@ -1,0 +1,48 @@
+import type { MessageShape } from "@bufbuild/protobuf";
+import { createContextKey, type HandlerContext, type Interceptor, type MethodImplSpec } from "@connectrpc/connect";
+// Exported by Connect and marked private: the version is pinned, and test/protocol/rest.test.ts covers what is relied on.
+import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
+
+/**
+ * Decides whether a call may go on. It runs when the headers are known and before any of the body is read, once per call and
+ * the same for every protocol. It refuses with a ConnectError, and may set context values and response headers.
+ */
+export type Gate = (context: HandlerContext) => void | Promise<void>;
+
+/** What all calls of a server share, whatever their protocol. */
+export interface CallOptions {
+  readonly gate: Gate;
+  /** In order, the outermost first. */
+  readonly interceptors: readonly Interceptor[];
+  /** The largest request message in bytes, after decompression. A larger one is refused before it is read whole. */
+  readonly maxRequestBytes: number;
+}
+
+/**
+ * One unary call: the gate, then the message, then interceptors and implementation. `readMessage` is called only after the
+ * gate has let the call pass. Rejects with what any of them threw.
+ */
+export async function callUnary(
+  call: {
+    readonly spec: MethodImplSpec & { readonly kind: "unary" };
+    readonly context: HandlerContext;
+    readMessage(): Promise<MessageShape<MethodImplSpec["method"]["input"]>>;
+  },
+  { gate, interceptors }: CallOptions,
+): Promise<MessageShape<MethodImplSpec["method"]["output"]>> {
+  await gate(call.context);
+  const message = await call.readMessage();
+  return invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]);
+}
+
+/** Sets fields of a request message from the path of its HTTP rule, so that no body can override them. */
+export type PathBinding = (message: MessageShape<MethodImplSpec["method"]["input"]>) => void;
+
+/** Holds the path's values while a call in another framing runs on a REST route; see `applyPathBinding`. */
+export const pathBindingKey = createContextKey<PathBinding | undefined>(undefined, { description: "path binding" });
+
+/** Applies the path's values to a decoded message before any other interceptor sees it. */
+export const applyPathBinding: Interceptor = (next) => (request) => {
+  if (!request.stream) request.contextValues.get(pathBindingKey)?.(request.message);
+  return next(request);
+};

@@ -1,0 +1,122 @@
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
+import { pathBindingKey } from "./call.ts";
+import type { Codec } from "./codec.ts";
+import { createConnectCodec } from "./connect/codec.ts";
+import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
+import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
+import { type HttpRefusal, type HttpRequest, type HttpResponse, rawPath } from "./http.ts";
+import { headerProblem } from "./listener/limits.ts";
+import { createRestCodec, type RestOptions } from "./rest/codec.ts";
+import { bindPath } from "./rest/path-binding.ts";
+import { createRouteTable } from "./rest/route-table.ts";
+import type { RpcTable } from "./router.ts";
+import { createStock } from "./stock.ts";
+
+export interface DispatchOptions extends RestOptions {
+  /** Told of a request whose answer could not be sent for another reason than that the client is gone: a bug. */
+  onFailure(reason: unknown): void;
+}
+
+/** Answers one HTTP request. Never throws and never rejects. */
+export type Dispatch = (request: HttpRequest, response: HttpResponse) => void;
+
+/** Serves every RPC of the table on all four protocols: finds the protocol, the RPC, and lets the codec serve it. */
+export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispatch {
+  const serveStock = createStock(rpcs, {
+    ...options,
+    // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.
+    jsonOptions: { registry: options.registry, alwaysEmitImplicit: true, ignoreUnknownFields: false },
+  });
+  const matchRoute = createRouteTable(rpcs);
+  const grpc = createGrpcCodec(serveStock);
+  const grpcWeb = createGrpcWebCodec(serveStock);
+  const connect = createConnectCodec(serveStock);
+  const rest = createRestCodec(options);
+
+  function codecOf(request: HttpRequest): Pick<Codec, "refuse"> {
+    if (isGrpc(request)) return grpc;
+    if (isGrpcWeb(request)) return grpcWeb;
+    return rpcs.has(rawPath(request)) ? connect : rest;
+  }
+
+  async function dispatch(request: HttpRequest, response: HttpResponse): Promise<void> {
+    if (headerProblem(request) !== undefined) return codecOf(request).refuse(response, headersTooLarge());
+    if (isGrpc(request)) {
+      // Without HTTP/2 there are no trailers that a gRPC client could read.
+      if (request.httpVersionMajor < 2) return rest.refuse(response, grpcNeedsHttp2());
+      return dispatchFramed(grpc, request, response);
+    }
+    if (isGrpcWeb(request)) return dispatchFramed(grpcWeb, request, response);
+    const rpc = rpcs.get(rawPath(request));
+    if (rpc !== undefined) return connect.serve({ rpc, request, response, contextValues: createContextValues() });
+    return dispatchRest(request, response);
+  }
+
+  /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
+  async function dispatchFramed(codec: Codec, request: HttpRequest, response: HttpResponse): Promise<void> {
+    const contextValues = createContextValues();
+    const rpc = rpcs.get(rawPath(request));
+    if (rpc !== undefined && request.method === "POST") {
+      return codec.serve({ rpc, request, response, contextValues });
+    }
+    const match = matchRoute("POST", rawPath(request));
+    if (match.kind !== "found" || request.method !== "POST") return codec.refuse(response, unknownRpc());
+    contextValues.set(pathBindingKey, bindPath(match.route, match.pathValues));
+    return codec.serve({ rpc: match.route.rpc, request, response, contextValues });
+  }
+
+  async function dispatchRest(request: HttpRequest, response: HttpResponse): Promise<void> {
+    const match = matchRoute(request.method ?? "", rawPath(request));
+    switch (match.kind) {
+      case "found": {
+        const { route, pathValues } = match;
+        return rest.serve({
+          route,
+          rpc: route.rpc,
+          pathValues,
+          request,
+          response,
+          contextValues: createContextValues(),
+        });
+      }
+      case "wrong_verb":
+        return rest.refuse(response, wrongVerb(match.allow));
+      case "bad_escape":
+        return rest.refuse(response, badEscape());
+      case "not_found":
+        return rest.refuse(response, notFound());
+    }
+  }
+
+  return (request, response) => {
+    dispatch(request, response).catch((reason: unknown) => {
+      if (response.destroyed || response.writableEnded) return;
+      options.onFailure(reason);
+      codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
+    });
+  };
+}
+
+const headersTooLarge = (): HttpRefusal => ({
+  error: new ConnectError("the request headers are too large", Code.ResourceExhausted),
+  status: 431,
+});
+const grpcNeedsHttp2 = (): HttpRefusal => ({
+  error: new ConnectError("gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web, Connect or JSON", Code.Unimplemented),
+  status: 505,
+  header: { connection: "close" },
+});
+const unknownRpc = (): HttpRefusal => ({
+  error: new ConnectError("no RPC is served at this path", Code.Unimplemented),
+  status: 404,
+});
+const wrongVerb = (allow: readonly string[]): HttpRefusal => ({
+  error: new ConnectError("Method Not Allowed", Code.Unimplemented),
+  status: 405,
+  header: { allow: allow.join(", ") },
+});
+const badEscape = (): HttpRefusal => ({
+  error: new ConnectError("the path holds a percent sign that starts no valid UTF-8 escape", Code.InvalidArgument),
+  status: 400,
+});
+const notFound = (): HttpRefusal => ({ error: new ConnectError("Not Found", Code.NotFound), status: 404 });

@@ -1,0 +1,23 @@
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Codec } from "../codec.ts";
+import { type HttpRequest, mediaType, send } from "../http.ts";
+import type { ServeStock } from "../stock.ts";
+
+/** Whether the request is in gRPC framing. */
+export const isGrpc = (request: HttpRequest): boolean => /^application\/grpc(\+|$)/.test(mediaType(request));
+
+/** gRPC over HTTP/2. */
+export function createGrpcCodec(serveStock: ServeStock): Codec {
+  return {
+    serve: serveStock,
+    // Trailers alone, with HTTP status 200: a gRPC client reads the error from grpc-status and nothing else.
+    refuse(response, { error, header }) {
+      const trailer = new Headers();
+      setTrailerStatus(trailer, error);
+      send(response, {
+        status: 200,
+        header: { ...header, "content-type": "application/grpc", ...Object.fromEntries(trailer) },
+      });
+    },
+  };
+}

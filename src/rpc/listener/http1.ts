@@ -1,0 +1,150 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { ListenerHandler } from "./handler.ts";
+import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
+import { linger } from "./linger.ts";
+import { rawHttp1Answer, type StatusAnswer, sendStatus } from "./status-answer.ts";
+
+/** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
+export interface ProtocolServer {
+  /** Serves a socket from now on. */
+  accept(socket: Socket): void;
+  /** Ends unused connections now and the others after what they have in flight; refuses new requests. */
+  drain(): void;
+  /** Stops background checks, once all sockets are gone. */
+  stop(): void;
+}
+
+const badHost = "An HTTP/1.1 request needs exactly one Host header.";
+
+/** Creates the HTTP/1.1 half. It never listens itself. */
+export function createHttp1(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
+  const { handler, limits } = options;
+  // Responses not yet finished, per socket in the order of the requests (pipelining).
+  const inFlight = new Map<Socket, ServerResponse[]>();
+  const refused = new WeakSet<Socket>();
+  let draining = false;
+
+  const server = createServer({
+    maxHeaderSize: headerHardStopBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    // Node's 30 s would let a client overstay a 10 s limit four times.
+    connectionsCheckingInterval: Math.min(5_000, Math.max(20, Math.ceil(limits.headersTimeoutMs / 4))),
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // By default a second Authorization is dropped unseen; joined, the gate refuses it. HTTP/2 does the same (http2.ts).
+    joinDuplicateHeaders: true,
+    // Checked below, where the answer can have a body.
+    requireHostHeader: false,
+  });
+  // The default drops fields past the 1000th unseen. Bytes are limited; the count is the caller's (headerProblem).
+  server.maxHeadersCount = 0;
+
+  // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
+  // would save little. `Upgrade: h2c` has no listener, so it is ignored and the request served as HTTP/1.1.
+  server.on("request", onRequest);
+  server.on("checkExpectation", (_req, res) => sendStatus(res, answers.expectation));
+  server.on("connect", (_req, socket) => refuse(socket as Socket, answers.connect));
+  server.on("clientError", onClientError);
+  // Node starts its slow-request checks when the server listens, which this one never does. The event alone starts them:
+  // an internal detail, pinned by a test.
+
+  function onRequest(req: IncomingMessage, res: ServerResponse): void {
+    const { socket } = req;
+    const responses = inFlight.get(socket);
+    responses?.push(res);
+    // A write to a response whose client has gone is an 'error' event, and without a listener the end of the process.
+    res.on("error", ignore);
+    res.once("close", () => {
+      responses?.splice(responses.indexOf(res), 1);
+      if (draining && responses?.length === 0) socket.destroySoon();
+    });
+    if (draining) {
+      res.shouldKeepAlive = false;
+      sendStatus(res, answers.draining);
+    } else if (!hasOneHost(req)) {
+      res.shouldKeepAlive = false;
+      sendStatus(res, answers.host);
+    } else {
+      handler(req, res);
+    }
+  }
+
+  function onClientError(error: NodeJS.ErrnoException, stream: unknown): void {
+    const socket = stream as Socket;
+    // The rest of a refused request: discarded while the peer reads the answer.
+    if (refused.has(socket)) return;
+    const answer = answerTo(error.code);
+    if (answer !== undefined && socket.writable && isNextAnswer(inFlight.get(socket) ?? [])) refuse(socket, answer);
+    else socket.destroy();
+  }
+
+  function refuse(socket: Socket, answer: StatusAnswer): void {
+    refused.add(socket);
+    socket.end(rawHttp1Answer(answer));
+    socket.resume();
+    linger(socket);
+  }
+
+  return {
+    accept(socket) {
+      inFlight.set(socket, []);
+      socket.once("close", () => inFlight.delete(socket));
+      server.emit("connection", socket);
+      // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.
+      socket.resume();
+    },
+    drain() {
+      draining = true;
+      for (const responses of inFlight.values()) {
+        // Only the last: the connection ends after the response that says so, and earlier ones would take it along.
+        const last = responses.at(-1);
+        if (last !== undefined && !last.headersSent) last.shouldKeepAlive = false;
+      }
+      server.closeIdleConnections();
+    },
+    stop() {
+      server.close();
+    },
+  };
+}
+
+function ignore(): void {}
+
+/** RFC 9112, 3.2. Doubled fields arrive joined with a comma; HTTP/1.0 has no Host. */
+function hasOneHost(req: IncomingMessage): boolean {
+  const { host } = req.headers;
+  return host === undefined ? req.httpVersion === "1.0" : !host.includes(",");
+}
+
+/**
+ * Whether a raw answer would reach the client as the answer to the request that failed: nothing is in flight, or only
+ * that very request, its body unfinished and its response unsent. Otherwise it would pass for another request's answer.
+ */
+function isNextAnswer(responses: readonly ServerResponse[]): boolean {
+  const [first] = responses;
+  return first === undefined || (responses.length === 1 && !first.headersSent && !first.req.complete);
+}
+
+const answers = {
+  connect: { httpStatus: 501, code: 12, message: "CONNECT is not supported." },
+  expectation: { httpStatus: 417, code: 3, message: "The only expectation supported is 100-continue." },
+  draining: { httpStatus: 503, code: 14, message: "The server is shutting down." },
+  host: { httpStatus: 400, code: 3, message: badHost },
+} satisfies Record<string, StatusAnswer>;
+
+/** The answer to a parser's error, or undefined where the connection itself failed and nobody reads one. */
+function answerTo(code: string | undefined): StatusAnswer | undefined {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return { httpStatus: 431, code: 8, message: `The request's headers exceed ${headerHardStopBytes} bytes.` };
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
+      return { httpStatus: 413, code: 8, message: "The request's chunk extensions are too large." };
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return { httpStatus: 408, code: 4, message: "The request did not arrive in time." };
+    default:
+      return code?.startsWith("HPE_")
+        ? { httpStatus: 400, code: 3, message: "The request is not valid HTTP/1.1." }
+        : undefined;
+  }
+}

@@ -1,0 +1,105 @@
+import {
+  constants,
+  createServer,
+  type Http2ServerRequest,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { ListenerHandler } from "./handler.ts";
+import type { ProtocolServer } from "./http1.ts";
+import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
+import { linger } from "./linger.ts";
+import { sendStatus } from "./status-answer.ts";
+
+/** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
+export function createHttp2(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
+  const { handler, limits } = options;
+  const sessions = new Set<ServerHttp2Session>();
+  let draining = false;
+
+  const server = createServer({
+    settings: {
+      maxConcurrentStreams: limits.maxConcurrentStreams,
+      // HTTP/2 counts 32 bytes on top of each field (RFC 9113, 6.5.2).
+      maxHeaderListSize: headerHardStopBytes + 32 * headerHardStopCount,
+    },
+    maxHeaderListPairs: headerHardStopCount,
+  });
+  server.on("request", (req, res) => {
+    joinDroppedValues(req);
+    handler(req, res);
+  });
+  server.on("checkExpectation", (_req, res) =>
+    sendStatus(res, { httpStatus: 417, code: 3, message: "The only expectation supported is 100-continue." }),
+  );
+  server.on("connect", (_req, res) =>
+    sendStatus(res, { httpStatus: 501, code: 12, message: "CONNECT is not supported." }),
+  );
+
+  function track(session: ServerHttp2Session, socket: Socket): void {
+    let openStreams = 0;
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
+    socket.once("finish", () => linger(socket));
+    session.on("stream", (stream: ServerHttp2Stream) => {
+      openStreams += 1;
+      stream.once("close", () => {
+        openStreams -= 1;
+      });
+      if (!stream.endAfterHeaders) cancelWhenSilent(stream, limits.requestTimeoutMs);
+    });
+    session.setTimeout(limits.http2IdleTimeoutMs);
+    session.on("timeout", () => {
+      // The timer fires once and starts again with activity; an open stream may have none until it ends.
+      if (openStreams > 0) session.setTimeout(limits.http2IdleTimeoutMs);
+      else session.close();
+    });
+    if (draining) session.close();
+  }
+
+  return {
+    accept(socket) {
+      // Node emits 'session' while it handles 'connection', so this is the session of that socket and of no other.
+      server.once("session", (session) => track(session, socket));
+      server.emit("connection", socket);
+    },
+    drain() {
+      draining = true;
+      // Sends GOAWAY; streams in flight finish, and clients may safely repeat elsewhere what came too late.
+      for (const session of sessions) session.close();
+    },
+    stop() {
+      server.close();
+    },
+  };
+}
+
+/** Resets a stream that stays silent before its request has ended; after that silence is the server's affair. */
+function cancelWhenSilent(stream: ServerHttp2Stream, timeoutMs: number): void {
+  stream.setTimeout(timeoutMs, () => {
+    if (stream.state.remoteClose !== 1) stream.close(constants.NGHTTP2_CANCEL);
+  });
+}
+
+/**
+ * Makes repeated fields read as they do over HTTP/1.1 with `joinDuplicateHeaders`, that is "a, b". Node's HTTP/2 keeps the
+ * first value of the fields it knows as single, and hides that a request carried two Authorization headers.
+ */
+function joinDroppedValues(req: Http2ServerRequest): void {
+  const { headers, rawHeaders } = req;
+  if (Object.keys(headers).length === rawHeaders.length / 2) return;
+  const values = new Map<string, string[]>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    const value = rawHeaders[i + 1] ?? "";
+    const earlier = values.get(name);
+    if (earlier === undefined) values.set(name, [value]);
+    else earlier.push(value);
+  }
+  for (const [name, all] of values) {
+    // Cookies are joined by Node, with their own separator.
+    if (all.length > 1 && name !== "cookie" && name !== "set-cookie") headers[name] = all.join(", ");
+  }
+}

@@ -1,0 +1,94 @@
+/** What one client may cost the listener. Times are in milliseconds. */
+export interface ListenerLimits {
+  /**
+   * Open connections, of both HTTP versions together (an HTTP/2 session is one connection); more are closed unread.
+   * Default 10 000: far above what one process serves usefully, and at some 50 kB each (TLS) about 500 MB.
+   */
+  maxConnections: number;
+  /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
+  maxConcurrentStreams: number;
+  /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
+  tlsHandshakeTimeoutMs: number;
+  /**
+   * From the connection (or the TLS handshake) to the bytes that tell HTTP/1.1 from HTTP/2. Default 5 000: clients send
+   * at once; a browser's unused preconnection is closed without harm.
+   */
+  firstBytesTimeoutMs: number;
+  /** HTTP/1.1: from the start of a request to the end of its headers; then 408. Default 10 000. At most `requestTimeoutMs`. */
+  headersTimeoutMs: number;
+  /**
+   * HTTP/1.1: from the start of a request to the end of its body; then 408. HTTP/2: silence on a stream whose request body
+   * has not ended; then the stream is reset with CANCEL. Default 120 000: bodies are small, and a long stream from the
+   * server is not touched, since its request has ended.
+   */
+  requestTimeoutMs: number;
+  /**
+   * HTTP/1.1: how long an unused connection is kept for the next request. Default 65 000: longer than the usual 60 s of
+   * load balancers, so that they are the ones to close and never send into a connection that is closing.
+   */
+  keepAliveTimeoutMs: number;
+  /**
+   * HTTP/2: silence on a connection without open streams, from the preface on; then GOAWAY and close. Default 120 000:
+   * clients reconnect without noticing. A ping counts as life.
+   */
+  http2IdleTimeoutMs: number;
+}
+
+export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
+  maxConnections: 10_000,
+  maxConcurrentStreams: 256,
+  tlsHandshakeTimeoutMs: 10_000,
+  firstBytesTimeoutMs: 5_000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 120_000,
+  keepAliveTimeoutMs: 65_000,
+  http2IdleTimeoutMs: 120_000,
+});
+
+/** Names, values and path of one request, in bytes: `headerProblem` refuses more. */
+export const maxHeaderBytes = 16 * 1024;
+
+/** Header fields of one request: `headerProblem` refuses more. */
+export const maxHeaderCount = 128;
+
+/**
+ * The parsers' limit, in bytes, where a request is cut before it is one: HTTP/1.1 gets a raw 431, an HTTP/2 stream is
+ * reset. Twice `maxHeaderBytes`, so that the requests refused in practice get a proper answer on both versions.
+ */
+export const headerHardStopBytes = 32 * 1024;
+
+/** The HTTP/2 parser's limit of fields, the counterpart of the bytes: a tiny indexed field costs one byte to send. */
+export const headerHardStopCount = 1024;
+
+/**
+ * Says whether a request's headers exceed `maxHeaderBytes` or `maxHeaderCount`; the caller answers 431.
+ *
+ * Both HTTP versions are measured alike: `:authority` counts as `host`, `:path` as the path, the other pseudo-headers not
+ * at all, and the crumbs into which HTTP/2 clients cut a cookie as one field.
+ */
+export function headerProblem(req: {
+  url?: string | undefined;
+  rawHeaders: readonly string[];
+}): "too_large" | undefined {
+  const { rawHeaders } = req;
+  let bytes = req.url?.length ?? 0;
+  let count = 0;
+  let cookie = false;
+  // Node decodes header bytes as Latin-1, so a string's length is its bytes.
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    const value = rawHeaders[i + 1] ?? "";
+    if (name.charCodeAt(0) === 0x3a /* : */) {
+      if (name !== ":authority") continue;
+      bytes += "host".length + value.length;
+    } else if (name.length === 6 && name.toLowerCase() === "cookie") {
+      bytes += (cookie ? "; ".length : name.length) + value.length;
+      if (cookie) continue;
+      cookie = true;
+    } else {
+      bytes += name.length + value.length;
+    }
+    count += 1;
+  }
+  return bytes > maxHeaderBytes || count > maxHeaderCount ? "too_large" : undefined;
+}

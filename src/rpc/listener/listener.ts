@@ -1,0 +1,127 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { drain } from "./drain.ts";
+import { guardHandler } from "./guard.ts";
+import type { ListenerHandler } from "./handler.ts";
+import { createHttp1 } from "./http1.ts";
+import { createHttp2 } from "./http2.ts";
+import { defaultLimits, type ListenerLimits } from "./limits.ts";
+import { createSniffer } from "./sniff.ts";
+
+export interface ListenerOptions {
+  /** The address to bind, or a name that resolves to it. */
+  host: string;
+  /** The port to bind; 0 takes a free one. */
+  port: number;
+  /** Certificate chain and private key, the contents of PEM files. Without it the port is plaintext. */
+  tls?: { cert: string; key: string } | undefined;
+  /** Called for the requests of both HTTP versions alike, with and without TLS. */
+  handler: ListenerHandler;
+  limits?: Partial<ListenerLimits> | undefined;
+  /**
+   * Told what the handler threw, and the system's errors at accepting. Neither ends the listener.
+   * By default they become process warnings, so that they are not lost. Errors that clients cause are not reported.
+   */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/** A port that is being served. */
+export interface Listener {
+  /** `http://host:port` or `https://host:port`, with the host as given and an IPv6 address in brackets. */
+  readonly url: string;
+  readonly port: number;
+  /**
+   * Stops accepting, sends GOAWAY on HTTP/2 and `Connection: close` on HTTP/1.1, refuses what arrives after that (503 on
+   * HTTP/1.1), and waits for calls in flight, at most `graceMs` (default 10 000, what orchestrators usually allow before
+   * they kill, or less); then it destroys what is left. Resolves when all sockets are gone. Further calls await the first.
+   */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+// Finds peers that vanished without a word, under streams that may rightly be silent for hours.
+const tcpKeepAliveMs = 60_000;
+
+/**
+ * Serves HTTP/1.1 and HTTP/2 on one port: by the first bytes in plaintext (HTTP/2 with prior knowledge), by ALPN over TLS
+ * (1.2 or newer; without ALPN HTTP/1.1). `Upgrade: h2c` is ignored, CONNECT answered with 501, and `Expect: 100-continue`
+ * with 100 at once. Rejects with Node's own error (`EADDRINUSE`, `ENOTFOUND`, a TLS error for bad PEM).
+ */
+export async function openListener(options: ListenerOptions): Promise<Listener> {
+  const { host, tls } = options;
+  const limits: ListenerLimits = { ...defaultLimits, ...options.limits };
+  const onError = options.onError ?? warn;
+  const handler = guardHandler(options.handler, onError);
+  const sockets = new Set<Socket>();
+  const sniffer = createSniffer({ timeoutMs: limits.firstBytesTimeoutMs });
+  const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
+
+  // Not http2.createSecureServer({ allowHTTP1 }): that is a third server with its own HTTP/1.1 options, while this way
+  // plaintext and TLS end in the same two.
+  const front: Server = tls
+    ? createTlsServer({
+        ...socketOptions,
+        cert: tls.cert,
+        key: tls.key,
+        minVersion: "TLSv1.2",
+        ALPNProtocols: ["h2", "http/1.1"],
+        handshakeTimeout: limits.tlsHandshakeTimeoutMs,
+      })
+    : createServer(socketOptions);
+  front.maxConnections = limits.maxConnections;
+
+  const http1 = createHttp1({ handler, limits });
+  const http2 = createHttp2({ handler, limits });
+  let closed: Promise<void> | undefined;
+
+  front.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    // Resets are everyday; each protocol cleans up on 'close'.
+    socket.on("error", ignore);
+    if (!tls) sniffer.sniff(socket, (protocol) => (protocol === "http2" ? http2 : http1).accept(socket));
+  });
+  // Bytes that are no TLS, or a handshake that takes too long: Node reports and leaves the socket open.
+  front.on("tlsClientError", (_error: Error, socket: TLSSocket) => socket.destroy());
+  front.on("secureConnection", (socket: TLSSocket) => {
+    socket.on("error", ignore);
+    if (closed) socket.destroy();
+    else if (socket.alpnProtocol === "h2") http2.accept(socket);
+    // Only to see the silent ones off: over TLS, HTTP/2 is what ALPN says (RFC 9113, 3.2).
+    else sniffer.sniff(socket, () => http1.accept(socket));
+  });
+
+  try {
+    await listen(front, { host, port: options.port });
+  } catch (error) {
+    http1.stop();
+    throw error;
+  }
+  front.on("error", onError);
+
+  const address = front.address();
+  const port = typeof address === "object" && address !== null ? address.port : options.port;
+  return {
+    url: `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    port,
+    close({ graceMs = 10_000 } = {}) {
+      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], graceMs });
+      return closed;
+    },
+  };
+}
+
+function listen(server: Server, address: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+}
+
+function ignore(): void {}

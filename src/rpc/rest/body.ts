@@ -1,0 +1,100 @@
+import {
+  create,
+  type DescMessage,
+  fromJson,
+  type JsonValue,
+  type MessageShape,
+  type Registry,
+} from "@bufbuild/protobuf";
+import { isFieldError } from "@bufbuild/protobuf/reflect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { type HttpRequest, mediaType } from "../http.ts";
+import { HttpRefusalError } from "./status.ts";
+import { withoutUnknownFields } from "./unknown-fields.ts";
+
+/**
+ * Reads a request body as one JSON message. An empty body is an empty message, of any content type. Rejects with
+ * invalid_argument for what is no such message, with HTTP 413 (code 8) as soon as the body exceeds `maxBytes`, and with
+ * HTTP 415 for another content type.
+ */
+export async function readJsonMessage<Desc extends DescMessage>(
+  request: HttpRequest,
+  { desc, maxBytes, registry }: { readonly desc: Desc; readonly maxBytes: number; readonly registry: Registry },
+): Promise<MessageShape<Desc>> {
+  const body = await readBody(request, maxBytes);
+  if (body.length === 0) return create(desc);
+  requireJson(request);
+  const json = parse(body);
+  try {
+    return fromJson(desc, withoutUnknownFields(desc, json), { registry });
+  } catch (cause) {
+    throw notTheMessage(cause);
+  }
+}
+
+async function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+function tooLarge(maxBytes: number): HttpRefusalError {
+  return new HttpRefusalError({
+    error: new ConnectError(`the request body is larger than ${maxBytes} bytes`, Code.ResourceExhausted),
+    status: 413,
+    // The rest of the body is not worth reading, and a connection with unread bytes cannot carry another request.
+    header: { connection: "close" },
+  });
+}
+
+function requireJson(request: HttpRequest): void {
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new HttpRefusalError({
+      error: new ConnectError("send the body without Content-Encoding", Code.InvalidArgument),
+      status: 415,
+      header: { "accept-encoding": "identity" },
+    });
+  }
+  if (mediaType(request) !== "application/json") {
+    throw new HttpRefusalError({
+      error: new ConnectError("set the header Content-Type: application/json", Code.InvalidArgument),
+      status: 415,
+      header: { accept: "application/json" },
+    });
+  }
+}
+
+function parse(body: Buffer): JsonValue {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+    return JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw new ConnectError("the request body is not valid JSON", Code.InvalidArgument, undefined, undefined, cause);
+  }
+}
+
+/** Names the field that does not fit, and keeps the parser's own words for the log. */
+function notTheMessage(reason: unknown): ConnectError {
+  const cause = reason instanceof Error ? reason.cause : undefined;
+  if (!isFieldError(cause)) {
+    const text = "the request body must be a JSON object with the fields of the request message";
+    return new ConnectError(text, Code.InvalidArgument, undefined, undefined, reason);
+  }
+  const field = cause.field().name;
+  const description = "the value does not fit the type of the field";
+  return new ConnectError(
+    `invalid value for the field ${field}: ${description}`,
+    Code.InvalidArgument,
+    undefined,
+    [{ desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } }],
+    reason,
+  );
+}
