@@ -1,0 +1,27 @@
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { generateToken } from "./token.ts";
+
+/** Where the first start leaves the admin's token. */
+export const adminTokenPath = (dataDirectory: string): string => join(dataDirectory, "admin.token");
+
+/**
+ * The admin's token in `DIR/admin.token`, created (mode 0600) where the file is missing. The file is whole or absent, and
+ * of several processes that start at once all get the same token. It is written before the store knows the token, so a
+ * process killed in between loses nothing: the next start takes the token from the file.
+ */
+export function provideAdminToken(dataDirectory: string): string {
+  const path = adminTokenPath(dataDirectory);
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  const fresh = `${path}.${process.pid}`;
+  try {
+    writeFileSync(fresh, `${generateToken()}\n`, { mode: 0o600, flush: true });
+    // Unlike a rename, a link never replaces a token that another process has put there.
+    linkSync(fresh, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+  return readFileSync(path, "utf8").trim();
+}

@@ -1,0 +1,45 @@
+/** Why a caller may not call. */
+export type AuthErrorKind = "unauthenticated" | "permission_denied" | "invalid";
+
+interface AuthRefusal {
+  readonly kind: AuthErrorKind;
+  /** ZITADEL's error id, which clients match; absent where ZITADEL sends none. */
+  readonly id?: string;
+  readonly text: string;
+}
+
+/** Every refusal of the request gate. Like ZITADEL's, these texts are never translated. */
+export const authRefusals = {
+  header_missing: { kind: "unauthenticated", text: "auth header missing" },
+  header_invalid: { kind: "unauthenticated", id: "AUTH-7fs1e", text: "invalid auth header" },
+  token_invalid: {
+    kind: "unauthenticated",
+    id: "AUTH-7fs1e",
+    text: "The access token is unknown, expired or revoked",
+  },
+  organization_header_invalid: { kind: "invalid", text: "the header x-zitadel-orgid must be given once" },
+  organization_unknown: { kind: "permission_denied", id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" },
+  permission_missing: { kind: "permission_denied", id: "AUTH-5mWD2", text: "No matching permissions found" },
+} as const satisfies Record<string, AuthRefusal>;
+
+export type AuthErrorCode = keyof typeof authRefusals;
+
+/** A refusal of the request gate. */
+export class AuthError extends Error {
+  override readonly name = "AuthError";
+  readonly code: AuthErrorCode;
+
+  constructor(code: AuthErrorCode) {
+    super(authRefusals[code].text);
+    this.code = code;
+  }
+
+  get kind(): AuthErrorKind {
+    return authRefusals[this.code].kind;
+  }
+
+  get id(): string | undefined {
+    const refusal: AuthRefusal = authRefusals[this.code];
+    return refusal.id;
+  }
+}

@@ -1,0 +1,17 @@
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+
+/** Who calls, and for which organization. The request gate has checked both before a handler can ask. */
+export interface Principal {
+  readonly userId: string;
+  /** The organization that the call is about: the one named in `x-zitadel-orgid`, else the caller's home organization. */
+  readonly organizationId: string;
+}
+
+export const principalKey = createContextKey<Principal | undefined>(undefined, { description: "principal" });
+
+/** The principal of a call. Throws an Error for an RPC that the gate lets everybody call: those must not ask. */
+export function principalOf(context: HandlerContext): Principal {
+  const principal = context.values.get(principalKey);
+  if (principal === undefined) throw new Error(`${context.method.name} is called without a principal`);
+  return principal;
+}

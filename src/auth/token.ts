@@ -1,0 +1,14 @@
+import { createHash, randomBytes } from "node:crypto";
+
+/** A new personal access token: 256 random bits behind a prefix by which a leaked one can be found. */
+export function generateToken(): string {
+  return `portcullis_${randomBytes(32).toString("base64url")}`;
+}
+
+/**
+ * What is kept of a token: its SHA-256 in hex. A token is random and long, so a plain digest cannot be guessed back, and
+ * looking it up by digest leaks nothing of the token through timing.
+ */
+export function digestToken(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}

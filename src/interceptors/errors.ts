@@ -1,0 +1,70 @@
+import { randomUUID } from "node:crypto";
+import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
+import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
+import { PolicyError, type RefusalKind } from "../policy/errors.ts";
+import { StoreError, type StoreErrorCode } from "../store/errors.ts";
+
+/** Told of a failure that is the server's own, with the id under which the caller was told of it. */
+export type ReportFailure = (failure: { readonly requestId: string; readonly reason: unknown }) => void;
+
+const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
+  invalid: Code.InvalidArgument,
+  not_found: Code.NotFound,
+  already_exists: Code.AlreadyExists,
+  failed_precondition: Code.FailedPrecondition,
+  unauthenticated: Code.Unauthenticated,
+  permission_denied: Code.PermissionDenied,
+};
+
+const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; readonly text: string }>> = {
+  conflict: { code: Code.Aborted, text: "others kept changing the same policy; try again" },
+  unavailable: { code: Code.Unavailable, text: "the store cannot be reached or written just now; try again" },
+  closed: { code: Code.Unavailable, text: "the server is shutting down; try again elsewhere" },
+  corrupt: { code: Code.DataLoss, text: "the stored data is damaged" },
+  unsupported_schema: { code: Code.Internal, text: "the store has a schema that this server does not know" },
+};
+
+/**
+ * The one mapping from what our code throws to what a caller is told. An expected refusal keeps its text and carries a
+ * `zitadel.v1.ErrorDetail`; anything unknown is a bug, answered with a constant text and an id that the log has too.
+ */
+export function toConnectError(reason: unknown, report: ReportFailure): ConnectError {
+  if (reason instanceof PolicyError || reason instanceof AuthError) {
+    const { id, message, kind } = reason;
+    if (id === undefined) return new ConnectError(message, refusalCodes[kind]);
+    return new ConnectError(`${message} (${id})`, refusalCodes[kind], undefined, [
+      { desc: ErrorDetailSchema, value: { id, message } },
+    ]);
+  }
+  if (reason instanceof ConnectError) return reason;
+  const requestId = randomUUID();
+  report({ requestId, reason });
+  if (reason instanceof StoreError) {
+    const { code, text } = storeFailures[reason.code];
+    return new ConnectError(`${text} (request ${requestId})`, code);
+  }
+  return new ConnectError(`the server failed (request ${requestId})`, Code.Internal);
+}
+
+/** Maps what interceptors further in and implementations throw. It must be the outermost one that can see an error. */
+export function mapErrors(report: ReportFailure): Interceptor {
+  return (next) => async (request) => {
+    try {
+      return await next(request);
+    } catch (reason) {
+      throw toConnectError(reason, report);
+    }
+  };
+}
+
+/** The same mapping for a request gate, which runs before any interceptor. */
+export function mapGateErrors(
+  gate: (context: HandlerContext) => Promise<void>,
+  report: ReportFailure,
+): (context: HandlerContext) => Promise<void> {
+  return (context) =>
+    gate(context).catch((reason: unknown) => {
+      throw toConnectError(reason, report);
+    });
+}
