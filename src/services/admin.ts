@@ -1,0 +1,62 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { AdminService } from "../../gen/zitadel/admin_pb.ts";
+import { principalOf } from "../auth/principal.ts";
+import type { LoginPolicies } from "../commands/login-policy.ts";
+import {
+  fromAdded,
+  fromChanged,
+  fromIdpList,
+  fromMultiFactorList,
+  fromPolicy,
+  fromSecondFactorList,
+  toMultiFactor,
+  toSecondFactor,
+  toSettings,
+} from "./convert.ts";
+
+/** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations without their own inherit. */
+export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof AdminService> {
+  return {
+    async getLoginPolicy() {
+      return { policy: fromPolicy(await policies.getDefault()) };
+    },
+    async updateLoginPolicy(request, context) {
+      return fromChanged(await policies.updateDefault(principalOf(context).userId, toSettings(request)), context);
+    },
+
+    async listLoginPolicySecondFactors() {
+      return fromSecondFactorList(await policies.getDefault());
+    },
+    async addSecondFactorToLoginPolicy({ type }, context) {
+      return fromAdded(
+        await policies.addDefaultSecondFactor(principalOf(context).userId, toSecondFactor(type)),
+        context,
+      );
+    },
+    async removeSecondFactorFromLoginPolicy({ type }, context) {
+      const { userId } = principalOf(context);
+      return fromChanged(await policies.removeDefaultSecondFactor(userId, toSecondFactor(type)), context);
+    },
+
+    async listLoginPolicyMultiFactors() {
+      return fromMultiFactorList(await policies.getDefault());
+    },
+    async addMultiFactorToLoginPolicy({ type }, context) {
+      return fromAdded(await policies.addDefaultMultiFactor(principalOf(context).userId, toMultiFactor(type)), context);
+    },
+    async removeMultiFactorFromLoginPolicy({ type }, context) {
+      const { userId } = principalOf(context);
+      return fromChanged(await policies.removeDefaultMultiFactor(userId, toMultiFactor(type)), context);
+    },
+
+    async listLoginPolicyIDPs() {
+      return fromIdpList(await policies.getDefault());
+    },
+    async addIDPToLoginPolicy(_, context) {
+      return fromAdded(await policies.addDefaultIdp(principalOf(context).userId), context);
+    },
+    async removeIDPFromLoginPolicy(_, context) {
+      return fromChanged(await policies.removeDefaultIdp(principalOf(context).userId), context);
+    },
+  };
+}
