@@ -1,0 +1,40 @@
+import { Command } from "commander";
+import { print, type SharedOptions, storeSubcommand, table, withDirectory } from "./shared.ts";
+
+export function orgCommand(): Command {
+  const org = new Command("org").description("organizations");
+
+  org.addCommand(
+    storeSubcommand("add", "add an organization")
+      .argument("<name>")
+      .option("--id <id>", "its id (default: a new one)")
+      .action(async (name: string, options: SharedOptions & { id?: string }) => {
+        const added = await withDirectory(options, (directory) => directory.addOrganization(name, options.id));
+        print(options, { json: { id: added.id, name }, text: `added organization ${added.id}` });
+      }),
+  );
+
+  org.addCommand(
+    storeSubcommand("list", "list the organizations").action(async (options: SharedOptions) => {
+      const all = await withDirectory(options, (directory) => directory.listOrganizations());
+      print(options, {
+        json: all.map(({ id, name, isDefault, loginPolicy }) => ({ id, name, isDefault, hasOwnPolicy: !!loginPolicy })),
+        text: table(
+          ["ID", "NAME", "LOGIN POLICY"],
+          all.map(({ id, name, loginPolicy }) => [id, name, loginPolicy ? "its own" : "inherited"]),
+        ),
+      });
+    }),
+  );
+
+  org.addCommand(
+    storeSubcommand("remove", "remove an organization; its id is never used again")
+      .argument("<id>")
+      .action(async (id: string, options: SharedOptions) => {
+        await withDirectory(options, (directory) => directory.removeOrganization(id));
+        print(options, { json: { id }, text: `removed organization ${id}` });
+      }),
+  );
+
+  return org;
+}

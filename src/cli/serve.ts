@@ -1,0 +1,110 @@
+import { Command, Option } from "commander";
+import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
+import { digestToken } from "../auth/token.ts";
+import { createDirectory } from "../commands/directory.ts";
+import { createIdSource } from "../commands/ids.ts";
+import { type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
+import { log } from "../log.ts";
+import type { Listener } from "../rpc/listener/listener.ts";
+import { openServer } from "../server.ts";
+import { openStore } from "../store/open.ts";
+import type { Store } from "../store/store.ts";
+import { dataOption, storeOption } from "./shared.ts";
+
+/** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
+const graceMs = 8_000;
+const exitAfterMs = 9_500;
+
+export function serveCommand(): Command {
+  return new Command("serve")
+    .description("run the server")
+    .addOption(
+      new Option("--listen <host:port>", "address to serve on; port 0 picks a free one")
+        .default("127.0.0.1:8080")
+        .env("PORTCULLIS_LISTEN"),
+    )
+    .addOption(dataOption())
+    .addOption(storeOption())
+    .addOption(new Option("--tls-cert <file>", "certificate chain (PEM): serve TLS").env("PORTCULLIS_TLS_CERT"))
+    .addOption(new Option("--tls-key <file>", "private key of the certificate (PEM)").env("PORTCULLIS_TLS_KEY"))
+    .addOption(
+      new Option("--cors-origin <origin>", "origin whose pages may call; repeat it, or separate several by commas")
+        .env("PORTCULLIS_CORS_ORIGIN")
+        .argParser((text: string, before: readonly string[] = []) => [...before, ...text.split(",")]),
+    )
+    .action(async (raw: RawConfig) => serve(readConfig(raw, process.env)));
+}
+
+async function serve(config: Config): Promise<void> {
+  const store = await openStore({ location: config.storeLocation });
+  await setUp(store, config);
+  const listener = await listen(store, config);
+  closeOnSignal(listener, store);
+  process.stdout.write(`portcullis serves on ${listener.url}; the admin token is ${tokenSource(config)}\n`);
+}
+
+/** On the first start, creates the instance and its admin; later, makes a token from the environment the admin's. */
+async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promise<void> {
+  const directory = createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" });
+  if (adminToken === undefined) {
+    if (!(await directory.isSetUp())) await directory.setUp(digestToken(readToken(dataDirectory)));
+    return;
+  }
+  const digest = digestToken(adminToken);
+  if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
+}
+
+function readToken(dataDirectory: string): string {
+  try {
+    return provideAdminToken(dataDirectory);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new ConfigError(`the admin token cannot be kept in ${adminTokenPath(dataDirectory)} (${reason})`, { cause });
+  }
+}
+
+const tokenSource = ({ dataDirectory, adminToken }: Config): string =>
+  adminToken === undefined ? `in ${adminTokenPath(dataDirectory)}` : "that of PORTCULLIS_ADMIN_TOKEN";
+
+async function listen(store: Store, { listen: address, tls, corsOrigins }: Config): Promise<Listener> {
+  try {
+    return await openServer({
+      store,
+      listen: address,
+      ...(tls && { tls }),
+      corsOrigins,
+      clock: Date.now,
+      report: ({ requestId, reason }) => log.error({ requestId, err: reason }, "call failed"),
+    });
+  } catch (cause) {
+    await store.close();
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === undefined) throw cause;
+    const at = `${address.host}:${address.port}`;
+    const reason =
+      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "the TLS certificate or key is not valid" : code);
+    throw new ConfigError(`cannot listen on ${at}: ${reason}`, { cause });
+  }
+}
+
+const listenFailures: Readonly<Record<string, string>> = {
+  EADDRINUSE: "the port is in use; name another with --listen",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "this user may not use that port",
+  ENOTFOUND: "the host name is unknown",
+};
+
+/** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
+function closeOnSignal(listener: Listener, store: Store): void {
+  let closing = false;
+  const close = async () => {
+    if (closing) process.exit(1);
+    closing = true;
+    setTimeout(() => process.exit(1), exitAfterMs).unref();
+    await listener.close({ graceMs });
+    await store.close();
+    process.exit(0);
+  };
+  process.on("SIGTERM", close);
+  process.on("SIGINT", close);
+}

@@ -1,0 +1,51 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { orgCommand } from "./cli/org.ts";
+import { serveCommand } from "./cli/serve.ts";
+import { storeCommand } from "./cli/store.ts";
+import { tokenCommand } from "./cli/token.ts";
+import { userCommand } from "./cli/user.ts";
+import { ConfigError } from "./config.ts";
+import { DirectoryError } from "./policy/directory.ts";
+import { StoreError } from "./store/errors.ts";
+
+// Two levels up in the compiled package, one in the checkout.
+const packageFile = new URL(
+  import.meta.url.endsWith(".ts") ? "../package.json" : "../../package.json",
+  import.meta.url,
+);
+const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
+
+const program = new Command("portcullis")
+  .description("A login-policy service on gRPC, gRPC-Web, Connect and REST JSON.")
+  .version(version)
+  .addCommand(serveCommand())
+  .addCommand(orgCommand())
+  .addCommand(userCommand())
+  .addCommand(tokenCommand())
+  .addCommand(storeCommand());
+
+/** Usage errors end with the usage on standard error, and throw instead of exiting, so that there is one place to exit. */
+function prepare(command: Command): void {
+  command.showHelpAfterError().exitOverride();
+  command.commands.forEach(prepare);
+}
+prepare(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  // Commander has printed what it has to say; its own exit code for a usage error is 1.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof ConfigError || error instanceof DirectoryError || error instanceof StoreError) {
+    process.stderr.write(`portcullis: ${error.message}\n`);
+    return 1;
+  }
+  // Not one of the failures that are expected: a bug, which needs its stack.
+  process.stderr.write(`portcullis: ${error instanceof Error ? error.stack : error}\n`);
+  return 1;
+}

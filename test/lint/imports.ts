@@ -1,0 +1,95 @@
+// Holds the rule of who may import whom in src/ (docs/architecture.md), and that no files import each other in a circle.
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+
+/** What each part may import besides itself: parts of src/, folders of gen/, and packages (`node:` stands for Node's own). */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  policy: [],
+  store: ["policy"],
+  "store/open.ts": ["policy", "store/sqlite"],
+  "store/sqlite": ["store", "policy", "node:"],
+  commands: ["policy", "store"],
+  auth: ["policy", "store", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
+  services: ["policy", "commands", "auth", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
+  interceptors: ["policy", "store", "auth", "rpc", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
+  rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
+  cli: [
+    "config.ts",
+    "commands",
+    "auth",
+    "policy",
+    "store",
+    "store/open.ts",
+    "server.ts",
+    "rpc",
+    "log.ts",
+    "node:",
+    "commander",
+  ],
+  "config.ts": ["node:"],
+  "log.ts": ["pino"],
+  "server.ts": ["auth", "commands", "interceptors", "rpc", "services", "store", "gen", "@bufbuild/protobuf"],
+  "index.ts": ["auth", "commands", "log.ts", "server.ts", "store/open.ts", "store"],
+  "main.ts": ["cli", "config.ts", "policy", "store", "node:", "commander"],
+};
+
+const partNames = Object.keys(allowed).sort((a, b) => b.length - a.length);
+const partOf = (path: string) => partNames.find((part) => path === part || path.startsWith(`${part}/`));
+
+const problems: string[] = [];
+const graph = new Map<string, string[]>();
+const files = globSync("src/**/*.ts", { cwd: root }).sort();
+
+for (const file of files) {
+  const inSource = relative("src", file);
+  const part = partOf(inSource);
+  if (part === undefined) {
+    problems.push(`${file} belongs to no part: add it to test/lint/imports.ts`);
+    continue;
+  }
+  const targets: string[] = [];
+  graph.set(file, targets);
+  for (const [, specifier] of readFileSync(join(root, file), "utf8").matchAll(
+    /^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\("([^"]+)"\)/gm,
+  )) {
+    if (specifier === undefined) continue;
+    const target = targetOf(file, specifier);
+    if (specifier.startsWith(".")) {
+      const path = normalize(join(dirname(file), specifier));
+      if (!existsSync(join(root, path))) problems.push(`${file} imports ${specifier}, which does not exist`);
+      targets.push(path);
+    }
+    if (target !== part && !allowed[part]?.some((name) => target === name || target.startsWith(`${name}/`))) {
+      problems.push(`${file} may not import ${specifier}`);
+    }
+  }
+}
+problems.push(...cycles());
+
+if (files.length === 0) problems.push("no file was looked at");
+for (const problem of problems) process.stderr.write(`${problem}\n`);
+process.stdout.write(`imports: ${files.length} files, ${problems.length} problems\n`);
+process.exitCode = problems.length === 0 ? 0 : 1;
+
+function targetOf(file: string, specifier: string): string {
+  if (specifier.startsWith("node:")) return "node:";
+  if (!specifier.startsWith(".")) return specifier;
+  const path = normalize(join(dirname(file), specifier));
+  return path.startsWith("src/") ? (partOf(relative("src", path)) ?? path) : path;
+}
+
+function cycles(): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file))
+      found.push(`a circle of imports: ${[...path.slice(path.indexOf(file)), file].join(" → ")}`);
+    if (done.has(file) || path.includes(file)) return;
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file, []);
+  return found;
+}
