@@ -21,7 +21,7 @@ export interface CorsPolicy {
  */
 export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze({
   methods: ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-  allowHeaders: [...cors.allowedHeaders, "Authorization", "Accept-Language"],
+  allowHeaders: [...cors.allowedHeaders, "Authorization"],
   // Connect's list has grpc-status, grpc-message and grpc-status-details-bin: errors without a body travel in them.
   exposeHeaders: [...cors.exposedHeaders, "Allow", "Retry-After", "ETag"],
   // Chrome's own upper limit; more is cut.

@@ -58,18 +58,24 @@ export interface RawClient {
   until(pattern: RegExp): Promise<string>;
   /** Resolves with all bytes received once the connection is gone, however it ended. */
   readonly closed: Promise<string>;
+  /** What went wrong with the connection, a reset for one. */
+  readonly errors: readonly Error[];
+  /** Ends the connection with a TCP reset. */
+  reset(): void;
 }
 
 export async function rawClient(listener: Listener, first?: string): Promise<RawClient> {
   const isTls = listener.url.startsWith("https:");
   const { hostname: host } = new URL(listener.url);
   const target = { host: host.replace(/[[\]]/g, ""), port: listener.port };
+  const tcp = connectTcp(target);
   const socket = isTls
-    ? connectTls({ ...target, ca: tls.cert, servername: "localhost", ALPNProtocols: ["http/1.1"] })
-    : connectTcp(target);
+    ? connectTls({ socket: tcp, ca: tls.cert, servername: "localhost", ALPNProtocols: ["http/1.1"] })
+    : tcp;
   cleanups.push(() => socket.destroy());
   let text = "";
-  socket.on("error", () => {});
+  const errors: Error[] = [];
+  socket.on("error", (error) => errors.push(error));
   socket.on("data", (chunk) => {
     text += chunk.toString("latin1");
   });
@@ -88,6 +94,8 @@ export async function rawClient(listener: Listener, first?: string): Promise<Raw
       return text;
     },
     closed,
+    errors,
+    reset: () => tcp.resetAndDestroy(),
   };
 }
 

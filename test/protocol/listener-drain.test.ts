@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import {
@@ -28,10 +29,10 @@ function holding() {
   return {
     handler,
     held,
-    async count(wanted: number) {
+    count: async (wanted: number) => {
       while (held.length < wanted) await new Promise<void>((resolve) => waiters.push(resolve));
     },
-    release() {
+    release: () => {
       for (const res of held.splice(0)) answer(res, "done");
     },
   };
@@ -150,6 +151,37 @@ describe("close", () => {
     release();
     expect((await client.closed).match(/done/g)).toHaveLength(2);
     await closing;
+  });
+
+  it("ends a connection whose TLS handshake finishes only after close began", async () => {
+    const listener = await open({ tls });
+    // Between client and listener, and stops after the first few bytes of the handshake.
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const front = createServer((client) => {
+      const upstream = connect({ port: listener.port, host: "127.0.0.1" });
+      client.once("data", async (chunk: Buffer) => {
+        upstream.write(chunk.subarray(0, 8));
+        await held;
+        upstream.write(chunk.subarray(8));
+        client.pipe(upstream);
+      });
+      upstream.pipe(client);
+      upstream.on("error", () => client.destroy());
+      client.on("error", () => upstream.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const session = session2({ ...listener, url: `https://127.0.0.1:${(front.address() as AddressInfo).port}` });
+    const sessionClosed = new Promise((resolve) => session.once("close", resolve));
+    await once(front, "connection");
+    // An answer on another connection comes after the few bytes have arrived.
+    await call1(listener, "/");
+    const closing = listener.close({ graceMs: 1_000_000 });
+    release();
+    await Promise.all([closing, sessionClosed]);
+    front.close();
   });
 
   it("does not wait for an HTTP/2 peer that never hangs up", async () => {

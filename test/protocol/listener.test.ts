@@ -11,6 +11,7 @@ import {
   http2Preface,
   open,
   rawClient,
+  resetCode,
   session2,
   settingsFrame,
   tls,
@@ -95,7 +96,7 @@ describe.each(schemes)("one port, $name", ({ options }) => {
         const write = () => (res as { write(chunk: string): unknown }).write("x".repeat(1000));
         write();
         const timer = setInterval(write, 1);
-        // Longer than the client stays: writing to a response that is gone must be harmless.
+        // Goes on when the client has gone.
         res.once("close", () => setTimeout(() => clearInterval(timer), 20));
       },
       onError: (error) => uncaught.push(error),
@@ -104,8 +105,7 @@ describe.each(schemes)("one port, $name", ({ options }) => {
       const head = `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc`;
       const client = await rawClient(listener, head);
       if (path === "/stream") await client.until(/x{100}/);
-      if (listener.url.startsWith("https:")) client.socket.destroy();
-      else client.socket.resetAndDestroy();
+      client.reset();
 
       const session = session2(listener);
       const stream = session.request({ ":method": "POST", ":path": path }, { endStream: false });
@@ -114,6 +114,9 @@ describe.each(schemes)("one port, $name", ({ options }) => {
       if (path === "/stream") await once(stream, "data");
       session.destroy();
     }
+    const early = await rawClient(listener, options === schemes[0]?.options ? "P" : undefined);
+    await call1(listener, "/");
+    early.reset();
     for (const garbage of [
       "\x00\x01\x02\x03",
       `PRI * HTTP/2.0\r\nnot the rest\r\n`,
@@ -126,6 +129,21 @@ describe.each(schemes)("one port, $name", ({ options }) => {
     expect((await call1(listener, "/")).status).toBe(200);
     expect((await call2(session2(listener), { ":path": "/" })).status).toBe(200);
     expect(uncaught).toEqual([]);
+  });
+
+  it("survives a handler that writes after the end", async () => {
+    const listener = await open({
+      ...options,
+      handler(_req, res) {
+        const either = res as { end(chunk: string): unknown; write(chunk: string): unknown };
+        either.end("done");
+        either.write("more");
+      },
+    });
+    const client = await rawClient(listener, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    expect(await client.closed).toMatch(/^HTTP\/1\.1 200 OK/);
+    await resetCode(session2(listener).request({ ":path": "/" }));
+    expect((await call1(listener, "/")).status).toBe(200);
   });
 
   it("reports what the handler throws and answers 500", async () => {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import { rawHttp1Answer, type StatusAnswer, sendStatus } from "./status-answer.ts";
+import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatus } from "./status-answer.ts";
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
@@ -14,8 +14,6 @@ export interface ProtocolServer {
   /** Stops background checks, once all sockets are gone. */
   stop(): void;
 }
-
-const badHost = "An HTTP/1.1 request needs exactly one Host header.";
 
 /** Creates the HTTP/1.1 half. It never listens itself. */
 export function createHttp1(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
@@ -37,23 +35,24 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     // Checked below, where the answer can have a body.
     requireHostHeader: false,
   });
-  // The default drops fields past the 1000th unseen. Bytes are limited; the count is the caller's (headerProblem).
+  // The default drops fields past the 1000th unseen, an Authorization behind many cookies for one.
   server.maxHeadersCount = 0;
 
   // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
   // would save little. `Upgrade: h2c` has no listener, so it is ignored and the request served as HTTP/1.1.
   server.on("request", onRequest);
-  server.on("checkExpectation", (_req, res) => sendStatus(res, answers.expectation));
-  server.on("connect", (_req, socket) => refuse(socket as Socket, answers.connect));
+  server.on("checkExpectation", (_req, res) => sendStatus(res, notSupported.expectation));
+  server.on("connect", (_req, socket) => refuse(socket as Socket, notSupported.connect));
   server.on("clientError", onClientError);
   // Node starts its slow-request checks when the server listens, which this one never does. The event alone starts them:
   // an internal detail, pinned by a test.
+  server.emit("listening");
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     const { socket } = req;
     const responses = inFlight.get(socket);
     responses?.push(res);
-    // A write to a response whose client has gone is an 'error' event, and without a listener the end of the process.
+    // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
     res.once("close", () => {
       responses?.splice(responses.indexOf(res), 1);
@@ -127,10 +126,8 @@ function isNextAnswer(responses: readonly ServerResponse[]): boolean {
 }
 
 const answers = {
-  connect: { httpStatus: 501, code: 12, message: "CONNECT is not supported." },
-  expectation: { httpStatus: 417, code: 3, message: "The only expectation supported is 100-continue." },
   draining: { httpStatus: 503, code: 14, message: "The server is shutting down." },
-  host: { httpStatus: 400, code: 3, message: badHost },
+  host: { httpStatus: 400, code: 3, message: "An HTTP/1.1 request needs exactly one Host header." },
 } satisfies Record<string, StatusAnswer>;
 
 /** The answer to a parser's error, or undefined where the connection itself failed and nobody reads one. */

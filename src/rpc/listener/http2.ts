@@ -10,13 +10,12 @@ import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import { sendStatus } from "./status-answer.ts";
+import { notSupported, sendStatus } from "./status-answer.ts";
 
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
 export function createHttp2(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
   const { handler, limits } = options;
   const sessions = new Set<ServerHttp2Session>();
-  let draining = false;
 
   const server = createServer({
     settings: {
@@ -30,12 +29,8 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
     joinDroppedValues(req);
     handler(req, res);
   });
-  server.on("checkExpectation", (_req, res) =>
-    sendStatus(res, { httpStatus: 417, code: 3, message: "The only expectation supported is 100-continue." }),
-  );
-  server.on("connect", (_req, res) =>
-    sendStatus(res, { httpStatus: 501, code: 12, message: "CONNECT is not supported." }),
-  );
+  server.on("checkExpectation", (_req, res) => sendStatus(res, notSupported.expectation));
+  server.on("connect", (_req, res) => sendStatus(res, notSupported.connect));
 
   function track(session: ServerHttp2Session, socket: Socket): void {
     let openStreams = 0;
@@ -52,11 +47,10 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
     });
     session.setTimeout(limits.http2IdleTimeoutMs);
     session.on("timeout", () => {
-      // The timer fires once and starts again with activity; an open stream may have none until it ends.
+      // The timer fires once and starts again with activity, but not when the client resets the last open stream.
       if (openStreams > 0) session.setTimeout(limits.http2IdleTimeoutMs);
       else session.close();
     });
-    if (draining) session.close();
   }
 
   return {
@@ -66,7 +60,6 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
       server.emit("connection", socket);
     },
     drain() {
-      draining = true;
       // Sends GOAWAY; streams in flight finish, and clients may safely repeat elsewhere what came too late.
       for (const session of sessions) session.close();
     },

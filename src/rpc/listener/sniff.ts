@@ -31,10 +31,8 @@ export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
         clearTimeout(timer);
         waiting.delete(socket);
         socket.off("data", onData);
-        socket.off("end", onEnd);
         socket.off("close", stop);
       };
-      const onEnd = () => socket.destroy();
       const onData = (chunk: Buffer) => {
         seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
         const start = seen.subarray(0, preface.length);
@@ -47,7 +45,6 @@ export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
       };
       waiting.add(socket);
       socket.on("data", onData);
-      socket.on("end", onEnd);
       socket.on("close", stop);
     },
     destroyWaiting() {

@@ -10,6 +10,12 @@ export interface StatusAnswer {
   message: string;
 }
 
+/** Refusals that both HTTP versions make alike. */
+export const notSupported = {
+  connect: { httpStatus: 501, code: 12, message: "CONNECT is not supported." },
+  expectation: { httpStatus: 417, code: 3, message: "The only expectation supported is 100-continue." },
+} satisfies Record<string, StatusAnswer>;
+
 const contentType = "application/json; charset=utf-8";
 
 function statusJson(answer: StatusAnswer): string {

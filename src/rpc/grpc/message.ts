@@ -1,0 +1,32 @@
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+
+/**
+ * Puts `grpc-message` into the form that the gRPC specification describes: only what is not printable ASCII, and the
+ * percent sign, is escaped. Connect escapes more, as URIs do, and @grpc/grpc-js leaves some of those escapes as they are: a
+ * colon would reach its callers as `%3A`.
+ */
+export function normalizeMessage(trailer: Headers): void {
+  const escaped = trailer.get("grpc-message");
+  if (escaped !== null) trailer.set("grpc-message", escapeMessage(decodeURIComponent(escaped)));
+}
+
+/** The same for an answer, whose trailers are complete when its body has ended. */
+export function withNormalMessage(response: UniversalServerResponse): UniversalServerResponse {
+  const { body, trailer } = response;
+  if (trailer === undefined) return response;
+  async function* normalizeAtEnd(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    yield* chunks;
+    normalizeMessage(trailer as Headers);
+  }
+  if (body === undefined) normalizeMessage(trailer);
+  return { ...response, ...(body && { body: normalizeAtEnd(body) }) };
+}
+
+function escapeMessage(text: string): string {
+  return [...Buffer.from(text)]
+    .map((byte) => {
+      const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+      return isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+    })
+    .join("");
+}
