@@ -1,9 +1,10 @@
 // Writes our .proto files, Google's that they import and one descriptor set into a folder, so that plain protoc,
 // grpcurl and the like can use them without this repository: npm run proto:export [-- DIR]
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { makeDirectory } from "../src/make-directory.ts";
 
 const root = join(import.meta.dirname, "..");
 const descriptorSet = "portcullis.binpb";
@@ -37,7 +38,7 @@ const folder = resolve(args[0] ?? join(root, "proto-export"));
 
 const buf = findBuf();
 try {
-  mkdirSync(folder, { recursive: true });
+  makeDirectory(folder);
   accessSync(folder, constants.W_OK);
 } catch (error) {
   fail(`the folder ${folder} cannot be written: ${reason(error)}`);

@@ -52,7 +52,7 @@ export function openServer(options: ServerOptions): Promise<Listener> {
       file_zitadel_message,
       file_google_rpc_error_details,
     ),
-    onFailure: (reason) => report({ requestId: "none", reason }),
+    onFailure: (reason) => report({ reason }),
   });
   const handler = withCors(dispatch, {
     ...corsDefaults,
@@ -60,5 +60,5 @@ export function openServer(options: ServerOptions): Promise<Listener> {
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
-  return openListener({ ...listen, ...(tls && { tls }), handler });
+  return openListener({ ...listen, ...(tls && { tls }), handler, onError: (reason) => report({ reason }) });
 }

@@ -1,5 +1,6 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../make-directory.ts";
 import { generateToken } from "./token.ts";
 
 /** Where the first start leaves the admin's token. */
@@ -12,7 +13,7 @@ export const adminTokenPath = (dataDirectory: string): string => join(dataDirect
  */
 export function provideAdminToken(dataDirectory: string): string {
   const path = adminTokenPath(dataDirectory);
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  makeDirectory(dataDirectory);
   const fresh = `${path}.${process.pid}`;
   try {
     writeFileSync(fresh, `${generateToken()}\n`, { mode: 0o600, flush: true });

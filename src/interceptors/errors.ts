@@ -5,8 +5,8 @@ import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../policy/errors.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
-/** Told of a failure that is the server's own, with the id under which the caller was told of it. */
-export type ReportFailure = (failure: { readonly requestId: string; readonly reason: unknown }) => void;
+/** Told of a failure that is the server's own, with the id under which a caller was told of it, where one was. */
+export type ReportFailure = (failure: { readonly requestId?: string; readonly reason: unknown }) => void;
 
 const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
   invalid: Code.InvalidArgument,

@@ -4,7 +4,7 @@ import type { Codec } from "./codec.ts";
 import { createConnectCodec } from "./connect/codec.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
 import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
-import { type HttpRefusal, type HttpRequest, type HttpResponse, rawPath } from "./http.ts";
+import { type HttpRefusal, type HttpRequest, type HttpResponse, hasAuthority, rawPath } from "./http.ts";
 import { headerProblem } from "./listener/limits.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -41,6 +41,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 
   async function dispatch(request: HttpRequest, response: HttpResponse): Promise<void> {
     if (headerProblem(request) !== undefined) return codecOf(request).refuse(response, headersTooLarge());
+    if (!hasAuthority(request)) return codecOf(request).refuse(response, badAuthority());
     if (isGrpc(request)) {
       // Without HTTP/2 there are no trailers that a gRPC client could read.
       if (request.httpVersionMajor < 2) return rest.refuse(response, grpcNeedsHttp2());
@@ -100,6 +101,10 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 const headersTooLarge = (): HttpRefusal => ({
   error: new ConnectError("the request headers are too large", Code.ResourceExhausted),
   status: 431,
+});
+const badAuthority = (): HttpRefusal => ({
+  error: new ConnectError("the Host header is missing or names no host", Code.InvalidArgument),
+  status: 400,
 });
 const grpcNeedsHttp2 = (): HttpRefusal => ({
   error: new ConnectError("gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web, Connect or JSON", Code.Unimplemented),

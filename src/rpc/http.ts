@@ -1,16 +1,21 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { Code, type ConnectError } from "@connectrpc/connect";
+import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
 
-/** A request as Node's servers hand it over, of either HTTP version. */
-export type HttpRequest = IncomingMessage | Http2ServerRequest;
-export type HttpResponse = ServerResponse | Http2ServerResponse;
+export type HttpRequest = ListenerRequest;
+export type HttpResponse = ListenerResponse;
 
 /** The path of the raw request target, without its query; still percent-encoded, exactly as it came over the socket. */
 export function rawPath(request: HttpRequest): string {
   const target = request.url ?? "";
   const query = target.indexOf("?");
   return query === -1 ? target : target.slice(0, query);
+}
+
+/** Whether the request says, in a form that is one, which host it is for. Connect's handlers cannot do without. */
+export function hasAuthority(request: HttpRequest): boolean {
+  const authority = request.headers[":authority"] ?? request.headers.host;
+  return typeof authority === "string" && URL.canParse(`http://${authority}`);
 }
 
 /** The media type of the request in lower case, without parameters; empty where none was sent. */

@@ -36,7 +36,7 @@ interface Answer {
 const versions = [
   {
     name: "HTTP/1.1",
-    async call({ handler = ok, policy: given = policy, method = "POST", headers = {} }: Call): Promise<Answer> {
+    call: async ({ handler = ok, policy: given = policy, method = "POST", headers = {} }: Call): Promise<Answer> => {
       const server = createServer(withCors(handler, given)).listen(0, "127.0.0.1");
       cleanups.push(() => server.close());
       await once(server, "listening");
@@ -50,7 +50,7 @@ const versions = [
   },
   {
     name: "HTTP/2",
-    async call({ handler = ok, policy: given = policy, method = "POST", headers = {} }: Call): Promise<Answer> {
+    call: async ({ handler = ok, policy: given = policy, method = "POST", headers = {} }: Call): Promise<Answer> => {
       const server = createHttp2Server(withCors(handler, given)).listen(0, "127.0.0.1");
       await once(server, "listening");
       const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);

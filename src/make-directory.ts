@@ -1,0 +1,25 @@
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+/**
+ * Makes a directory, and those above it, where they are missing: open to this user alone, and on disk when it returns.
+ * Throws Node's error (ENOENT, EACCES, EROFS, ENOTDIR) where that cannot be. Not `mkdirSync` with `recursive`, which never
+ * returns under a file system that refuses new directories with ENOENT, as /proc does.
+ */
+export function makeDirectory(directory: string): void {
+  const path = resolve(directory);
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  makeDirectory(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const descriptor = openSync(parent, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

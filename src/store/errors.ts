@@ -1,0 +1,19 @@
+/**
+ * - `conflict`: another writer was first, every time the decision was run again.
+ * - `unavailable`: the store cannot be reached or written just now: busy, full, read-only, or gone.
+ * - `closed`: the store was closed; nothing more can be done with it.
+ * - `corrupt`: what is stored is damaged.
+ * - `unsupported_schema`: the store was written by another program, or by a newer version of this one.
+ */
+export type StoreErrorCode = "conflict" | "unavailable" | "closed" | "corrupt" | "unsupported_schema";
+
+/** A failure of the store. The message is a sentence for an operator; the driver's own error is the cause, for the log. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}

@@ -1,0 +1,187 @@
+import type { AggregateType } from "../policy/events.ts";
+import type { Key } from "../policy/states.ts";
+import type { Writes } from "./batch.ts";
+import type { AggregateRef, Problem, Projection, Snapshot } from "./store.ts";
+import { isSameRef, nameOfKey, nameOfRef } from "./view.ts";
+
+/** An event as an engine keeps it. */
+export interface StoredEvent {
+  readonly position: number;
+  readonly aggregateType: string;
+  readonly aggregateId: string;
+  readonly sequence: number;
+  readonly type: string;
+  readonly version: number;
+  /** JSON. */
+  readonly payload: string;
+  readonly recordedAt: number;
+}
+
+/** A state as an engine keeps it, with JSON for the state. */
+export interface StoredAggregate {
+  readonly type: string;
+  readonly id: string;
+  readonly version: number;
+  readonly state: string;
+}
+
+export interface StoredKey {
+  readonly kind: string;
+  readonly value: string;
+  readonly aggregateType: string;
+  readonly aggregateId: string;
+}
+
+/** More would not be read; the rest is counted. */
+const maxProblems = 100;
+
+/** Collects what is wrong, in sentences for an operator. */
+export class ProblemList {
+  readonly #listed: Problem[] = [];
+  #left = 0;
+
+  add(problem: Problem): void {
+    if (this.#listed.length < maxProblems) this.#listed.push(problem);
+    else this.#left += 1;
+  }
+
+  list(): readonly Problem[] {
+    return this.#left === 0 ? this.#listed : [...this.#listed, `There are ${this.#left} more problems.`];
+  }
+}
+
+interface Held {
+  readonly key: Key;
+  readonly to: AggregateRef;
+}
+
+/** Folds the whole history from its beginning, event by event, and notes where it breaks a rule. */
+export class Fold {
+  events = 0;
+  readonly #projection: Projection;
+  readonly #problems: ProblemList;
+  readonly #aggregates = new Map<string, Snapshot>();
+  /** Those whose history makes no sense from some event on: there is nothing to compare them with. */
+  readonly #broken = new Set<string>();
+  #last = { position: 0, recordedAt: Number.NEGATIVE_INFINITY };
+
+  constructor(projection: Projection, problems: ProblemList) {
+    this.#projection = projection;
+    this.#problems = problems;
+  }
+
+  get aggregates(): number {
+    return this.#aggregates.size;
+  }
+
+  /** Events come in the order of their positions. */
+  add(event: StoredEvent): void {
+    const { position, recordedAt } = event;
+    this.events += 1;
+    if (position !== this.#last.position + 1) {
+      this.#problems.add(`Event ${position} follows event ${this.#last.position}: positions have a gap.`);
+    }
+    if (recordedAt < this.#last.recordedAt) this.#problems.add(`Event ${position} is older than the event before it.`);
+    this.#last = { position, recordedAt };
+    const ref: AggregateRef = { type: event.aggregateType as AggregateType, id: event.aggregateId };
+    if (!this.#broken.has(nameOfRef(ref))) this.#evolve(ref, event);
+  }
+
+  #evolve(ref: AggregateRef, { position, sequence, type, version, payload, recordedAt }: StoredEvent): void {
+    const before = this.#aggregates.get(nameOfRef(ref));
+    const expected = (before?.version ?? 0) + 1;
+    if (sequence !== expected) {
+      this.#problems.add(`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${expected}.`);
+    }
+    try {
+      const event = { type, version, payload: JSON.parse(payload) } as never;
+      const origin = { sequence, recordedAt };
+      const state = this.#projection.evolve(ref.type, { state: before?.state, event, origin });
+      this.#aggregates.set(nameOfRef(ref), { ref, version: sequence, state });
+    } catch {
+      this.#broken.add(nameOfRef(ref));
+      this.#problems.add(`Event ${position} of ${ref.type} ${ref.id}, ${type}, cannot follow those before it.`);
+    }
+  }
+
+  /** The projection as the history makes it. */
+  toProjection(): Writes {
+    const aggregates = [...this.#aggregates.values()];
+    return { events: [], aggregates, keyMoves: this.#holders().map((held) => ({ ...held, from: undefined })) };
+  }
+
+  #holders(): Held[] {
+    const holders = new Map<string, Held>();
+    for (const { ref, state } of this.#aggregates.values()) {
+      for (const key of this.#projection.keysOf(ref.type, state)) {
+        const holder = holders.get(nameOfKey(key))?.to;
+        if (holder !== undefined && !isSameRef(holder, ref)) {
+          this.#problems.add(`${sentenceCase(holder)} and ${ref.type} ${ref.id} hold the same ${key.kind}.`);
+        }
+        holders.set(nameOfKey(key), { key, to: holder ?? ref });
+      }
+    }
+    return [...holders.values()];
+  }
+
+  /** Notes every difference between the history and what was kept beside it. */
+  compare(stored: { readonly aggregates: Iterable<StoredAggregate>; readonly keys: Iterable<StoredKey> }): void {
+    const missing = new Map(this.#aggregates);
+    for (const { type, id, version, state } of stored.aggregates) {
+      const ref: AggregateRef = { type: type as AggregateType, id };
+      const folded = missing.get(nameOfRef(ref));
+      missing.delete(nameOfRef(ref));
+      if (this.#broken.has(nameOfRef(ref))) continue;
+      if (folded === undefined) this.#problems.add(`${sentenceCase(ref)} is in the projection and has no events.`);
+      else if (folded.version !== version) {
+        this.#problems.add(
+          `${sentenceCase(ref)} is at version ${version} in the projection and at ${folded.version} in the events.`,
+        );
+      } else if (!isSameState(folded.state, state)) {
+        this.#problems.add(`The state of ${type} ${id} in the projection differs from its events.`);
+      }
+    }
+    for (const [name, { ref }] of missing) {
+      if (!this.#broken.has(name)) this.#problems.add(`${sentenceCase(ref)} is missing in the projection.`);
+    }
+    this.#compareKeys(stored.keys);
+  }
+
+  #compareKeys(stored: Iterable<StoredKey>): void {
+    const missing = new Map(this.#holders().map((held) => [nameOfKey(held.key), held]));
+    for (const { kind, value, aggregateType, aggregateId } of stored) {
+      const name = `${kind}:${value}`;
+      const holder: AggregateRef = { type: aggregateType as AggregateType, id: aggregateId };
+      const expected = missing.get(name)?.to;
+      missing.delete(name);
+      if (this.#broken.has(nameOfRef(holder))) continue;
+      if (expected === undefined || !isSameRef(expected, holder)) {
+        this.#problems.add(`A key of kind ${kind} points to ${aggregateType} ${aggregateId}, which does not hold it.`);
+      }
+    }
+    for (const { key, to } of missing.values()) {
+      if (!this.#broken.has(nameOfRef(to)))
+        this.#problems.add(`The ${key.kind} of ${to.type} ${to.id} is missing in the projection.`);
+    }
+  }
+}
+
+/** As values, not as text: another version of this program may write the fields in another order. */
+function isSameState(folded: unknown, stored: string): boolean {
+  try {
+    return toSortedJson(folded) === toSortedJson(JSON.parse(stored));
+  } catch {
+    return false;
+  }
+}
+
+function toSortedJson(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => {
+    if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+function sentenceCase({ type, id }: AggregateRef): string {
+  return `${type.charAt(0).toUpperCase()}${type.slice(1)} ${id}`;
+}

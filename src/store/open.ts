@@ -1,0 +1,48 @@
+import { evolve, keysOf } from "../policy/evolve.ts";
+import { StoreError } from "./errors.ts";
+import { openMemoryStore, openSqliteStore } from "./sqlite/engine.ts";
+import type { Clock, Store } from "./store.ts";
+
+export interface OpenStoreOptions {
+  /** `sqlite:PATH` for a file, which is created where there is none, or `memory:`, which is empty and ends with `close()`. */
+  readonly location: string;
+  /** Default: the system's. An event is never recorded earlier than the one before it, whatever the clock says. */
+  readonly clock?: Clock;
+  /** How long a call waits for another process's lock before it is `unavailable`. Default 5000: people still wait that long. */
+  readonly busyTimeoutMs?: number;
+}
+
+/**
+ * Opens the store at a location. Rejects with a StoreError: `unavailable` for a location that is none or cannot be reached,
+ * `unsupported_schema` for a file that is not ours or of a newer version, which stays as it is, `corrupt` for a damaged one.
+ */
+export async function openStore({
+  location,
+  clock = Date.now,
+  busyTimeoutMs = 5000,
+}: OpenStoreOptions): Promise<Store> {
+  const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs };
+  const parsed = parseLocation(location);
+  switch (parsed.engine) {
+    case "sqlite":
+      return openSqliteStore(parsed.path, options);
+    case "memory":
+      return openMemoryStore(options);
+  }
+}
+
+export type StoreLocation = { readonly engine: "sqlite"; readonly path: string } | { readonly engine: "memory" };
+
+/** Reads `sqlite:PATH` or `memory:`. Throws StoreError `unavailable` for anything else. */
+export function parseLocation(location: string): StoreLocation {
+  if (location === "memory:") return { engine: "memory" };
+  const path = /^sqlite:(.+)$/s.exec(location)?.[1];
+  // Two slashes would make the first folder look like a host; three are an absolute path, as in a URL.
+  if (path === undefined || path.includes("\0") || path === ":memory:" || /^\/\/[^/]/.test(path)) {
+    // Only the scheme is repeated: the rest may hold a password.
+    const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(location)?.[0];
+    const given = scheme === undefined ? "A store location without a scheme" : `The store location ${scheme}…`;
+    throw new StoreError("unavailable", `${given} is not understood: give sqlite:PATH or memory: instead.`);
+  }
+  return { engine: "sqlite", path };
+}

@@ -1,0 +1,179 @@
+import { type BatchContext, decideBatch, type Ending } from "../batch.ts";
+import type { Command, Outcome } from "../store.ts";
+import { CachedMoment } from "./cached-moment.ts";
+import { toStoreError } from "./errors.ts";
+import type { Reader } from "./reader.ts";
+import { retryWhileBusy } from "./retry.ts";
+import { type Rows, toRows } from "./rows.ts";
+import type { Writer } from "./writer.ts";
+
+/** Bounds how long one batch keeps the event loop. */
+const maxBatch = 256;
+/** Enough for a store that obeys its lock, where once is enough, and soon over for one that does not. */
+const maxAttempts = 5;
+
+interface Waiting {
+  readonly command: Command<unknown>;
+  attempts: number;
+  readonly resolve: (outcome: Outcome<unknown>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Makes the rows of a transaction by other means than commands, as the only writer. */
+type Rewrite = () => Promise<Rows>;
+interface WaitingRewrite {
+  readonly rewrite: Rewrite;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface QueueOptions extends Omit<BatchContext, "committed"> {
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly name: string;
+  readonly busyTimeoutMs: number;
+}
+
+/**
+ * Group commit: what is asked for while a transaction is being written goes into the next one together. A turn begins a
+ * transaction, decides what waits, and sends the rows; the next turn is asked for at once, so that the writer need not wait.
+ */
+export class CommitQueue {
+  readonly #options: QueueOptions;
+  #waiting: (Waiting | WaitingRewrite)[] = [];
+  #turnWanted = false;
+  #lastTurn: Promise<void> = Promise.resolve();
+  /** What is committed, as long as nobody else writes: a transaction seldom has to read at all. */
+  readonly #committed: CachedMoment;
+  #isCurrent = false;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    this.#committed = new CachedMoment(options.reader);
+  }
+
+  execute(command: Command<unknown>): Promise<Outcome<unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ command, attempts: 0, resolve, reject });
+      this.#wantTurn();
+    });
+  }
+
+  rewrite(rewrite: Rewrite): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ rewrite, resolve, reject });
+      this.#wantTurn();
+    });
+  }
+
+  /** Resolves when everything that was asked for has ended. */
+  async drain(): Promise<void> {
+    for (let awaited: Promise<void> | undefined; awaited !== this.#lastTurn; ) {
+      awaited = this.#lastTurn;
+      await awaited;
+    }
+  }
+
+  #wantTurn(): void {
+    if (this.#turnWanted || this.#waiting.length === 0) return;
+    this.#turnWanted = true;
+    this.#lastTurn = this.#takeTurn(this.#lastTurn);
+  }
+
+  async #takeTurn(turnBefore: Promise<void>): Promise<void> {
+    try {
+      const { isUntouched } = await this.#options.writer.begin();
+      await turnBefore;
+      if (!isUntouched) this.#isCurrent = false;
+    } catch (error) {
+      await turnBefore;
+      // All of them, also the latest: the answer to all is that the store takes no writes now.
+      for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
+      this.#turnWanted = false;
+      return;
+    }
+    const [first] = this.#waiting;
+    if (first !== undefined && "rewrite" in first) {
+      this.#waiting.shift();
+      await this.#runRewrite(first);
+    } else {
+      await this.#runCommands(this.#takeCommands());
+    }
+  }
+
+  #takeCommands(): Waiting[] {
+    const next = this.#waiting.slice(0, maxBatch).findIndex((waiting) => "rewrite" in waiting);
+    return this.#waiting.splice(0, next === -1 ? maxBatch : next) as Waiting[];
+  }
+
+  async #runCommands(batch: readonly Waiting[]): Promise<void> {
+    const commands = batch.map(({ command }) => command);
+    try {
+      const { endings, writes } = await this.#transact(async () => {
+        await this.#refresh();
+        const decided = decideBatch(commands, { ...this.#options, committed: this.#committed });
+        return { ...decided, rows: decided.writes.events.length === 0 ? undefined : toRows(decided.writes) };
+      });
+      this.#committed.advance(writes);
+      // A refusal too is answered after the commit: it may rest on what a command before it in the batch decided.
+      for (const [index, waiting] of batch.entries()) settle(waiting, endings[index]);
+    } catch (error) {
+      this.#isCurrent = false;
+      const failure = toStoreError(error, this.#options.name);
+      const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
+      for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
+      this.#waiting.unshift(...again);
+      this.#wantTurn();
+    }
+  }
+
+  async #runRewrite({ rewrite, resolve, reject }: WaitingRewrite): Promise<void> {
+    try {
+      await this.#transact(async () => ({ rows: await rewrite() }));
+      resolve();
+    } catch (error) {
+      reject(toStoreError(error, this.#options.name));
+    } finally {
+      this.#isCurrent = false;
+    }
+  }
+
+  /** Nobody else writes during a turn, so what is read needs no transaction to be of one moment. */
+  async #refresh(): Promise<void> {
+    if (this.#isCurrent) return;
+    const { reader, busyTimeoutMs } = this.#options;
+    this.#committed.startOver(await retryWhileBusy(() => reader.newest(), { limitMs: busyTimeoutMs }));
+    this.#isCurrent = true;
+  }
+
+  /**
+   * Ends the transaction that has begun: with the rows, or with nothing written where there are none or making them fails.
+   * The next transaction is asked for at once where somebody waits, not only when this one is on disk.
+   */
+  async #transact<T extends { readonly rows: Rows | undefined }>(make: () => Promise<T>): Promise<T> {
+    const { writer } = this.#options;
+    let made: T;
+    try {
+      made = await make();
+    } catch (error) {
+      const ended = writer.rollback();
+      this.#endTurn();
+      await ended.catch(() => {}); // The first failure tells more.
+      throw error;
+    }
+    const ended = made.rows === undefined ? writer.rollback() : writer.commit(made.rows);
+    this.#endTurn();
+    await ended;
+    return made;
+  }
+
+  #endTurn(): void {
+    this.#turnWanted = false;
+    this.#wantTurn();
+  }
+}
+
+function settle(waiting: Waiting, ending: Ending | undefined): void {
+  if (ending?.kind === "done") waiting.resolve(ending.outcome);
+  else waiting.reject(ending?.error);
+}

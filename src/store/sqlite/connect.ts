@@ -1,0 +1,49 @@
+import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { readPragma } from "./schema.ts";
+
+// No connection has a busy timeout: SQLite would sleep in it and stop the thread. retry.ts waits without stopping anything.
+const timeout = 0;
+
+/** A connection that cannot write, whatever it is asked. */
+export function connectReadOnly(path: string): DatabaseSync {
+  return configured(new DatabaseSync(path, { readOnly: true, timeout }));
+}
+
+/**
+ * A connection that sees the main file alone, takes no lock and leaves nothing beside the file. Reading the header with
+ * node:fs instead would be wrong: to close any descriptor of a file drops the locks that SQLite holds on it in this process.
+ */
+export function connectImmutable(path: string): DatabaseSync {
+  const url = pathToFileURL(path);
+  url.search = "?immutable=1";
+  return configured(new DatabaseSync(url, { readOnly: true, timeout }));
+}
+
+/** A connection whose commits are on disk when they return; it checks that SQLite agreed to that. */
+export function connectForWriting(path: string): DatabaseSync {
+  const db = configured(new DatabaseSync(path, { timeout }));
+  try {
+    // The last two matter on macOS alone, where fsync does not reach the disk.
+    db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864");
+    const full = 2;
+    if (readPragma(db, "synchronous") !== full) throw new Error("SQLite did not accept synchronous = FULL");
+    if (readJournalMode(db) !== "wal") throw new Error("SQLite did not accept journal_mode = WAL");
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+export function readJournalMode(db: DatabaseSync): unknown {
+  return db.prepare("PRAGMA journal_mode").get()?.["journal_mode"];
+}
+
+/** Nothing in a file from elsewhere may run code of its choice, and a malformed page is found when it is read. */
+function configured(db: DatabaseSync): DatabaseSync {
+  db.exec("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
+  db.enableDefensive(true);
+  return db;
+}

@@ -1,0 +1,83 @@
+import { closeSync, fsyncSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { makeDirectory } from "../../make-directory.ts";
+import { StoreError } from "../errors.ts";
+import { migrate } from "./schema.ts";
+
+const staleAfterMs = 60 * 60 * 1000;
+
+/**
+ * Creates a store that is complete the moment it has its name: a process that is killed on the way leaves at most a file
+ * under a temporary name, and of two processes that start at once one is first and the other's call does nothing. Makes
+ * the directory where there is none.
+ */
+export function createStoreFile(path: string): void {
+  const directory = dirname(path);
+  makeDirectory(directory);
+  removeStale(path);
+  const temporary = `${path}.new-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  try {
+    // Made here first, because SQLite would let others read it.
+    closeSync(openSync(temporary, "wx", 0o600));
+    build(temporary);
+    sync(temporary);
+    link(temporary, path);
+  } catch (error) {
+    if (!isCode(error, "EEXIST")) throw error;
+  } finally {
+    for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(`${temporary}${suffix}`, { force: true });
+  }
+  sync(directory);
+}
+
+function build(temporary: string): void {
+  const db = new DatabaseSync(temporary);
+  try {
+    migrate(db);
+    db.exec("PRAGMA journal_mode = WAL");
+  } finally {
+    db.close();
+  }
+}
+
+function link(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].some((code) => isCode(error, code))) throw error;
+    throw new StoreError(
+      "unavailable",
+      `The store ${path} cannot be created: its file system has no hard links.`,
+      error,
+    );
+  }
+}
+
+/** Removes what a killed process left. A younger file may belong to one that is at work. */
+function removeStale(path: string): void {
+  for (const name of readdirSync(dirname(path))) {
+    if (!name.startsWith(`${basename(path)}.new-`)) continue;
+    const left = join(dirname(path), name);
+    const { mtimeMs } = statSync(left, { throwIfNoEntry: false }) ?? { mtimeMs: Number.POSITIVE_INFINITY };
+    if (Date.now() - mtimeMs > staleAfterMs) rmSync(left, { force: true });
+  }
+}
+
+function sync(path: string): void {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch (error) {
+    // Windows opens no directory, and keeps its entries safe in its own way.
+    if (process.platform === "win32") return;
+    throw error;
+  }
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const isCode = (error: unknown, code: string): boolean => (error as { readonly code?: unknown }).code === code;

@@ -1,0 +1,153 @@
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { AggregateType } from "../../policy/events.ts";
+import { StoreError } from "../errors.ts";
+import type { Clock, Command, Outcome, Projection, Read, Snapshot, Store, View } from "../store.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import { connectReadOnly } from "./connect.ts";
+import { toStoreError } from "./errors.ts";
+import { openStoreFile } from "./file.ts";
+import { type HistoryOptions, refold, verifyHistory } from "./history.ts";
+import { createInlineWriter } from "./inline-writer.ts";
+import { Reader } from "./reader.ts";
+import { retryWhileBusy } from "./retry.ts";
+import { migrate } from "./schema.ts";
+import { ThreadWriter } from "./thread-writer.ts";
+import type { Writer } from "./writer.ts";
+
+export interface SqliteOptions {
+  readonly projection: Projection;
+  readonly clock: Clock;
+  /** How long a call waits for another process's lock before it is `unavailable`. */
+  readonly busyTimeoutMs: number;
+}
+
+/** Opens the store in a file, and creates the file and its directory where there is none. */
+export async function openSqliteStore(file: string, options: SqliteOptions): Promise<Store> {
+  const path = resolve(file);
+  const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
+  try {
+    const { dev: device, ino: inode } = statSync(path, { bigint: true });
+    const writer = new ThreadWriter({ path, file: { device, inode }, busyTimeoutMs: options.busyTimeoutMs });
+    return new SqliteStore({
+      ...options,
+      name: path,
+      reader: new Reader(db, path),
+      writer,
+      openHistory: () => connectReadOnly(path),
+      isShared: false,
+    });
+  } catch (error) {
+    db.close();
+    throw toStoreError(error, path);
+  }
+}
+
+/** Opens an empty store that lives in memory until it is closed. */
+export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
+  const name = "in memory";
+  const db = new DatabaseSync(":memory:");
+  migrate(db);
+  const reader = new Reader(db, name);
+  const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
+  return new SqliteStore({ ...options, name, reader, writer, openHistory: () => db, isShared: true });
+}
+
+interface Parts extends SqliteOptions {
+  readonly name: string;
+  readonly reader: Reader;
+  readonly writer: Writer;
+  /** The connection for what reads the whole history, which closes it unless it is the reader's own. */
+  readonly openHistory: () => DatabaseSync;
+  readonly isShared: boolean;
+}
+
+class SqliteStore implements Store {
+  readonly #parts: Parts;
+  readonly #queue: CommitQueue;
+  readonly #verifications = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#queue = new CommitQueue(parts);
+  }
+
+  read(reads: readonly Read[]): Promise<View> {
+    return this.#whenFree(() => this.#parts.reader.read(reads));
+  }
+
+  list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
+    return this.#whenFree(() => this.#parts.reader.list(type));
+  }
+
+  async execute<Value>(command: Command<Value>): Promise<Outcome<Value>> {
+    this.#refuseClosed();
+    return (await this.#queue.execute(command)) as Outcome<Value>;
+  }
+
+  async verify(): ReturnType<Store["verify"]> {
+    this.#refuseClosed();
+    const verification = this.#onHistory((db, options) => verifyHistory(db, options));
+    this.#verifications.add(verification);
+    return verification.finally(() => this.#verifications.delete(verification));
+  }
+
+  async rebuild(): ReturnType<Store["rebuild"]> {
+    this.#refuseClosed();
+    let counts = { events: 0, aggregates: 0 };
+    await this.#queue.rewrite(async () => {
+      const { rows, events, aggregates } = await this.#onHistory((db, options) => refold(db, options));
+      counts = { events, aggregates };
+      return rows;
+    });
+    return counts;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    await Promise.allSettled([this.#queue.drain(), ...this.#verifications]);
+    // The writer last: the last connection to close leaves the store in one file.
+    this.#parts.reader.close();
+    await this.#parts.writer.close();
+  }
+
+  /** Reads at once where that is possible, which is nearly always: only recovery after a crash keeps readers out. */
+  async #whenFree<T>(read: () => T): Promise<T> {
+    const { name, busyTimeoutMs } = this.#parts;
+    try {
+      return await retryWhileBusy(
+        () => {
+          this.#refuseClosed();
+          return read();
+        },
+        { limitMs: busyTimeoutMs },
+      );
+    } catch (error) {
+      throw toStoreError(error, name);
+    }
+  }
+
+  async #onHistory<T>(use: (db: DatabaseSync, options: HistoryOptions) => Promise<T>): Promise<T> {
+    const { name, projection, busyTimeoutMs, openHistory, isShared } = this.#parts;
+    try {
+      const db = await retryWhileBusy(openHistory, { limitMs: busyTimeoutMs });
+      try {
+        return await use(db, { name, projection, isShared });
+      } finally {
+        if (!isShared) db.close();
+      }
+    } catch (error) {
+      throw toStoreError(error, name);
+    }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed !== undefined) throw new StoreError("closed", `The store ${this.#parts.name} is closed.`);
+  }
+}

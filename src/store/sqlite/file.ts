@@ -1,0 +1,93 @@
+import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
+import { StoreError } from "../errors.ts";
+import { connectForWriting, connectImmutable, connectReadOnly, readJournalMode } from "./connect.ts";
+import { createStoreFile } from "./create.ts";
+import { toStoreError } from "./errors.ts";
+import { primaryCode, retryWhileBusy } from "./retry.ts";
+import { applicationId, migrate, readPragma, schemaVersion } from "./schema.ts";
+
+/**
+ * Opens a store for reading, after it was created or brought to the newest schema where it had to be. A file that is not a
+ * store, or one of a newer version, is refused and left as it was.
+ */
+export async function openStoreFile(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
+  try {
+    if (!isThere(path)) createStoreFile(path);
+    accessSync(path, constants.R_OK | constants.W_OK);
+    look(path);
+    const { version, journalMode } = await retryWhileBusy(() => inspect(path), busy);
+    // A copy that SQLite made of a store (VACUUM INTO) is a sound one without a write-ahead log.
+    if (version < schemaVersion || journalMode !== "wal") await retryWhileBusy(() => upgrade(path), busy);
+    return await retryWhileBusy(() => connectReadOnly(path), busy);
+  } catch (error) {
+    throw toStoreError(error, path);
+  }
+}
+
+function isThere(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) {
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return false;
+    throw new StoreError("unavailable", `The store ${path} cannot be opened: it is a symbolic link to nothing.`);
+  }
+  if (found.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
+  if (!found.isFile()) throw new StoreError("unavailable", `The store ${path} cannot be opened: it is not a file.`);
+  return true;
+}
+
+/** Refuses, by the header alone and without a trace, what an ordinary connection should not touch. */
+function look(path: string): void {
+  if (statSync(path).size === 0) throw foreign(path, "is empty");
+  try {
+    using db = connectImmutable(path);
+    if (readPragma(db, "application_id") !== applicationId)
+      throw foreign(path, "is a SQLite database of another program");
+    refuseUnknown(path, readPragma(db, "user_version"));
+  } catch (error) {
+    const notADatabase = 26;
+    if (primaryCode(error) === notADatabase && !hasOurMark(path)) throw foreign(path, "is not a SQLite database");
+    throw error;
+  }
+}
+
+/** The newest schema version may still be in the write-ahead log, which the header does not show. */
+function inspect(path: string): { readonly version: number; readonly journalMode: unknown } {
+  using db = connectReadOnly(path);
+  const version = readPragma(db, "user_version");
+  refuseUnknown(path, version);
+  return { version, journalMode: readJournalMode(db) };
+}
+
+function upgrade(path: string): void {
+  using db = connectForWriting(path);
+  migrate(db);
+}
+
+function refuseUnknown(path: string, version: number): void {
+  if (version >= 1 && version <= schemaVersion) return;
+  throw new StoreError(
+    "unsupported_schema",
+    `The store ${path} has schema version ${version}, and this program knows versions up to ${schemaVersion}: ` +
+      "start the newer version of portcullis that wrote it, or give another path. It was left as it was.",
+  );
+}
+
+function foreign(path: string, sentence: string): StoreError {
+  return new StoreError(
+    "unsupported_schema",
+    `The file ${path} ${sentence}, not a store of portcullis: give another path, or move the file away. It was left as it was.`,
+  );
+}
+
+/** Whether a file whose beginning is damaged was a store. SQLite does not read it, so no lock of ours can be on it. */
+function hasOurMark(path: string): boolean {
+  const descriptor = openSync(path, "r");
+  try {
+    const mark = Buffer.alloc(4);
+    const markOffset = 68;
+    return readSync(descriptor, mark, 0, 4, markOffset) === 4 && mark.readUInt32BE() === applicationId;
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,90 @@
+import type { DatabaseSync } from "node:sqlite";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { StoreError } from "../errors.ts";
+import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import type { Problem, Projection } from "../store.ts";
+import { toStoreError } from "./errors.ts";
+import { type Rows, toRows } from "./rows.ts";
+
+// Both read the whole history, on a connection that no one else uses meanwhile.
+
+export interface HistoryOptions {
+  readonly name: string;
+  readonly projection: Projection;
+  /** Whether others may run between events: not where the connection is also theirs. */
+  readonly isShared: boolean;
+}
+
+export interface Verification {
+  readonly problems: readonly Problem[];
+  readonly events: number;
+  readonly aggregates: number;
+}
+
+/** See Store.verify. Damage that keeps SQLite from reading on is a problem like the others. */
+export async function verifyHistory(db: DatabaseSync, options: HistoryOptions): Promise<Verification> {
+  const problems = new ProblemList();
+  const fold = new Fold(options.projection, problems);
+  db.exec("BEGIN");
+  try {
+    checkStructure(db, problems, options);
+    await foldEvents(db, fold, options);
+    fold.compare({
+      aggregates: db.prepare("SELECT type, id, version, state FROM aggregates").iterate() as Iterable<never>,
+      keys: db
+        .prepare("SELECT kind, value, aggregate_type AS aggregateType, aggregate_id AS aggregateId FROM keys")
+        .iterate() as Iterable<never>,
+    } satisfies { aggregates: Iterable<StoredAggregate>; keys: Iterable<StoredKey> });
+  } catch (error) {
+    const failure = toStoreError(error, options.name);
+    if (failure.code !== "corrupt") throw failure;
+    problems.add("The file is damaged where its rows are kept, so the rest could not be compared.");
+  } finally {
+    if (db.isTransaction) db.exec("ROLLBACK");
+  }
+  return { problems: problems.list(), events: fold.events, aggregates: fold.aggregates };
+}
+
+/** The rows that make the projection anew. Rejects with `corrupt` where the history itself is broken. */
+export async function refold(
+  db: DatabaseSync,
+  options: HistoryOptions,
+): Promise<{ readonly rows: Rows; readonly events: number; readonly aggregates: number }> {
+  const problems = new ProblemList();
+  const fold = new Fold(options.projection, problems);
+  await foldEvents(db, fold, options);
+  const rows = toRows(fold.toProjection(), true);
+  const [first] = problems.list();
+  if (first !== undefined) {
+    throw new StoreError(
+      "corrupt",
+      `The history in the store ${options.name} is broken, so nothing was rebuilt. ${first}`,
+    );
+  }
+  return { rows, events: fold.events, aggregates: fold.aggregates };
+}
+
+async function foldEvents(db: DatabaseSync, fold: Fold, { isShared }: HistoryOptions): Promise<void> {
+  const events = db
+    .prepare(
+      `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
+        recorded_at AS recordedAt FROM events ORDER BY position`,
+    )
+    .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
+  for (const event of events) {
+    fold.add(event);
+    if (!isShared && fold.events % 500 === 0) await nextTurn();
+  }
+}
+
+function checkStructure(db: DatabaseSync, problems: ProblemList, { name }: HistoryOptions): void {
+  try {
+    const found = db.prepare("PRAGMA integrity_check(20)").all();
+    for (const { integrity_check: line } of found) {
+      if (line !== "ok") problems.add(`The file's structure is damaged: ${String(line)}.`);
+    }
+  } catch (error) {
+    if (toStoreError(error, name).code !== "corrupt") throw error;
+    problems.add("The file's structure is so damaged that SQLite cannot check it.");
+  }
+}

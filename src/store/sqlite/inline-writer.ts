@@ -1,0 +1,34 @@
+import type { DatabaseSync } from "node:sqlite";
+import { toStoreError } from "./errors.ts";
+import type { Rows } from "./rows.ts";
+import { WriteConnection } from "./write-connection.ts";
+import type { Writer } from "./writer.ts";
+
+/** Writes on the reader's own connection: for a store in memory, which no second connection can see. */
+export function createInlineWriter(
+  db: DatabaseSync,
+  store: { readonly name: string; readonly onCommit: () => void },
+): Writer {
+  const connection = new WriteConnection(db);
+  let isUntouched = false;
+  return {
+    // Nobody else can write, and a transaction held open across a wait would show its rows to readers.
+    async begin() {
+      return { isUntouched };
+    },
+    async rollback() {},
+    async commit(rows: Rows) {
+      isUntouched = false;
+      try {
+        connection.begin();
+        connection.commit(rows);
+        isUntouched = true;
+      } catch (error) {
+        throw toStoreError(error, store.name);
+      } finally {
+        store.onCommit();
+      }
+    },
+    async close() {},
+  };
+}

@@ -1,0 +1,124 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { AggregateType } from "../../policy/events.ts";
+import type { Key } from "../../policy/states.ts";
+import { StoreError } from "../errors.ts";
+import type { AggregateRef, Read, Snapshot, View } from "../store.ts";
+import { collectView } from "../view.ts";
+import { CachedMoment } from "./cached-moment.ts";
+import { toStoreError } from "./errors.ts";
+
+/**
+ * Reads what is committed. Everything that was read stays in memory until any connection commits, which SQLite tells by a
+ * counter: asking for it takes a microsecond and shows the writes of other processes too.
+ */
+export class Reader {
+  readonly #db: DatabaseSync;
+  readonly #name: string;
+  readonly #cached: CachedMoment;
+  #seenCommits: number | undefined;
+  readonly #statements: Record<
+    "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "list",
+    StatementSync
+  >;
+
+  /** `name` is the store's path, for messages. */
+  constructor(db: DatabaseSync, name: string) {
+    this.#db = db;
+    this.#name = name;
+    this.#statements = {
+      begin: prepare(db, "BEGIN"),
+      commit: prepare(db, "COMMIT"),
+      commits: prepare(db, "PRAGMA data_version"),
+      newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
+      aggregate: prepare(db, "SELECT version, state FROM aggregates WHERE type = ? AND id = ?"),
+      holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
+      list: prepare(db, "SELECT id, version, state FROM aggregates WHERE type = ? ORDER BY id"),
+    };
+    this.#cached = new CachedMoment(this);
+  }
+
+  read(reads: readonly Read[]): View {
+    if (this.#commits() === this.#seenCommits && this.#cached.holdsAll(reads)) return collectView(reads, this.#cached);
+    this.#statements.begin.run();
+    try {
+      const commits = this.#commits();
+      if (commits !== this.#seenCommits) this.#cached.startOver(this.newest());
+      this.#seenCommits = commits;
+      return collectView(reads, this.#cached);
+    } finally {
+      // A read transaction has nothing to lose; where reading failed, SQLite may have ended it already.
+      if (this.#db.isTransaction) this.#statements.commit.run();
+    }
+  }
+
+  /** What a cache of what is committed now starts from; it loads the rest on demand. */
+  newest(): { readonly position: number; readonly recordedAt: number } {
+    const [position = 0, recordedAt = 0] = row<[number, number]>(this.#statements.newest) ?? [];
+    return { position, recordedAt };
+  }
+
+  load(ref: AggregateRef): Snapshot {
+    return this.#translated(() => {
+      const found = row<[number, string]>(this.#statements.aggregate, ref.type, ref.id);
+      if (found === undefined) return { ref, version: 0, state: undefined };
+      return { ref, version: found[0], state: this.#parse(found[1], ref) };
+    });
+  }
+
+  findHolder(key: Key): AggregateRef | undefined {
+    return this.#translated(() => {
+      const found = row<[AggregateType, string]>(this.#statements.holder, key.kind, key.value);
+      return found && { type: found[0], id: found[1] };
+    });
+  }
+
+  list<T extends AggregateType>(type: T): Snapshot<T>[] {
+    const rows = this.#statements.list.all(type) as unknown as [string, number, string][];
+    return rows.map(([id, version, state]) => ({
+      ref: { type, id },
+      version,
+      state: this.#parse(state, { type, id }),
+    }));
+  }
+
+  /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
+  forget(): void {
+    this.#seenCommits = undefined;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #commits(): number {
+    return row<[number]>(this.#statements.commits)?.[0] as number;
+  }
+
+  /** A command that is being decided reads too, and must end with the store's error rather than the driver's. */
+  #translated<T>(load: () => T): T {
+    try {
+      return load();
+    } catch (error) {
+      throw toStoreError(error, this.#name);
+    }
+  }
+
+  #parse<T extends AggregateType>(state: string, ref: AggregateRef<T>): NonNullable<Snapshot<T>["state"]> {
+    try {
+      return JSON.parse(state);
+    } catch (error) {
+      const what = `The state of ${ref.type} ${ref.id} in the store ${this.#name} is damaged`;
+      throw new StoreError("corrupt", `${what}. Rebuild the projection, or restore the store from a backup.`, error);
+    }
+  }
+}
+
+function prepare(db: DatabaseSync, sql: string): StatementSync {
+  const statement = db.prepare(sql);
+  statement.setReturnArrays(true);
+  return statement;
+}
+
+function row<Row extends readonly unknown[]>(statement: StatementSync, ...values: SQLInputValue[]): Row | undefined {
+  return statement.get(...values) as unknown as Row | undefined;
+}

@@ -1,0 +1,55 @@
+import type { Writes } from "../batch.ts";
+import type { Snapshot } from "../store.ts";
+
+// Rows as they go to the writer thread: arrays of plain values, which are cheap to copy between threads.
+
+type EventRow = readonly [
+  position: number,
+  aggregateType: string,
+  aggregateId: string,
+  sequence: number,
+  type: string,
+  version: number,
+  payload: string,
+  recordedAt: number,
+  actor: string,
+];
+type AggregateRow = readonly [type: string, id: string, version: number, state: string];
+type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
+
+/** What one transaction writes. */
+export interface Rows {
+  /** Empties the projection first. */
+  readonly replacesProjection: boolean;
+  readonly events: readonly EventRow[];
+  readonly aggregates: readonly AggregateRow[];
+  readonly freedKeys: readonly KeyRow[];
+  readonly takenKeys: readonly KeyRow[];
+}
+
+export function toRows({ events, aggregates, keyMoves }: Writes, replacesProjection = false): Rows {
+  return {
+    replacesProjection,
+    events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
+      position,
+      ref.type,
+      ref.id,
+      sequence,
+      event.type,
+      event.version,
+      JSON.stringify(event.payload),
+      recordedAt,
+      actor,
+    ]),
+    aggregates: aggregates.map(toAggregateRow),
+    freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
+    takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
+  };
+}
+
+const toAggregateRow = ({ ref, version, state }: Snapshot): AggregateRow => [
+  ref.type,
+  ref.id,
+  version,
+  JSON.stringify(state),
+];

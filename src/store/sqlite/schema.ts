@@ -1,0 +1,59 @@
+import type { DatabaseSync } from "node:sqlite";
+
+/** Marks a SQLite file as ours, in its header ("Port" in ASCII). */
+export const applicationId = 0x506f7274;
+
+/**
+ * Each entry brings a store from the schema version of its index to the next. One that was released never changes: a later
+ * form is a new entry.
+ */
+export const migrations: readonly string[] = [
+  `CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    aggregate_type TEXT NOT NULL,
+    aggregate_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    UNIQUE (aggregate_type, aggregate_id, sequence)
+  ) STRICT;
+  CREATE TABLE aggregates (
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (type, id)
+  ) STRICT;
+  CREATE TABLE keys (
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    aggregate_type TEXT NOT NULL,
+    aggregate_id TEXT NOT NULL,
+    PRIMARY KEY (kind, value)
+  ) STRICT, WITHOUT ROWID;`,
+];
+
+export const schemaVersion = migrations.length;
+
+/**
+ * Brings a store to the newest schema in one transaction; a new, empty database counts as version 0. Does nothing where
+ * another process was first. Throws the driver's busy error while another process writes.
+ */
+export function migrate(db: DatabaseSync, steps: readonly string[] = migrations): void {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    for (const step of steps.slice(readPragma(db, "user_version"))) db.exec(step);
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${steps.length}; COMMIT`);
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+/** The value of a pragma that is a whole number. */
+export function readPragma(db: DatabaseSync, name: "application_id" | "user_version" | "synchronous"): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
+}

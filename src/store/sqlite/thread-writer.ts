@@ -1,0 +1,107 @@
+import { getCompileCacheDir } from "node:module";
+import { dirname } from "node:path";
+import { Worker } from "node:worker_threads";
+import { StoreError } from "../errors.ts";
+import { toStoreError } from "./errors.ts";
+import type { Rows } from "./rows.ts";
+import type { Writer } from "./writer.ts";
+import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-thread.ts";
+
+// tsc does not rewrite this one: it is a URL, not an import.
+const threadUrl = new URL(
+  import.meta.url.endsWith(".ts") ? "./writer-thread.ts" : "./writer-thread.js",
+  import.meta.url,
+);
+
+/** A thread takes Node's compile cache from its environment alone; without it, a checkout strips types again, for 17 MB. */
+function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
+  const directory = getCompileCacheDir();
+  return directory === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: dirname(directory) } };
+}
+
+interface Pending {
+  readonly resolve: (reply: { readonly isUntouched: boolean }) => void;
+  readonly reject: (error: StoreError) => void;
+}
+
+/**
+ * Writes on a thread of its own, which starts with the first transaction and again where it died. It keeps the process
+ * alive only while a call is pending.
+ */
+export class ThreadWriter implements Writer {
+  readonly #settings: WriterThreadSettings;
+  #thread: Worker | undefined;
+  #pending: Pending[] = [];
+
+  constructor(settings: WriterThreadSettings) {
+    this.#settings = settings;
+  }
+
+  begin(): ReturnType<Writer["begin"]> {
+    this.#thread ??= this.#start();
+    return this.#send({ kind: "begin" });
+  }
+
+  async commit(rows: Rows): Promise<void> {
+    await this.#send({ kind: "commit", rows });
+  }
+
+  async rollback(): Promise<void> {
+    await this.#send({ kind: "rollback" });
+  }
+
+  async close(): Promise<void> {
+    const thread = this.#thread;
+    if (thread === undefined) return;
+    const ended = new Promise((resolve) => thread.once("exit", resolve));
+    thread.ref();
+    thread.postMessage({ kind: "close" } satisfies WriterRequest);
+    await ended;
+  }
+
+  #send(request: WriterRequest): ReturnType<Writer["begin"]> {
+    const thread = this.#thread;
+    if (thread === undefined) return Promise.reject(this.#died());
+    return new Promise((resolve, reject) => {
+      thread.ref();
+      this.#pending.push({ resolve, reject });
+      thread.postMessage(request);
+    });
+  }
+
+  #start(): Worker {
+    const thread = new Worker(threadUrl, {
+      workerData: this.#settings,
+      name: "portcullis store writer",
+      ...sharedCompileCache(),
+    });
+    let cause: unknown;
+    thread.on("message", (reply: WriterReply) => {
+      const pending = this.#pending.shift();
+      if (this.#pending.length === 0) thread.unref();
+      if (reply.ok) pending?.resolve(reply);
+      else pending?.reject(this.#toStoreError(reply));
+    });
+    thread.on("error", (error) => {
+      cause = error;
+    });
+    thread.on("exit", () => {
+      if (this.#thread === thread) this.#thread = undefined;
+      for (const { reject } of this.#pending.splice(0)) reject(this.#died(cause));
+    });
+    return thread;
+  }
+
+  #toStoreError({ message, code, errcode }: Exclude<WriterReply, { readonly ok: true }>): StoreError {
+    const cause = Object.assign(new Error(message), { code, errcode });
+    return toStoreError(cause, this.#settings.path);
+  }
+
+  #died(cause?: unknown): StoreError {
+    return new StoreError(
+      "unavailable",
+      `The writer of the store ${this.#settings.path} ended unexpectedly; whether this change was written is unknown.`,
+      cause,
+    );
+  }
+}

@@ -1,0 +1,62 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { Rows } from "./rows.ts";
+
+/** Writes rows on one connection. Everything here blocks its thread and throws the driver's own error. */
+export class WriteConnection {
+  readonly #db: DatabaseSync;
+  #othersCommits: unknown;
+  readonly #countOthersCommits: StatementSync;
+  readonly #insertEvent: StatementSync;
+  readonly #putAggregate: StatementSync;
+  readonly #freeKey: StatementSync;
+  readonly #takeKey: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#countOthersCommits = db.prepare("PRAGMA data_version");
+    this.#insertEvent = db.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#putAggregate = db.prepare(
+      "INSERT INTO aggregates VALUES (?, ?, ?, ?) " +
+        "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
+    );
+    this.#freeKey = db.prepare(
+      "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
+    );
+    this.#takeKey = db.prepare("INSERT INTO keys VALUES (?, ?, ?, ?)");
+  }
+
+  /** Returns whether no other connection has committed since the last transaction of this one. */
+  begin(): boolean {
+    this.#db.exec("BEGIN IMMEDIATE");
+    const seenBefore = this.#othersCommits;
+    this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
+    return this.#othersCommits === seenBefore;
+  }
+
+  commit(rows: Rows): void {
+    try {
+      if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+      runEach(this.#insertEvent, rows.events);
+      runEach(this.#putAggregate, rows.aggregates);
+      runEach(this.#freeKey, rows.freedKeys);
+      runEach(this.#takeKey, rows.takenKeys);
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+  }
+
+  rollback(): void {
+    // SQLite ends a transaction by itself after some errors, such as a full disk.
+    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+function runEach(statement: StatementSync, rows: readonly (readonly SQLInputValue[])[]): void {
+  for (const row of rows) statement.run(...row);
+}

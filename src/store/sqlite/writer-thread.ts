@@ -1,0 +1,112 @@
+import { statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parentPort, workerData } from "node:worker_threads";
+import { connectForWriting } from "./connect.ts";
+import { longestWaitMs, retryWhileBusy } from "./retry.ts";
+import type { Rows } from "./rows.ts";
+import { WriteConnection } from "./write-connection.ts";
+
+// The thread that owns the writing connection: a commit that waits for the disk stops nobody but itself. It imports little,
+// because it is started with the server.
+
+export interface WriterThreadSettings {
+  readonly path: string;
+  /** The file as it was when the store was opened. */
+  readonly file: FileIdentity;
+  readonly busyTimeoutMs: number;
+}
+
+/** Tells a file from another that took its place. */
+export interface FileIdentity {
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+type TransactionRequest =
+  | { readonly kind: "begin" }
+  | { readonly kind: "commit"; readonly rows: Rows }
+  | { readonly kind: "rollback" };
+/** After `close` the thread ends. */
+export type WriterRequest = TransactionRequest | { readonly kind: "close" };
+
+/** One reply for each request but `close`, in order. Errors lose their own fields between threads, so those that matter are copied. */
+export type WriterReply =
+  | { readonly ok: true; readonly isUntouched: boolean }
+  | { readonly ok: false; readonly message: string; readonly code: unknown; readonly errcode: unknown };
+
+/** How long this process may write without a break before others get a turn. */
+const turnMs = 200;
+/** Long enough for everyone who waits to try at least once. */
+const pauseMs = longestWaitMs + 2;
+
+const settings = workerData as WriterThreadSettings;
+const port = parentPort;
+if (port === null) throw new Error("writer-thread.ts runs as a worker");
+
+let connection: WriteConnection | undefined;
+let turnStartedAt = 0;
+let lastEndedAt = 0;
+
+let previous: Promise<unknown> = Promise.resolve();
+port.on("message", (request: WriterRequest) => {
+  previous = previous.then(async () => {
+    if (request.kind === "close") {
+      connection?.close();
+      port.close();
+    } else port.postMessage(await reply(request));
+  });
+});
+
+async function reply(request: TransactionRequest): Promise<WriterReply> {
+  try {
+    return { ok: true, isUntouched: await handle(request) };
+  } catch (error) {
+    const { message, code, errcode } = error as Error & { readonly code?: unknown; readonly errcode?: unknown };
+    return { ok: false, message, code, errcode };
+  }
+}
+
+async function handle(request: TransactionRequest): Promise<boolean> {
+  if (request.kind === "begin") return begin();
+  end((current) => (request.kind === "commit" ? current.commit(request.rows) : current.rollback()));
+  return true;
+}
+
+async function begin(): Promise<boolean> {
+  refuseReplacedFile();
+  await letOthersWrite();
+  const limit = { limitMs: settings.busyTimeoutMs };
+  connection ??= await retryWhileBusy(() => new WriteConnection(connectForWriting(settings.path)), limit);
+  const current = connection;
+  return retryWhileBusy(() => current.begin(), limit);
+}
+
+function end(finish: (current: WriteConnection) => void): void {
+  if (connection === undefined) throw new Error("no transaction is open");
+  try {
+    finish(connection);
+  } catch (error) {
+    // After a disk error the connection may remember what is not there; the next transaction starts on a new one.
+    connection.close();
+    connection = undefined;
+    throw error;
+  } finally {
+    lastEndedAt = performance.now();
+  }
+}
+
+/** SQLite's lock has no queue: without a pause, one process that always has something to write keeps the others out. */
+async function letOthersWrite(): Promise<void> {
+  const now = performance.now();
+  if (now - lastEndedAt > pauseMs) turnStartedAt = now;
+  if (now - turnStartedAt < turnMs) return;
+  await sleep(pauseMs);
+  turnStartedAt = performance.now();
+}
+
+/** What is written to a file that lost its name is acknowledged and then gone. */
+function refuseReplacedFile(): void {
+  const { dev, ino } = statSync(settings.path, { bigint: true });
+  if (dev === settings.file.device && ino === settings.file.inode) return;
+  throw Object.assign(new Error("the file was replaced"), { code: "ENOENT" });
+}

@@ -1,0 +1,18 @@
+import type { Rows } from "./rows.ts";
+
+/**
+ * Writes one transaction at a time. Calls take effect in their order, so the next `begin` may be called while a `commit` is
+ * on its way. Each rejects with a StoreError.
+ */
+export interface Writer {
+  /**
+   * Resolves when no other connection can write until `commit` or `rollback`; to whether the store is as the last
+   * transaction of this writer left it, with nothing committed by others since.
+   */
+  begin(): Promise<{ readonly isUntouched: boolean }>;
+  /** Resolves when the rows are on disk. Where it rejects, none of them is; with `conflict` where one contradicts the store. */
+  commit(rows: Rows): Promise<void>;
+  rollback(): Promise<void>;
+  /** Ends after the calls before it. */
+  close(): Promise<void>;
+}

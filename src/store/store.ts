@@ -1,0 +1,123 @@
+import type { AggregateType, EventOrigin, EventsOf } from "../policy/events.ts";
+import type { Key, State, StatesOf } from "../policy/states.ts";
+
+/** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
+export interface AggregateRef<T extends AggregateType = AggregateType> {
+  readonly type: T;
+  readonly id: string;
+}
+
+export const instanceRef: AggregateRef<"instance"> = { type: "instance", id: "instance" };
+export const organizationRef = (id: string): AggregateRef<"organization"> => ({ type: "organization", id });
+export const userRef = (id: string): AggregateRef<"user"> => ({ type: "user", id });
+
+/** An aggregate at one moment. `version` is the sequence of its last event; 0, with no state, before its first. */
+export interface Snapshot<T extends AggregateType = AggregateType> {
+  readonly ref: AggregateRef<T>;
+  readonly version: number;
+  readonly state: StatesOf[T] | undefined;
+}
+
+/** What is read: an aggregate by its id, or the one that holds a key. */
+export type Read = AggregateRef | Key;
+
+/** One consistent picture of everything that was read: all of it as of `position`. */
+export interface View {
+  /** The aggregate, which must be among the reads: by its id, or by a key that it holds. Throws an Error otherwise. */
+  get<T extends AggregateType>(ref: AggregateRef<T>): Snapshot<T>;
+  /** The aggregate that holds the key, which must be among the reads; undefined where none does. Throws an Error otherwise. */
+  find(key: Key): Snapshot | undefined;
+  /** Global position of the newest event that the view reflects; 0 in an empty store. It never decreases from view to view. */
+  readonly position: number;
+  /** When that event was recorded, in milliseconds since 1970 UTC; 0 in an empty store. */
+  readonly recordedAt: number;
+}
+
+export interface RecordedEvent<T extends AggregateType = AggregateType> extends EventOrigin {
+  /** Place among all events of the store, from 1, without gaps. */
+  readonly position: number;
+  readonly ref: AggregateRef<T>;
+  readonly event: EventsOf[T];
+  /** Who caused it: the id of a user, `cli` for the command line, `setup` for the first start. */
+  readonly actor: string;
+}
+
+/** Events to append to one aggregate, which the command's view must be able to get: that is the version it expects. */
+export interface Change<T extends AggregateType = AggregateType> {
+  readonly ref: AggregateRef<T>;
+  readonly events: readonly EventsOf[T][];
+}
+
+/** Several changes are appended in their order, or none of them is. */
+export interface Decision<Value> {
+  readonly changes: readonly Change[];
+  readonly value: Value;
+}
+
+export interface Command<Value> {
+  readonly actor: string;
+  readonly reads: readonly Read[];
+  /**
+   * Decides from the state inside the transaction. Must be pure and synchronous: it may run more than once, and others wait
+   * for it. What it throws ends the command with nothing written. The view's states are shared, so it must not change them.
+   */
+  decide(view: View): Decision<Value>;
+}
+
+export interface Outcome<Value> {
+  readonly value: Value;
+  /** The events of this command as recorded, in order; empty if it decided on no change. */
+  readonly events: readonly RecordedEvent[];
+}
+
+/** A difference between the history and what was derived from it, or a rule of the history that does not hold. */
+export type Problem = string;
+
+/**
+ * A durable store of events, with the current state of each aggregate (a projection) kept beside them.
+ *
+ * Every method rejects with a StoreError and nothing else of its own: `closed` after `close`, `unavailable`, `corrupt`.
+ * No method blocks the event loop for another process's lock.
+ */
+export interface Store {
+  /**
+   * One consistent view. Must show every write that was acknowledged before the call, by any process, and must not wait
+   * for a write in progress.
+   */
+  read(reads: readonly Read[]): Promise<View>;
+
+  /** Every aggregate of one type that has events, by id, removed ones included; as of one moment. */
+  list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]>;
+
+  /**
+   * Decides and appends as one: no other writer comes between what `decide` saw and what is written. Must resolve only when
+   * the events and the projection are on disk. Commands of one process are decided in the order of their calls, and those
+   * that wait share a commit. Must reject with what `decide` threw; with StoreError `conflict` when another process was
+   * first several times running, or when a key that the change claims belongs to another aggregate.
+   */
+  execute<Value>(command: Command<Value>): Promise<Outcome<Value>>;
+
+  /**
+   * Folds every event again and compares with the projection; checks sequences, positions and times, and the file's own
+   * structure. Resolves to what is wrong, and to an empty list for a sound store. Writes nothing.
+   */
+  verify(): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }>;
+
+  /** Replaces the projection by one folded from the events, in one transaction. */
+  rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
+
+  /** Lets commands in progress end, then releases everything. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How events become state; an engine keeps the result, and finds aggregates by their keys. */
+export interface Projection {
+  evolve<T extends AggregateType>(
+    type: T,
+    before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },
+  ): StatesOf[T];
+  keysOf(type: AggregateType, state: State | undefined): readonly Key[];
+}
+
+/** Milliseconds since 1970 UTC. */
+export type Clock = () => number;
