@@ -1,0 +1,175 @@
+// Start, memory and throughput of the server beside bare servers, in interleaved rounds: npm run bench [-- ROUNDS SECONDS]
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { arch, cpus, platform, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { ManagementService } from "../gen/zitadel/management_pb.ts";
+import { measure, type Target } from "./load.ts";
+
+const rounds = Number(process.argv[2] ?? 9);
+const seconds = Number(process.argv[3] ?? 2);
+const root = join(import.meta.dirname, "..");
+
+interface Running {
+  readonly process: ChildProcessByStdio<null, Readable, null>;
+  readonly url: string;
+}
+
+function start(file: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Running> {
+  const child = spawn(process.execPath, [join(root, file), ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...environment },
+  });
+  return new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk;
+      const url = /serves on (\S+);/.exec(text)?.[1];
+      if (url !== undefined) resolve({ process: child, url });
+    });
+    child.once("exit", (code) => reject(new Error(`${file} ended with ${code}`)));
+  });
+}
+
+async function stop({ process: child }: Running): Promise<void> {
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+}
+
+const startServer = (directory: string, environment?: NodeJS.ProcessEnv) =>
+  start("bin/portcullis.js", ["serve", "--data", directory, "--listen", "127.0.0.1:0"], environment);
+const tokenOf = (directory: string) => readFileSync(join(directory, "admin.token"), "utf8").trim();
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+const residentMb = (pid: number) =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+
+const print = (line: string) => process.stdout.write(`${line}\n`);
+const directories: string[] = [];
+function temporary(): string {
+  const directory = mkdtempSync(join(tmpdir(), "portcullis-bench-"));
+  directories.push(directory);
+  return directory;
+}
+
+/** From the start of the process to the first answer to a call, and its memory when it has been idle for two seconds. */
+async function measureStart(directory: string, environment?: NodeJS.ProcessEnv): Promise<{ ms: number; mb: number }> {
+  const started = performance.now();
+  const server = await startServer(directory, environment);
+  const response = await fetch(`${server.url}/management/v1/policies/login`, {
+    headers: { authorization: `Bearer ${tokenOf(directory)}` },
+  });
+  await response.text();
+  const ms = performance.now() - started;
+  if (response.status !== 200) throw new Error(`HTTP ${response.status}`);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const mb = residentMb(server.process.pid ?? 0);
+  await stop(server);
+  return { ms, mb };
+}
+
+print(
+  `${platform()} ${arch()}, ${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}; ${rounds} rounds of ${seconds} s\n`,
+);
+try {
+  print("| start | first answer, ms | idle, MB RSS |\n|---|---|---|");
+  const kept = temporary();
+  for (const { name, measureOnce } of [
+    {
+      name: "the first in a checkout: nothing is compiled, no data",
+      measureOnce: () => measureStart(temporary(), { NODE_COMPILE_CACHE: temporary() }),
+    },
+    { name: "on a new data directory", measureOnce: () => measureStart(temporary()) },
+    { name: "again", measureOnce: () => measureStart(kept) },
+  ]) {
+    const measured: { ms: number; mb: number }[] = [];
+    for (let round = 0; round < rounds; round++) measured.push(await measureOnce());
+    const ms = median(measured.map((one) => one.ms)).toFixed(0);
+    print(`| ${name} | ${ms} | ${median(measured.map(({ mb }) => mb)).toFixed(0)} |`);
+  }
+
+  const directory = temporary();
+  const server = await startServer(directory);
+  const token = tokenOf(directory);
+  const client = createClient(ManagementService, createGrpcTransport({ baseUrl: server.url }));
+  const headers = { authorization: `Bearer ${token}` };
+  const calls = [
+    {
+      name: "Get",
+      rpc: "GetLoginPolicy",
+      verb: "GET",
+      route: "/management/v1/policies/login",
+      bytes: await encode("getLoginPolicy", await client.getLoginPolicy({}, { headers })),
+    },
+    {
+      name: "List",
+      rpc: "ListLoginPolicySecondFactors",
+      verb: "POST",
+      route: "/management/v1/policies/login/second_factors/_search",
+      bytes: await encode("listLoginPolicySecondFactors", await client.listLoginPolicySecondFactors({}, { headers })),
+    },
+  ];
+  const rpcPath = (rpc: string) => `/${ManagementService.typeName}/${rpc}`;
+  const bareGrpc = await start("bench/bare-grpc-js.ts", [
+    JSON.stringify(Object.fromEntries(calls.map(({ rpc, bytes }) => [rpcPath(rpc), bytes.toString("base64")]))),
+  ]);
+  const bareHttpAnswers: Record<string, string> = {};
+  for (const { verb, route } of calls) {
+    const answer = await fetch(server.url + route, { method: verb, headers });
+    bareHttpAnswers[route] = Buffer.from(await answer.arrayBuffer()).toString("base64");
+  }
+  const bareHttp = await start("bench/bare-http.ts", [JSON.stringify(bareHttpAnswers)]);
+
+  print(
+    "\n| call | server | requests/s, median (min to max) | ratio to the bare server, median of rounds |\n|---|---|---|---|",
+  );
+  for (const { name, rpc, verb, route } of calls) {
+    await compare({
+      name: `${name} over gRPC`,
+      bare: "bare @grpc/grpc-js",
+      load: { connections: 8, streams: 16 },
+      target: (url) => ({ url, protocol: "grpc", verb: "POST", path: rpcPath(rpc), token }),
+      urls: [bareGrpc.url, server.url],
+    });
+    await compare({
+      name: `${name} over REST`,
+      bare: "bare node:http",
+      load: { connections: 32, streams: 1 },
+      target: (url) => ({ url, protocol: "rest", verb, path: route, token }),
+      urls: [bareHttp.url, server.url],
+    });
+  }
+  for (const running of [server, bareGrpc, bareHttp]) await stop(running);
+} finally {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+}
+
+async function encode(method: "getLoginPolicy" | "listLoginPolicySecondFactors", message: object): Promise<Buffer> {
+  const { output } = ManagementService.method[method];
+  return Buffer.from(toBinary(output, create(output, message as never)));
+}
+
+async function compare(options: {
+  readonly name: string;
+  readonly bare: string;
+  readonly load: { readonly connections: number; readonly streams: number };
+  target(url: string): Target;
+  readonly urls: readonly [bare: string, server: string];
+}): Promise<void> {
+  const rates: [number, number][] = [];
+  for (let round = 0; round < rounds; round++) {
+    const pair: number[] = [];
+    for (const url of options.urls) pair.push(await measure(options.target(url), { ...options.load, seconds }));
+    rates.push(pair as [number, number]);
+  }
+  const show = (values: number[]) =>
+    `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)})`;
+  print(`| ${options.name} | ${options.bare} | ${show(rates.map(([bare]) => bare))} | 1 |`);
+  const ratio = median(rates.map(([bare, ours]) => ours / bare)).toFixed(2);
+  print(`| ${options.name} | portcullis | ${show(rates.map(([, ours]) => ours))} | ${ratio} |`);
+}
