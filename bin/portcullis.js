@@ -1,10 +1,17 @@
 #!/usr/bin/env node
 import "./check-node.js";
 
-// A checkout runs its sources as they are; the published package carries only the compiled ones.
 const { existsSync } = await import("node:fs");
 const { enableCompileCache } = await import("node:module");
+const { fileURLToPath } = await import("node:url");
+
+// A checkout runs its sources as they are; the published package carries only the compiled ones.
 const source = new URL("../src/main.ts", import.meta.url);
-// Later starts find the code compiled, and sources stripped of their types: a start takes about half the time.
-enableCompileCache();
-await import(existsSync(source) ? source.href : new URL("../dist/src/main.js", import.meta.url).href);
+if (existsSync(source)) {
+  // Later starts find the sources stripped of their types and compiled: they take half the time and less memory. Not in the
+  // system's temporary folder, where others could leave code for us to run.
+  enableCompileCache(fileURLToPath(new URL("../node_modules/.cache/portcullis", import.meta.url)));
+  await import(source.href);
+} else {
+  await import(new URL("../dist/src/main.js", import.meta.url).href);
+}

@@ -1,10 +1,9 @@
 // Writes our .proto files, Google's that they import and one descriptor set into a folder, so that plain protoc,
 // grpcurl and the like can use them without this repository: npm run proto:export [-- DIR]
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { makeDirectory } from "../src/make-directory.ts";
 
 const root = join(import.meta.dirname, "..");
 const descriptorSet = "portcullis.binpb";
@@ -38,7 +37,7 @@ const folder = resolve(args[0] ?? join(root, "proto-export"));
 
 const buf = findBuf();
 try {
-  makeDirectory(folder);
+  mkdirSync(folder, { recursive: true });
   accessSync(folder, constants.W_OK);
 } catch (error) {
   fail(`the folder ${folder} cannot be written: ${reason(error)}`);

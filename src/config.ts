@@ -51,7 +51,7 @@ export function storeLocation({ data, store }: Pick<RawConfig, "data" | "store">
 }
 
 function readListen(text: string): Config["listen"] {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = Number(digits);
   if (host === undefined || port > 65_535) {

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 /**
@@ -8,13 +8,14 @@ import { dirname, resolve } from "node:path";
  */
 export function makeDirectory(directory: string): void {
   const path = resolve(directory);
-  if (existsSync(path)) return;
+  if (isDirectory(path)) return;
   const parent = dirname(path);
   makeDirectory(parent);
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    // Another process may have been first.
+    if (!isDirectory(path)) throw error;
   }
   const descriptor = openSync(parent, "r");
   try {
@@ -23,3 +24,5 @@ export function makeDirectory(directory: string): void {
     closeSync(descriptor);
   }
 }
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectory } from "../make-directory.ts";
@@ -9,14 +10,15 @@ export const adminTokenPath = (dataDirectory: string): string => join(dataDirect
 /**
  * The admin's token in `DIR/admin.token`, created (mode 0600) where the file is missing. The file is whole or absent, and
  * of several processes that start at once all get the same token. It is written before the store knows the token, so a
- * process killed in between loses nothing: the next start takes the token from the file.
+ * process killed in between loses nothing: the next start takes the token from the file. Throws Node's error where the file
+ * cannot be written or read, and an Error where it holds no token.
  */
 export function provideAdminToken(dataDirectory: string): string {
   const path = adminTokenPath(dataDirectory);
   makeDirectory(dataDirectory);
-  const fresh = `${path}.${process.pid}`;
+  const fresh = `${path}.${randomUUID()}`;
   try {
-    writeFileSync(fresh, `${generateToken()}\n`, { mode: 0o600, flush: true });
+    writeFileSync(fresh, `${generateToken()}\n`, { mode: 0o600, flag: "wx", flush: true });
     // Unlike a rename, a link never replaces a token that another process has put there.
     linkSync(fresh, path);
   } catch (error) {
@@ -24,5 +26,7 @@ export function provideAdminToken(dataDirectory: string): string {
   } finally {
     rmSync(fresh, { force: true });
   }
-  return readFileSync(path, "utf8").trim();
+  const token = readFileSync(path, "utf8").trim();
+  if (!/^\S{32,}$/.test(token)) throw new Error("the file holds no token: remove it");
+  return token;
 }

@@ -58,7 +58,7 @@ function readToken(dataDirectory: string): string {
   try {
     return provideAdminToken(dataDirectory);
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
     throw new ConfigError(`the admin token cannot be kept in ${adminTokenPath(dataDirectory)} (${reason})`, { cause });
   }
 }

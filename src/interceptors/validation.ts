@@ -23,7 +23,7 @@ export const validateRequest: Interceptor = (next) => (request) => {
   throw new ConnectError(text, Code.InvalidArgument, undefined, [
     {
       desc: BadRequestSchema,
-      value: { fieldViolations: [{ field, description: text.slice(text.indexOf(": ") + 2) }] },
+      value: { fieldViolations: [{ field, description: text.slice(text.lastIndexOf(": ") + 2) }] },
     },
   ]);
 };

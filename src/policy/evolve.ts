@@ -20,6 +20,8 @@ export function evolve<T extends AggregateType>(
   before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },
 ): StatesOf[T] {
   const { state, event, origin } = before;
+  // The store may have been written by a later program.
+  if (event.version !== 1) throw new Error(`event ${event.type} has version ${event.version}, which is not known here`);
   // One cast in each direction: TypeScript does not narrow the state by the aggregate's type.
   return evolvers[aggregateType](state as never, event as never, origin) as StatesOf[T];
 }
@@ -62,6 +64,14 @@ function keep(policy: LoginPolicy, { recordedAt, sequence }: EventOrigin): KeptL
 }
 
 function evolveLoginPolicy(policy: KeptLoginPolicy, event: LoginPolicyEvent, origin: EventOrigin): KeptLoginPolicy {
+  const plus = <F>(list: readonly F[], factor: F): readonly F[] => {
+    if (list.includes(factor)) throw impossible(event, origin);
+    return [...list, factor];
+  };
+  const minus = <F>(list: readonly F[], factor: F): readonly F[] => {
+    if (!list.includes(factor)) throw impossible(event, origin);
+    return list.filter((other) => other !== factor);
+  };
   const changed = (change: Partial<LoginPolicy>): KeptLoginPolicy => ({
     ...policy,
     ...change,
@@ -72,13 +82,13 @@ function evolveLoginPolicy(policy: KeptLoginPolicy, event: LoginPolicyEvent, ori
     case "LoginPolicyChanged":
       return changed({ settings: event.payload });
     case "SecondFactorAdded":
-      return changed({ secondFactors: [...policy.secondFactors, event.payload.factor] });
+      return changed({ secondFactors: plus(policy.secondFactors, event.payload.factor) });
     case "SecondFactorRemoved":
-      return changed({ secondFactors: policy.secondFactors.filter((factor) => factor !== event.payload.factor) });
+      return changed({ secondFactors: minus(policy.secondFactors, event.payload.factor) });
     case "MultiFactorAdded":
-      return changed({ multiFactors: [...policy.multiFactors, event.payload.factor] });
+      return changed({ multiFactors: plus(policy.multiFactors, event.payload.factor) });
     case "MultiFactorRemoved":
-      return changed({ multiFactors: policy.multiFactors.filter((factor) => factor !== event.payload.factor) });
+      return changed({ multiFactors: minus(policy.multiFactors, event.payload.factor) });
     default:
       throw impossible(event, origin);
   }
@@ -94,12 +104,15 @@ function evolveUser(state: UserState | undefined, event: UserEvent, origin: Even
     case "UserRemoved":
       return { ...state, removed: true, roles: [], tokens: [] };
     case "RoleGranted":
+      if (state.roles.some((grant) => isSameGrant(grant, event.payload))) throw impossible(event, origin);
       return { ...state, roles: [...state.roles, event.payload] };
     case "RoleRevoked":
+      if (!state.roles.some((grant) => isSameGrant(grant, event.payload))) throw impossible(event, origin);
       return { ...state, roles: state.roles.filter((grant) => !isSameGrant(grant, event.payload)) };
     case "TokenCreated":
       return { ...state, tokens: [...state.tokens, { ...event.payload, createdAt: origin.recordedAt }] };
     case "TokenRevoked":
+      if (!state.tokens.some((token) => token.tokenId === event.payload.tokenId)) throw impossible(event, origin);
       return { ...state, tokens: state.tokens.filter((token) => token.tokenId !== event.payload.tokenId) };
     default:
       throw impossible(event, origin);

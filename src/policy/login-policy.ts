@@ -76,16 +76,18 @@ export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): 
 
 /**
  * Whether a text may be the default redirect URI: empty, or a URL with a scheme, which for `http` and `https` also names
- * a host. Any other scheme is accepted, so `localhost:8080` passes with `localhost` as its scheme, as it does in ZITADEL.
+ * a host. Any other scheme is accepted, so `localhost:8080` passes with `localhost` as its scheme, as it does in ZITADEL,
+ * whose parser (Go's) this follows.
  */
 export function isRedirectUri(text: string): boolean {
   if (text === "") return true;
-  // Control characters, and a `%` that starts no escape, are in no URL.
-  if (/\p{Cc}/u.test(text) || /%(?![0-9a-fA-F]{2})/.test(text)) return false;
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
-  if (scheme === undefined) return false;
-  if (scheme !== "http" && scheme !== "https") return true;
-  const authority = /^[a-z]+:\/\/([^/?#]*)/i.exec(text)?.[1] ?? "";
-  const host = authority.slice(authority.lastIndexOf("@") + 1);
-  return /^(\[[0-9a-f:.]+\]|[^\s[\]:<>"\\^`{|}]+)(:[0-9]*)?$/i.test(host);
+  const parts = /^([a-z][a-z0-9+.-]*):([^?#]*)(?:\?[^#]*)?(?:#(.*))?$/is.exec(text);
+  if (parts === null || /\p{Cc}/u.test(text)) return false;
+  const [, scheme = "", rest = "", fragment = ""] = parts;
+  if (hasBadEscape(fragment) || (rest.startsWith("/") && hasBadEscape(rest))) return false;
+  if (!/^https?$/i.test(scheme)) return true;
+  const authority = /^\/\/([^/]*)/.exec(rest)?.[1] ?? "";
+  return /^(?:[^\s<>"\\^`{|}@]*@)?(?:\[[0-9a-f:.]+\]|[^\s[\]:<>"\\^`{|}@]+)(?::[0-9]*)?$/i.test(authority);
 }
+
+const hasBadEscape = (text: string): boolean => /%(?![0-9a-f]{2})/i.test(text);

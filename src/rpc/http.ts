@@ -60,7 +60,7 @@ const httpStatuses: Readonly<Record<Code, number>> = {
 };
 
 /** The HTTP status of an error code, as google.rpc.Code documents it. */
-export const httpStatus = (code: Code): number => httpStatuses[code];
+export const httpStatus = (code: Code): number => httpStatuses[code] ?? 500;
 
 /** A refusal made by HTTP itself rather than by an RPC: its status is not the one that the code stands for. */
 export interface HttpRefusal {

@@ -6,7 +6,7 @@ import type { UniversalServerRequest, UniversalServerResponse } from "@connectrp
 /** Turns a request in text form into one in binary form. */
 export function decodeTextRequest(request: UniversalServerRequest): UniversalServerRequest {
   const header = new Headers(request.header);
-  header.set("content-type", (header.get("content-type") ?? "").replace("-text", ""));
+  header.set("content-type", (header.get("content-type") ?? "").replace(/-text/i, ""));
   return { ...request, header, body: decodeBase64(request.body as AsyncIterable<Uint8Array>) };
 }
 
@@ -31,7 +31,7 @@ async function* decodeBase64(body: AsyncIterable<Uint8Array>): AsyncIterable<Uin
 
 /** Decodes groups of four characters; padding may end any of them, since each flush was encoded by itself. */
 function* decodeGroups(text: string): Iterable<Uint8Array> {
-  for (const part of text.match(/[^=]+={0,2}/g) ?? []) {
+  for (const part of text.match(/[^=]*=+|[^=]+/g) ?? []) {
     if (part.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(part)) throw notBase64();
     yield Buffer.from(part, "base64");
   }

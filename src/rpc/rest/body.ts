@@ -2,11 +2,12 @@ import {
   create,
   type DescMessage,
   fromJson,
+  fromJsonString,
   type JsonValue,
   type MessageShape,
   type Registry,
 } from "@bufbuild/protobuf";
-import { isFieldError } from "@bufbuild/protobuf/reflect";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
@@ -25,11 +26,11 @@ export async function readJsonMessage<Desc extends DescMessage>(
   const body = await readBody(request, maxBytes);
   if (body.length === 0) return create(desc);
   requireJson(request);
-  const json = parse(body);
+  const json = withoutUnknownFields(desc, parse(body));
   try {
-    return fromJson(desc, withoutUnknownFields(desc, json), { registry });
+    return fromJson(desc, json, { registry });
   } catch (cause) {
-    throw notTheMessage(cause);
+    throw notTheMessage(findMisfit(desc, json, registry), cause);
   }
 }
 
@@ -75,26 +76,61 @@ function requireJson(request: HttpRequest): void {
 function parse(body: Buffer): JsonValue {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
-    return JSON.parse(text) as JsonValue;
+    // Refuses a key given twice, of which JSON.parse would keep the last without a word.
+    fromJsonString(ValueSchema, text);
+    return JSON.parse(text, keepLongIntegers) as JsonValue;
   } catch (cause) {
     throw new ConnectError("the request body is not valid JSON", Code.InvalidArgument, undefined, undefined, cause);
   }
 }
 
-/** Names the field that does not fit, and keeps the parser's own words for the log. */
-function notTheMessage(reason: unknown): ConnectError {
-  const cause = reason instanceof Error ? reason.cause : undefined;
-  if (!isFieldError(cause)) {
-    const text = "the request body must be a JSON object with the fields of the request message";
-    return new ConnectError(text, Code.InvalidArgument, undefined, undefined, reason);
+/** A 64-bit number keeps all its digits: as a text, which proto JSON takes too. */
+function keepLongIntegers(_: string, value: unknown, { source }: { source?: string } = {}): unknown {
+  return typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) ? source : value;
+}
+
+/** The path, in wire names, of the first field whose value does not fit; undefined where the whole is no such message. */
+function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): string | undefined {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
+  for (const field of desc.fields) {
+    const value = json[field.jsonName] ?? json[field.name];
+    if (value === undefined || fits(desc, { [field.name]: value }, registry)) continue;
+    if (field.fieldKind === "message") {
+      const inner = findMisfit(field.message, value, registry);
+      return inner === undefined ? field.name : `${field.name}.${inner}`;
+    }
+    if (field.fieldKind === "list" && field.listKind === "message" && Array.isArray(value)) {
+      for (const [index, item] of value.entries()) {
+        const inner = findMisfit(field.message, item, registry);
+        if (inner !== undefined) return `${field.name}[${index}].${inner}`;
+      }
+    }
+    return field.name;
   }
-  const field = cause.field().name;
+  return undefined;
+}
+
+function fits(desc: DescMessage, json: JsonValue, registry: Registry): boolean {
+  try {
+    fromJson(desc, json, { registry });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Names the field that does not fit. The parser's own words are the cause, for the log. */
+function notTheMessage(field: string | undefined, cause: unknown): ConnectError {
+  if (field === undefined) {
+    const text = "the request body must be a JSON object with the fields of the request message";
+    return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
+  }
   const description = "the value does not fit the type of the field";
   return new ConnectError(
     `invalid value for the field ${field}: ${description}`,
     Code.InvalidArgument,
     undefined,
     [{ desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } }],
-    reason,
+    cause,
   );
 }

@@ -102,8 +102,10 @@ export class CommitQueue {
   }
 
   #takeCommands(): Waiting[] {
-    const next = this.#waiting.slice(0, maxBatch).findIndex((waiting) => "rewrite" in waiting);
-    return this.#waiting.splice(0, next === -1 ? maxBatch : next) as Waiting[];
+    const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 0);
+    // What failed goes alone: where one command always fails, those that shared its commit get theirs.
+    const count = others === 0 ? 1 : others === -1 ? maxBatch : Math.min(others, maxBatch);
+    return this.#waiting.splice(0, count) as Waiting[];
   }
 
   async #runCommands(batch: readonly Waiting[]): Promise<void> {

@@ -73,6 +73,8 @@ export class ThreadWriter implements Writer {
     const thread = new Worker(threadUrl, {
       workerData: this.#settings,
       name: "portcullis store writer",
+      // Some of the process's own flags, such as --input-type, would keep a thread from starting.
+      execArgv: [],
       ...sharedCompileCache(),
     });
     let cause: unknown;

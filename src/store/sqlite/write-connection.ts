@@ -28,9 +28,14 @@ export class WriteConnection {
   /** Returns whether no other connection has committed since the last transaction of this one. */
   begin(): boolean {
     this.#db.exec("BEGIN IMMEDIATE");
-    const seenBefore = this.#othersCommits;
-    this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
-    return this.#othersCommits === seenBefore;
+    try {
+      const seenBefore = this.#othersCommits;
+      this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
+      return this.#othersCommits === seenBefore;
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
   }
 
   commit(rows: Rows): void {

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { AdminService } from "../../../gen/zitadel/admin_pb.ts";
+import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
+import { createPermissionTable } from "../../../src/auth/permissions.ts";
+import { serviceOf } from "../../fixtures/builders.ts";
+
+// Spec 1.1 and 1.2. Removing from a policy asks for write; only the reset asks for delete.
+const read = "policy.read";
+const write = "policy.write";
+const management = {
+  GetLoginPolicy: read,
+  GetDefaultLoginPolicy: read,
+  AddCustomLoginPolicy: write,
+  UpdateCustomLoginPolicy: write,
+  ResetLoginPolicyToDefault: "policy.delete",
+  ListLoginPolicyIDPs: read,
+  AddIDPToLoginPolicy: write,
+  RemoveIDPFromLoginPolicy: write,
+  ListLoginPolicySecondFactors: read,
+  AddSecondFactorToLoginPolicy: write,
+  RemoveSecondFactorFromLoginPolicy: write,
+  ListLoginPolicyMultiFactors: read,
+  AddMultiFactorToLoginPolicy: write,
+  RemoveMultiFactorFromLoginPolicy: write,
+};
+const admin = {
+  GetLoginPolicy: "iam.policy.read",
+  UpdateLoginPolicy: "iam.policy.write",
+  ListLoginPolicyIDPs: "iam.policy.read",
+  AddIDPToLoginPolicy: "iam.policy.write",
+  RemoveIDPFromLoginPolicy: "iam.policy.write",
+  ListLoginPolicySecondFactors: "iam.policy.read",
+  AddSecondFactorToLoginPolicy: "iam.policy.write",
+  RemoveSecondFactorFromLoginPolicy: "iam.policy.write",
+  ListLoginPolicyMultiFactors: "iam.policy.read",
+  AddMultiFactorToLoginPolicy: "iam.policy.write",
+  RemoveMultiFactorFromLoginPolicy: "iam.policy.write",
+};
+
+describe("createPermissionTable", () => {
+  it.each([
+    [ManagementService, management],
+    [AdminService, admin],
+  ] as const)("holds what %s asks for", (service, published) => {
+    const table = createPermissionTable(service.methods);
+    expect(Object.fromEntries([...table].map(([method, permission]) => [method.name, permission]))).toEqual(published);
+  });
+
+  it("holds all 25 RPCs", () => {
+    expect(createPermissionTable([...ManagementService.methods, ...AdminService.methods]).size).toBe(25);
+  });
+
+  it("throws for an RPC without the option", () => {
+    const { methods } = serviceOf({ name: "Guarded", permission: "policy.read" }, { name: "Forgotten" });
+    expect(() => createPermissionTable(methods)).toThrow(
+      /^rpc test\.Things\.Forgotten has no zitadel\.v1\.auth_option$/,
+    );
+  });
+
+  it.each(["", "policy", "policy.execute"])("throws for the permission %j, which no role grants", (permission) => {
+    const { methods } = serviceOf({ name: "Odd", permission });
+    expect(() => createPermissionTable(methods)).toThrow(
+      new Error(`rpc test.Things.Odd asks for a permission that no role grants: ${permission}`),
+    );
+  });
+});

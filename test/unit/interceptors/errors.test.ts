@@ -1,0 +1,175 @@
+import { Code, ConnectError, type HandlerContext, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
+import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
+import { mapErrors, mapGateErrors, type ReportFailure, toConnectError } from "../../../src/interceptors/errors.ts";
+import { createInterceptors } from "../../../src/interceptors/index.ts";
+import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/policy/errors.ts";
+import { StoreError, type StoreErrorCode } from "../../../src/store/errors.ts";
+
+type Report = Parameters<ReportFailure>[0];
+
+/** Maps a reason, and collects what was reported. */
+function map(reason: unknown): { readonly error: ConnectError; readonly reports: readonly Report[] } {
+  const reports: Report[] = [];
+  return { error: toConnectError(reason, (failure) => reports.push(failure)), reports };
+}
+
+const uuid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
+
+// Spec 4.2's columns of kind and gRPC code.
+const codes: Readonly<Record<string, Code>> = {
+  invalid: 3,
+  not_found: 5,
+  already_exists: 6,
+  permission_denied: 7,
+  failed_precondition: 9,
+  unauthenticated: 16,
+};
+
+describe("toConnectError of an expected refusal", () => {
+  it.each(Object.keys(policyRefusals) as PolicyErrorCode[])("gives %s its code, text and detail", (code) => {
+    const { kind, id, text } = policyRefusals[code];
+    const { error, reports } = map(new PolicyError(code));
+    expect(error.code).toBe(codes[kind]);
+    expect(error.rawMessage).toBe(`${text} (${id})`);
+    expect(error.details).toEqual([{ desc: ErrorDetailSchema, value: { id, message: text } }]);
+    expect(reports).toEqual([]);
+  });
+
+  it.each(Object.keys(authRefusals) as AuthErrorCode[])("gives %s its code and text", (code) => {
+    const { id, message, kind } = new AuthError(code);
+    const { error, reports } = map(new AuthError(code));
+    expect(error.code).toBe(codes[kind]);
+    expect(error.rawMessage).toBe(id === undefined ? message : `${message} (${id})`);
+    expect(error.details).toEqual(id === undefined ? [] : [{ desc: ErrorDetailSchema, value: { id, message } }]);
+    expect(reports).toEqual([]);
+  });
+
+  it("leaves a ConnectError as it is", () => {
+    const own = new ConnectError("mine", Code.InvalidArgument, { "x-more": "1" }, [
+      { desc: BadRequestSchema, value: {} },
+    ]);
+    expect(map(own)).toEqual({ error: own, reports: [] });
+    expect(map(own).error).toBe(own);
+  });
+});
+
+describe("toConnectError of a failure of the store", () => {
+  const published: Readonly<Record<StoreErrorCode, Code>> = {
+    conflict: Code.Aborted,
+    unavailable: Code.Unavailable,
+    closed: Code.Unavailable,
+    corrupt: Code.DataLoss,
+    unsupported_schema: Code.Internal,
+  };
+  it.each(Object.entries(published) as [StoreErrorCode, Code][])("maps %s", (storeCode, code) => {
+    const reason = new StoreError(storeCode, "secret operator text", new Error("SELECT secret"));
+    const { error, reports } = map(reason);
+    expect(error.code).toBe(code);
+    expect(error.rawMessage).toMatch(/ \(request [0-9a-f-]{36}\)$/);
+    expectNoLeak(error);
+    expect(reports).toEqual([{ requestId: error.rawMessage.match(uuid)?.[0], reason }]);
+  });
+});
+
+describe("toConnectError of a bug", () => {
+  it.each<[string, unknown]>([
+    ["an Error", new Error("secret")],
+    ["a TypeError with a cause", new TypeError("secret", { cause: new Error("secret") })],
+    ["an Error with enumerable fields", Object.assign(new Error("x"), { sql: "secret", code: "SQLITE_BUSY" })],
+    ["a text", "secret"],
+    ["nothing", undefined],
+    ["an object with the look of a refusal", { name: "PolicyError", kind: "invalid", id: "secret", message: "secret" }],
+  ])("answers %s with a constant text and an id", (_, reason) => {
+    const { error, reports } = map(reason);
+    expect(error.code).toBe(Code.Internal);
+    expect(error.rawMessage.replace(uuid, "ID")).toBe("the server failed (request ID)");
+    expectNoLeak(error);
+    expect(reports).toEqual([{ requestId: error.rawMessage.match(uuid)?.[0], reason }]);
+    expect(reports[0]?.reason).toBe(reason);
+  });
+
+  it("gives each failure an id of its own", () => {
+    expect(map(new Error("a")).error.rawMessage).not.toBe(map(new Error("a")).error.rawMessage);
+  });
+});
+
+function expectNoLeak(error: ConnectError): void {
+  expect(error.details).toEqual([]);
+  expect([...error.metadata]).toEqual([]);
+  expect(error.message).not.toContain("secret");
+  expect(error.rawMessage).not.toContain("secret");
+  expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("SQL");
+}
+
+describe("mapErrors", () => {
+  const request = { stream: false } as UnaryRequest;
+  const answer = { stream: false } as never;
+
+  it("maps what an implementation throws", async () => {
+    const run = mapErrors(() => undefined)(() => Promise.reject(new PolicyError("org_policy_exists")));
+    await expect(run(request)).rejects.toMatchObject({ code: Code.AlreadyExists });
+  });
+
+  it("maps what throws before it returns a promise", async () => {
+    const run = mapErrors(() => undefined)(() => {
+      throw new PolicyError("org_policy_exists");
+    });
+    await expect(run(request)).rejects.toMatchObject({ code: Code.AlreadyExists });
+  });
+
+  it("hands on an answer untouched", async () => {
+    expect(await mapErrors(() => undefined)(async () => answer)(request)).toBe(answer);
+  });
+});
+
+describe("mapGateErrors", () => {
+  const context = {} as HandlerContext;
+
+  it("maps what the gate rejects with", async () => {
+    const gate = mapGateErrors(
+      async () => Promise.reject(new AuthError("header_missing")),
+      () => undefined,
+    );
+    await expect(gate(context)).rejects.toMatchObject({ code: Code.Unauthenticated, details: [] });
+  });
+
+  it("reports a bug of the gate", async () => {
+    const reports: Report[] = [];
+    const bug = new Error("secret");
+    const gate = mapGateErrors(
+      () => Promise.reject(bug),
+      (failure) => reports.push(failure),
+    );
+    const error = await gate(context).catch((reason: unknown) => reason as ConnectError);
+    expect(error).toMatchObject({ code: Code.Internal });
+    expect(reports).toEqual([{ requestId: (error as ConnectError).rawMessage.match(uuid)?.[0], reason: bug }]);
+  });
+
+  it("lets a call pass with its context", async () => {
+    const seen: HandlerContext[] = [];
+    await mapGateErrors(
+      async (given) => {
+        seen.push(given);
+      },
+      () => undefined,
+    )(context);
+    expect(seen).toEqual([context]);
+  });
+});
+
+describe("createInterceptors", () => {
+  it("maps errors outside of everything else, a bug in the validation too", async () => {
+    const reports: Report[] = [];
+    const run = createInterceptors((failure) => reports.push(failure)).reduceRight<ReturnType<Interceptor>>(
+      (next, interceptor) => interceptor(next),
+      () => Promise.reject(new Error("it was reached")),
+    );
+    // A request without a descriptor is one that no protocol would make.
+    const broken = { stream: false, method: {}, message: {} } as UnaryRequest;
+    await expect(run(broken)).rejects.toMatchObject({ code: Code.Internal });
+    expect(reports).toEqual([{ requestId: expect.stringMatching(uuid), reason: expect.any(TypeError) }]);
+  });
+});
