@@ -31,7 +31,7 @@ export class DirectoryError extends Error {
 
 /** Names are 1 to 200 characters without control characters and without space at either end; letter case counts. */
 function checkName(name: string): void {
-  if (name === "" || [...name].length > 200 || name.trim() !== name || /\p{Cc}/u.test(name)) {
+  if (name === "" || [...name].length > 200 || name.trim() !== name || /\p{Cc}|\p{Cs}/u.test(name)) {
     throw new DirectoryError(
       "name_invalid",
       "a name has 1 to 200 characters, no control characters, and no space at its start or end",

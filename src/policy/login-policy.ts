@@ -82,7 +82,8 @@ export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): 
 export function isRedirectUri(text: string): boolean {
   if (text === "") return true;
   const parts = /^([a-z][a-z0-9+.-]*):([^?#]*)(?:\?[^#]*)?(?:#(.*))?$/is.exec(text);
-  if (parts === null || /\p{Cc}/u.test(text)) return false;
+  // Neither control characters nor halves of surrogate pairs are in a URL.
+  if (parts === null || /\p{Cc}|\p{Cs}/u.test(text)) return false;
   const [, scheme = "", rest = "", fragment = ""] = parts;
   if (hasBadEscape(fragment) || (rest.startsWith("/") && hasBadEscape(rest))) return false;
   if (!/^https?$/i.test(scheme)) return true;

@@ -43,7 +43,10 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
       stream.once("close", () => {
         openStreams -= 1;
       });
-      if (!stream.endAfterHeaders) cancelWhenSilent(stream, limits.requestTimeoutMs);
+      if (!stream.endAfterHeaders) {
+        cancelWhenSilent(stream, limits.requestTimeoutMs);
+        discardUnread(stream);
+      }
     });
     session.setTimeout(limits.http2IdleTimeoutMs);
     session.on("timeout", () => {
@@ -73,6 +76,21 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
 function cancelWhenSilent(stream: ServerHttp2Stream, timeoutMs: number): void {
   stream.setTimeout(timeoutMs, () => {
     if (stream.state.remoteClose !== 1) stream.close(constants.NGHTTP2_CANCEL);
+  });
+}
+
+const discardForMs = 1_000;
+
+/**
+ * Reads on, for a second at most, where an answer went out before any of the request was read. Node would reset the stream
+ * at once, with NO_ERROR, as it may (RFC 9113, 8.1); but curl 7.88 then drops the answer where it had not sent its body yet.
+ */
+function discardUnread(stream: ServerHttp2Stream): void {
+  stream.once("prefinish", () => {
+    if (stream.readableFlowing !== null || stream.readableEnded) return;
+    stream.resume();
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), discardForMs).unref();
+    stream.once("close", () => clearTimeout(timer));
   });
 }
 

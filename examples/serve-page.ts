@@ -1,0 +1,28 @@
+// Serves browser-grpc-web.html and the client libraries that it imports on http://127.0.0.1:8000, or on another port:
+//
+//   npm exec -- node examples/serve-page.ts [PORT]
+//
+// Not a general web server for the checkout: that would hand out data/admin.token as well.
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+const page = "/examples/browser-grpc-web.html";
+const root = join(import.meta.dirname, "..");
+
+const server = createServer((request, response) => {
+  const { pathname } = new URL(request.url ?? "/", "http://127.0.0.1");
+  const isScript = pathname.startsWith("/node_modules/") && pathname.endsWith(".js");
+  const file = join(root, pathname);
+  if ((isScript || pathname === page) && existsSync(file)) {
+    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+    createReadStream(file).pipe(response);
+  } else {
+    response.writeHead(404).end();
+  }
+});
+
+server.listen(Number(process.argv[2] ?? 8000), "127.0.0.1", () => {
+  console.log(`open http://127.0.0.1:${(server.address() as AddressInfo).port}${page}`);
+});

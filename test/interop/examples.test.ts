@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import type { Browser } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { launchBrowser } from "../browser/browser.ts";
+import { startTestServer, type TestServer } from "../fixtures/server.ts";
+import { isLeftOut } from "./left-out.ts";
+import { run } from "./run.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+const example = (name: string, { url, adminToken }: Partial<TestServer> = {}, ...flags: readonly string[]) =>
+  run(process.execPath, [...flags, join("examples", name)], {
+    cwd: root,
+    env: { PATH: process.env["PATH"], PORTCULLIS_URL: url, PORTCULLIS_TOKEN: adminToken },
+  });
+
+describe("examples/test-against-the-api.ts", () => {
+  it("passes as a test of its own", async () => {
+    const { status, stdout } = await example("test-against-the-api.ts", {}, "--test", "--test-reporter=tap");
+    expect(stdout).toContain("# pass 1\n");
+    expect(status).toBe(0);
+  });
+});
+
+describe.each(["rest-fetch.ts", "grpc-js-client.ts"])("examples/%s", (name) => {
+  let server: TestServer;
+
+  beforeEach(async () => {
+    server = await startTestServer();
+  });
+  afterEach(() => server.close());
+
+  it("adds a factor and lists all; run again, it tells that the factor is there", async () => {
+    const factors = "second factors: SECOND_FACTOR_TYPE_OTP, SECOND_FACTOR_TYPE_U2F, SECOND_FACTOR_TYPE_OTP_SMS\n";
+    const first = await example(name, server);
+    expect(first).toMatchObject({ status: 0, stderr: "" });
+    expect(first.stdout).toMatch(/^added\b/);
+    expect(first.stdout).toContain(factors);
+    const second = await example(name, server);
+    expect(second).toMatchObject({ status: 0, stderr: "" });
+    expect(second.stdout).toMatch(/^not added: .*Org-2B0ps/);
+    expect(second.stdout).toContain(factors);
+  });
+
+  it("asks for the token where it is missing", async () => {
+    const { status, stderr } = await example(name);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("set PORTCULLIS_TOKEN");
+  });
+});
+
+const { browser, missing } = await launchBrowser();
+
+describe.skipIf(isLeftOut(missing))("examples/browser-grpc-web.html", () => {
+  let files: ChildProcess;
+  let pageUrl: URL;
+
+  beforeAll(async () => {
+    files = spawn(process.execPath, ["examples/serve-page.ts", "0"], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = (await once(files.stdout as Readable, "data")) as [Buffer];
+    pageUrl = new URL(line.toString().trim().replace("open ", ""));
+  });
+  afterAll(async () => {
+    files.kill();
+    await browser?.close();
+  });
+
+  it("lists the factors, adds one, and shows why a call is refused", async () => {
+    const server = await startTestServer({ corsOrigins: [pageUrl.origin] });
+    try {
+      const page = await (browser as Browser).newPage();
+      page.setDefaultTimeout(10_000);
+      await page.goto(pageUrl.href);
+      await page.getByLabel("Server").fill(server.url);
+      await page.getByLabel("Token").fill(server.adminToken);
+      await page.getByRole("button", { name: "List" }).click();
+      await page.getByText("OTP, U2F", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Add" }).click();
+      await page.getByText("OTP, U2F, OTP_SMS", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Add" }).click();
+      await page.getByText("Org-2B0ps: Multifactor already exists").waitFor();
+      await page.close();
+    } finally {
+      await server.close();
+    }
+  });
+
+  it("serves nothing else", async () => {
+    for (const path of ["/data/admin.token", "/package.json", "/node_modules/../package.json", "/examples/"]) {
+      expect((await fetch(new URL(path, pageUrl))).status).toBe(404);
+    }
+  });
+});
+
+describe("examples/README.md", () => {
+  it("names every example", () => {
+    const text = readFileSync(join(root, "examples/README.md"), "utf8");
+    const programs = readdirSync(join(root, "examples")).filter((name) => /\.(ts|html)$/.test(name));
+    expect(programs.length).toBeGreaterThan(0);
+    for (const name of programs) expect(text).toContain(name);
+  });
+});
