@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isAdminToken } from "./auth/admin-token.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -27,9 +28,6 @@ export interface RawConfig {
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
-
-/** Shorter tokens could be guessed. */
-const adminTokenMinLength = 32;
 
 /** Checks everything and reads the TLS files. Throws a ConfigError at the first setting that cannot be used. */
 export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Config {
@@ -84,10 +82,9 @@ function readOrigin(text: string): string {
 
 function readAdminToken(text: string | undefined): string | undefined {
   if (text === undefined || text === "") return undefined;
-  if (text.length < adminTokenMinLength || !/^[\x21-\x2b\x2d-\x7e]+$/.test(text)) {
+  if (!isAdminToken(text)) {
     throw new ConfigError(
-      `PORTCULLIS_ADMIN_TOKEN must have at least ${adminTokenMinLength} characters, all of them printable ASCII ` +
-        "without space or comma",
+      "PORTCULLIS_ADMIN_TOKEN must have at least 32 characters, all of them printable ASCII without space or comma",
     );
   }
   return text;

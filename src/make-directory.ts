@@ -17,7 +17,12 @@ export function makeDirectory(directory: string): void {
     // Another process may have been first.
     if (!isDirectory(path)) throw error;
   }
-  const descriptor = openSync(parent, "r");
+  syncDirectory(parent);
+}
+
+/** Brings the names in a directory to the disk. */
+export function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, "r");
   try {
     fsyncSync(descriptor);
   } finally {

@@ -1,8 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory } from "../make-directory.ts";
+import { makeDirectory, syncDirectory } from "../make-directory.ts";
 import { generateToken } from "./token.ts";
+
+/** Whether a text may be the admin's token: long enough not to be guessed, and fit for a header. */
+export const isAdminToken = (text: string): boolean => /^[\x21-\x2b\x2d-\x7e]{32,}$/.test(text);
 
 /** Where the first start leaves the admin's token. */
 export const adminTokenPath = (dataDirectory: string): string => join(dataDirectory, "admin.token");
@@ -26,7 +29,9 @@ export function provideAdminToken(dataDirectory: string): string {
   } finally {
     rmSync(fresh, { force: true });
   }
+  // The store may be elsewhere, so nothing else brings the file's name to the disk before the store knows the token.
+  syncDirectory(dataDirectory);
   const token = readFileSync(path, "utf8").trim();
-  if (!/^\S{32,}$/.test(token)) throw new Error("the file holds no token: remove it");
+  if (!isAdminToken(token)) throw new Error("the file holds no token: remove it");
   return token;
 }

@@ -1,12 +1,11 @@
+import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
 import { digestToken } from "../auth/token.ts";
 import { createDirectory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
 import { type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
-import { log } from "../log.ts";
 import type { Listener } from "../rpc/listener/listener.ts";
-import { openServer } from "../server.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { dataOption, storeOption } from "./shared.ts";
@@ -37,21 +36,36 @@ export function serveCommand(): Command {
 
 async function serve(config: Config): Promise<void> {
   const store = await openStore({ location: config.storeLocation });
-  await setUp(store, config);
+  const tokenPlace = await setUp(store, config);
   const listener = await listen(store, config);
   closeOnSignal(listener, store);
-  process.stdout.write(`portcullis serves on ${listener.url}; the admin token is ${tokenSource(config)}\n`);
+  process.stdout.write(`portcullis serves on ${listener.url}; the admin token is ${tokenPlace}\n`);
 }
 
-/** On the first start, creates the instance and its admin; later, makes a token from the environment the admin's. */
-async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promise<void> {
+/**
+ * On the first start, creates the instance and its admin; later, makes a token from the environment the admin's. Resolves to
+ * where the admin's token is.
+ */
+async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promise<string> {
   const directory = createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" });
   if (adminToken === undefined) {
+    const path = adminTokenPath(dataDirectory);
     if (!(await directory.isSetUp())) await directory.setUp(digestToken(readToken(dataDirectory)));
-    return;
+    // At a later start the file may be gone, or the token replaced since.
+    const isInFile = await directory.isAdminToken(digestToken(readFileOrNothing(path)));
+    return isInFile ? `in ${path}` : `the one that was set before, which ${path} does not hold`;
   }
   const digest = digestToken(adminToken);
   if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
+  return "that of PORTCULLIS_ADMIN_TOKEN";
+}
+
+function readFileOrNothing(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 function readToken(dataDirectory: string): string {
@@ -63,11 +77,10 @@ function readToken(dataDirectory: string): string {
   }
 }
 
-const tokenSource = ({ dataDirectory, adminToken }: Config): string =>
-  adminToken === undefined ? `in ${adminTokenPath(dataDirectory)}` : "that of PORTCULLIS_ADMIN_TOKEN";
-
 async function listen(store: Store, { listen: address, tls, corsOrigins }: Config): Promise<Listener> {
   try {
+    // Only here, so that the other commands start without the server: in less than half the time.
+    const [{ openServer }, { log }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
     return await openServer({
       store,
       listen: address,

@@ -116,6 +116,13 @@ export function createDirectory(options: { readonly store: Store; readonly newId
       return value;
     },
 
+    /** Whether `admin` has this token. */
+    async isAdminToken(digest: string): Promise<boolean> {
+      const key: Key = { kind: "token_digest", value: digest };
+      const found = (await store.read([key])).find(key);
+      return found !== undefined && (found.state as UserState).name === adminName;
+    },
+
     /** Makes this the only token of `admin`. Writes nothing where it is that already. */
     async replaceAdminToken(digest: string): Promise<void> {
       const tokenId = newId();

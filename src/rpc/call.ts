@@ -1,5 +1,12 @@
 import type { MessageShape } from "@bufbuild/protobuf";
-import { createContextKey, type HandlerContext, type Interceptor, type MethodImplSpec } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+  type MethodImplSpec,
+} from "@connectrpc/connect";
 // Exported by Connect and marked private: the version is pinned, and test/protocol/rest.test.ts covers what is relied on.
 import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
 
@@ -18,6 +25,12 @@ export interface CallOptions {
   readonly maxRequestBytes: number;
 }
 
+/** Runs the gate, after a look at the clock: a call whose deadline has passed is not begun. */
+export async function passGate(context: HandlerContext, gate: Gate): Promise<void> {
+  if ((context.timeoutMs() ?? 1) <= 0) throw new ConnectError("the deadline has passed", Code.DeadlineExceeded);
+  await gate(context);
+}
+
 /**
  * One unary call: the gate, then the message, then interceptors and implementation. `readMessage` is called only after the
  * gate has let the call pass. Rejects with what any of them threw.
@@ -30,7 +43,7 @@ export async function callUnary(
   },
   { gate, interceptors }: CallOptions,
 ): Promise<MessageShape<MethodImplSpec["method"]["output"]>> {
-  await gate(call.context);
+  await passGate(call.context, gate);
   const message = await call.readMessage();
   return invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]);
 }

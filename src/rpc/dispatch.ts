@@ -4,7 +4,15 @@ import type { Codec } from "./codec.ts";
 import { createConnectCodec } from "./connect/codec.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
 import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
-import { type HttpRefusal, type HttpRequest, type HttpResponse, hasAuthority, rawPath } from "./http.ts";
+import {
+  type HttpRefusal,
+  type HttpRequest,
+  type HttpResponse,
+  hasAuthority,
+  isGone,
+  mediaType,
+  rawPath,
+} from "./http.ts";
 import { headerProblem } from "./listener/limits.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -55,6 +63,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 
   /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
   async function dispatchFramed(codec: Codec, request: HttpRequest, response: HttpResponse): Promise<void> {
+    if (!/^[a-z/-]+(\+proto|\+json)?$/.test(mediaType(request))) return codec.refuse(response, unknownSubtype());
     const contextValues = createContextValues();
     const rpc = rpcs.get(rawPath(request));
     if (rpc !== undefined && request.method === "POST") {
@@ -91,7 +100,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 
   return (request, response) => {
     dispatch(request, response).catch((reason: unknown) => {
-      if (response.destroyed || response.writableEnded) return;
+      if (isGone(response) || response.writableEnded) return;
       options.onFailure(reason);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     });
@@ -110,6 +119,10 @@ const grpcNeedsHttp2 = (): HttpRefusal => ({
   error: new ConnectError("gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web, Connect or JSON", Code.Unimplemented),
   status: 505,
   header: { connection: "close" },
+});
+const unknownSubtype = (): HttpRefusal => ({
+  error: new ConnectError("messages are sent as +proto or +json", Code.Unimplemented),
+  status: 415,
 });
 const unknownRpc = (): HttpRefusal => ({
   error: new ConnectError("no RPC is served at this path", Code.Unimplemented),

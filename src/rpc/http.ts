@@ -7,7 +7,8 @@ export type HttpResponse = ListenerResponse;
 
 /** The path of the raw request target, without its query; still percent-encoded, exactly as it came over the socket. */
 export function rawPath(request: HttpRequest): string {
-  const target = request.url ?? "";
+  // A server must take the absolute form as well, which names the host once more (RFC 9112, 3.2.2).
+  const target = (request.url ?? "").replace(/^https?:\/\/[^/?#]*/i, "");
   const query = target.indexOf("?");
   return query === -1 ? target : target.slice(0, query);
 }
@@ -15,7 +16,7 @@ export function rawPath(request: HttpRequest): string {
 /** Whether the request says, in a form that is one, which host it is for. Connect's handlers cannot do without. */
 export function hasAuthority(request: HttpRequest): boolean {
   const authority = request.headers[":authority"] ?? request.headers.host;
-  return typeof authority === "string" && URL.canParse(`http://${authority}`);
+  return typeof authority === "string" && !/[/?#@\\]/.test(authority) && URL.canParse(`http://${authority}`);
 }
 
 /** The media type of the request in lower case, without parameters; empty where none was sent. */
@@ -25,13 +26,33 @@ export function mediaType(request: HttpRequest): string {
   return (parameters === -1 ? value : value.slice(0, parameters)).trim().toLowerCase();
 }
 
+/** Whether the content type asks for another character set than UTF-8, the only one there is in proto JSON. */
+export function hasForeignCharset(request: HttpRequest): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers["content-type"] ?? "")?.[1];
+  return charset !== undefined && charset.toLowerCase() !== "utf-8";
+}
+
+/** Whether the connection or stream is no longer there to answer on. */
+export function isGone(response: HttpResponse): boolean {
+  return "stream" in response ? response.stream === undefined || response.stream.destroyed : response.destroyed;
+}
+
+/** Calls back when the connection or stream closes, whether the answer was complete or not. */
+export function onClose(request: HttpRequest, response: HttpResponse, listener: () => void): void {
+  // Over HTTP/2 the response says nothing of a stream that the client resets.
+  ("stream" in request ? request.stream : response).once("close", listener);
+}
+
 /** Sends a complete answer. Does nothing where the client is gone or an answer has begun. */
 export function send(
   response: HttpResponse,
   answer: { readonly status: number; readonly header: OutgoingHttpHeaders; readonly body?: Uint8Array },
 ): void {
-  if (response.headersSent || response.destroyed) return;
-  const { status, header, body } = answer;
+  if (response.headersSent || isGone(response)) return;
+  const { status, body } = answer;
+  const { connection, ...header } = answer.header;
+  // HTTP/2 has no such field, and Node warns of it.
+  if (connection !== undefined && !("stream" in response)) header["connection"] = connection;
   // Both response types have this call; TypeScript sees no signature common to the two.
   (response as ServerResponse).writeHead(
     status,

@@ -7,9 +7,10 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import { applyPathBinding, type CallOptions } from "./call.ts";
-import type { HttpRequest, HttpResponse } from "./http.ts";
+import { applyPathBinding, type CallOptions, passGate } from "./call.ts";
+import { type HttpRequest, type HttpResponse, mediaType } from "./http.ts";
 import type { Rpc, RpcTable } from "./router.ts";
+import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
@@ -29,23 +30,37 @@ export interface StockCall {
 /** Serves gRPC, gRPC-Web and Connect by Connect's own handlers; the content type tells which. */
 export type ServeStock = (call: StockCall) => Promise<void>;
 
+const compressions = [compressionGzip, compressionBrotli];
+const encodings = ["identity", ...compressions.map(({ name }) => name)];
+
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const router = createConnectRouter({
     interceptors: [applyPathBinding, ...options.interceptors],
-    requestGate: options.gate,
+    requestGate: (context) => passGate(context, options.gate),
     readMaxBytes: options.maxRequestBytes,
     jsonOptions: options.jsonOptions,
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: compressions,
   });
   for (const { spec } of rpcs.values()) router.rpc(spec.method, spec.impl as never);
   const handlers = new Map<string, UniversalHandler>(router.handlers.map((handler) => [handler.requestPath, handler]));
+
+  const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
 
   return async ({ rpc, request, response, contextValues, decodeRequest, encodeResponse }) => {
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
-    const answer = await handle(decodeRequest?.(received) ?? received);
+    // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
+    received.header.set("content-type", mediaType(request));
+    const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
+    const { methodKind, input } = rpc.spec.method;
+    const hasOneMessage = methodKind === "unary" || methodKind === "server_streaming";
+    const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
+    const answer = await handle(checked);
+    const encoding = received.header.get("grpc-encoding");
+    if (encoding !== null && !encodings.includes(encoding))
+      answer.header?.set("grpc-accept-encoding", encodings.join(","));
     await universalResponseToNodeResponse(encodeResponse?.(answer) ?? answer, response);
   };
 }

@@ -28,7 +28,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "node:",
     "commander",
   ],
-  "config.ts": ["node:"],
+  "config.ts": ["auth", "node:"],
   "log.ts": ["pino"],
   "make-directory.ts": ["node:"],
   "server.ts": ["auth", "commands", "interceptors", "rpc", "services", "store", "gen", "@bufbuild/protobuf"],

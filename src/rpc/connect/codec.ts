@@ -2,10 +2,11 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec } from "../codec.ts";
-import { mediaType, send } from "../http.ts";
+import { hasForeignCharset, mediaType, send } from "../http.ts";
 import type { ServeStock } from "../stock.ts";
 
-const supported = ["application/json", "application/proto", "application/connect+json", "application/connect+proto"];
+const unaryTypes = ["application/json", "application/proto"];
+const streamTypes = ["application/connect+json", "application/connect+proto"];
 
 /** The Connect protocol, over any HTTP version. */
 export function createConnectCodec(serveStock: ServeStock): Codec {
@@ -21,18 +22,24 @@ export function createConnectCodec(serveStock: ServeStock): Codec {
     // Connect's handlers answer a wrong verb or content type with a bare status; ours say what is wanted.
     async serve(exchange) {
       const { rpc, request, response } = exchange;
-      const isGet =
-        request.method === "GET" && rpc.spec.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+      const supported = rpc.spec.kind === "unary" ? unaryTypes : streamTypes;
+      const takesGet = rpc.spec.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+      const isGet = takesGet && request.method === "GET";
+      const knowsType = isGet
+        ? /[?&]encoding=(json|proto)(&|$)/.test(request.url ?? "")
+        : supported.includes(mediaType(request)) && !hasForeignCharset(request);
       if (request.method !== "POST" && !isGet) {
         refuse(response, {
           error: new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented),
           status: 405,
-          header: { allow: "POST" },
+          header: { allow: takesGet ? "GET, POST" : "POST" },
         });
-      } else if (!isGet && !supported.includes(mediaType(request))) {
+      } else if (!knowsType) {
         refuse(response, {
           error: new ConnectError(
-            `set the header Content-Type to one of: ${supported.join(", ")}`,
+            isGet
+              ? "set the query parameter encoding to json or proto"
+              : `set the header Content-Type to one of: ${supported.join(", ")}`,
             Code.InvalidArgument,
           ),
           status: 415,

@@ -5,7 +5,8 @@ import type { ServeStock } from "../stock.ts";
 import { decodeTextRequest, encodeTextResponse } from "./text.ts";
 
 /** Whether the request is in gRPC-Web framing, binary or text. */
-export const isGrpcWeb = (request: HttpRequest): boolean => mediaType(request).startsWith("application/grpc-web");
+export const isGrpcWeb = (request: HttpRequest): boolean =>
+  /^application\/grpc-web(-text)?(\+|$)/.test(mediaType(request));
 
 const isText = (request: HttpRequest): boolean => mediaType(request).startsWith("application/grpc-web-text");
 

@@ -82,12 +82,12 @@ function cancelWhenSilent(stream: ServerHttp2Stream, timeoutMs: number): void {
 const discardForMs = 1_000;
 
 /**
- * Reads on, for a second at most, where an answer went out before any of the request was read. Node would reset the stream
- * at once, with NO_ERROR, as it may (RFC 9113, 8.1); but curl 7.88 then drops the answer where it had not sent its body yet.
+ * Reads on, for a second at most, where an answer is complete before its request is. Node would reset the stream at once,
+ * with NO_ERROR, as it may (RFC 9113, 8.1); but curl 7.88 then drops the answer where it had not sent its body yet.
  */
 function discardUnread(stream: ServerHttp2Stream): void {
   stream.once("prefinish", () => {
-    if (stream.readableFlowing !== null || stream.readableEnded) return;
+    if (stream.readableEnded) return;
     stream.resume();
     const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), discardForMs).unref();
     stream.once("close", () => clearTimeout(timer));

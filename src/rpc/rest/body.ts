@@ -10,7 +10,7 @@ import {
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
-import { type HttpRequest, mediaType } from "../http.ts";
+import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
 
@@ -64,7 +64,7 @@ function requireJson(request: HttpRequest): void {
       header: { "accept-encoding": "identity" },
     });
   }
-  if (mediaType(request) !== "application/json") {
+  if (mediaType(request) !== "application/json" || hasForeignCharset(request)) {
     throw new HttpRefusalError({
       error: new ConnectError("set the header Content-Type: application/json", Code.InvalidArgument),
       status: 415,
@@ -95,7 +95,7 @@ function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): str
   for (const field of desc.fields) {
     const value = json[field.jsonName] ?? json[field.name];
     if (value === undefined || fits(desc, { [field.name]: value }, registry)) continue;
-    if (field.fieldKind === "message") {
+    if (field.fieldKind === "message" && !field.message.typeName.startsWith("google.protobuf.")) {
       const inner = findMisfit(field.message, value, registry);
       return inner === undefined ? field.name : `${field.name}.${inner}`;
     }

@@ -2,7 +2,7 @@ import { create, type Registry, toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError, createHandlerContext } from "@connectrpc/connect";
 import { type CallOptions, callUnary } from "../call.ts";
 import type { Codec, RpcExchange } from "../codec.ts";
-import { send } from "../http.ts";
+import { onClose, send } from "../http.ts";
 import { readJsonMessage } from "./body.ts";
 import { bindPath } from "./path-binding.ts";
 import type { Route } from "./route-table.ts";
@@ -29,14 +29,14 @@ export function createRestCodec(options: RestOptions): RestCodec {
   const { registry, maxRequestBytes } = options;
   return {
     refuse: (response, { error, status, header }) => {
-      sendStatus(response, new HttpRefusalError({ error, status, ...(header && { header }) }), registry);
+      sendStatus(response, new HttpRefusalError({ error, status, ...(header && { header }) }), { registry });
     },
 
     async serve({ route, pathValues, request, response, contextValues }) {
       const { spec } = route.rpc;
       const gone = new AbortController();
-      response.once("close", () => {
-        if (!response.writableFinished) gone.abort(new ConnectError("the client is gone", Code.Canceled));
+      onClose(request, response, () => {
+        if (!response.writableEnded) gone.abort(new ConnectError("the client is gone", Code.Canceled));
       });
       const context = createHandlerContext({
         service: spec.method.parent,
@@ -74,7 +74,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
           body: Buffer.from(json),
         });
       } catch (reason) {
-        sendStatus(response, reason, registry);
+        sendStatus(response, reason, { registry, header: context.responseHeader });
       } finally {
         context.abort();
       }

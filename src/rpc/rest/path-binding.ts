@@ -28,9 +28,21 @@ export function bindPath({ rpc, pathFields }: Route, pathValues: readonly string
 /** Puts a path value into the JSON form of its field, so that protobuf's own rules say whether it fits. */
 function toJsonValue(field: DescField, text: string): JsonValue {
   if (field.fieldKind === "enum") return /^-?[0-9]+$/.test(text) ? Number(text) : text;
+  if (isInteger(field.scalar) && !/^-?\d+$/.test(text)) throw new Error("not a decimal integer");
   if (field.scalar === ScalarType.BOOL) return text === "true" ? true : text === "false" ? false : text;
   if (field.scalar === ScalarType.STRING && text.includes("\0")) throw new Error("a NUL character");
   return text;
+}
+
+function isInteger(type: ScalarType | undefined): boolean {
+  const others: (ScalarType | undefined)[] = [
+    ScalarType.BOOL,
+    ScalarType.BYTES,
+    ScalarType.DOUBLE,
+    ScalarType.FLOAT,
+    ScalarType.STRING,
+  ];
+  return !others.includes(type);
 }
 
 function mismatch(field: DescField, text: string, cause: unknown): ConnectError {

@@ -37,6 +37,8 @@ export function createRouteTable(rpcs: RpcTable): MatchRoute {
     if (!hasOption(rpc.spec.method, http)) continue;
     try {
       const route = compile(rpc, getOption(rpc.spec.method, http));
+      const taken = route.verb === "POST" ? rpcs.get(pathOf(route)) : undefined;
+      if (taken !== undefined) throw new Error(`has the path of the RPC ${taken.path}`);
       root.insert(route);
     } catch (cause) {
       throw new Error(`the HTTP rule of ${rpc.path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
@@ -64,6 +66,9 @@ function compile(rpc: Rpc, rule: HttpRule): Route {
     hasBody: rule.body === "*",
   };
 }
+
+const pathOf = ({ segments }: Route): string =>
+  segments.map((segment) => (segment.kind === "literal" ? `/${segment.text}` : "/{}")).join("");
 
 function scalarField(message: DescMessage, name: string): DescField {
   const field = message.fields.find((candidate) => candidate.name === name);

@@ -6,17 +6,22 @@ import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http.t
  * Answers with an error as proto JSON of google.rpc.Status: the numeric code, the message, and `details`, perhaps empty.
  * What is no ConnectError is a bug: it is answered as `internal` without its text.
  */
-export function sendStatus(response: HttpResponse, reason: unknown, registry: Registry): void {
+export function sendStatus(
+  response: HttpResponse,
+  reason: unknown,
+  options: { readonly registry: Registry; readonly header?: Headers },
+): void {
   const { error, status, header } = toRefusal(reason);
   send(response, {
     status,
     header: {
+      ...Object.fromEntries(options.header ?? []),
       ...Object.fromEntries(error.metadata),
       ...header,
       "content-type": "application/json",
       "cache-control": "no-store",
     },
-    body: Buffer.from(JSON.stringify(statusJson(error, registry))),
+    body: Buffer.from(JSON.stringify(statusJson(error, options.registry))),
   });
 }
 

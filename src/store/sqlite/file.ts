@@ -13,7 +13,7 @@ import { applicationId, migrate, readPragma, schemaVersion } from "./schema.ts";
  */
 export async function openStoreFile(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
   try {
-    if (!isThere(path)) createStoreFile(path);
+    if (!isThere(path)) create(path);
     accessSync(path, constants.R_OK | constants.W_OK);
     look(path);
     const { version, journalMode } = await retryWhileBusy(() => inspect(path), busy);
@@ -22,6 +22,16 @@ export async function openStoreFile(path: string, busy: { readonly limitMs: numb
     return await retryWhileBusy(() => connectReadOnly(path), busy);
   } catch (error) {
     throw toStoreError(error, path);
+  }
+}
+
+function create(path: string): void {
+  try {
+    createStoreFile(path);
+  } catch (error) {
+    // Such as under /proc. Later, the same code means that something was there and is gone.
+    if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error;
+    throw new StoreError("unavailable", `The store ${path} cannot be created: its directory cannot be made.`, error);
   }
 }
 

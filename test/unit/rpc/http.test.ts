@@ -18,7 +18,7 @@ describe("rawPath", () => {
     ["/a/../b", "/a/../b"],
     ["//host/x", "//host/x"],
     ["/a#b", "/a#b"],
-    ["http://host/a?b", "http://host/a"],
+    ["http://host/a?b", "/a"],
     ["*", "*"],
   ])("of %j is %j", (target, path) => {
     expect(rawPath(requestOf(target))).toBe(path);

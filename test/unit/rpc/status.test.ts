@@ -21,7 +21,7 @@ afterAll(() => server.close());
 async function sent(reason: unknown, before: (response: ServerResponse) => void = () => undefined) {
   answer = (response) => {
     before(response);
-    sendStatus(response, reason, registry);
+    sendStatus(response, reason, { registry });
     if (!response.writableEnded) response.end();
   };
   const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
