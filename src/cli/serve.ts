@@ -109,15 +109,21 @@ const listenFailures: Readonly<Record<string, string>> = {
 
 /** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
 function closeOnSignal(listener: Listener, store: Store): void {
-  let closing = false;
+  let isClosing = false;
   const close = async () => {
-    if (closing) process.exit(1);
-    closing = true;
-    setTimeout(() => process.exit(1), exitAfterMs).unref();
     await listener.close({ graceMs });
     await store.close();
     process.exit(0);
   };
-  process.on("SIGTERM", close);
-  process.on("SIGINT", close);
+  const onSignal = () => {
+    if (isClosing) process.exit(1);
+    isClosing = true;
+    setTimeout(() => process.exit(1), exitAfterMs).unref();
+    close().catch((reason: unknown) => {
+      process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);
+      process.exit(1);
+    });
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
 }

@@ -162,11 +162,12 @@ describe("close", () => {
     });
     const front = createServer((client) => {
       const upstream = connect({ port: listener.port, host: "127.0.0.1" });
-      client.once("data", async (chunk: Buffer) => {
+      client.once("data", (chunk: Buffer) => {
         upstream.write(chunk.subarray(0, 8));
-        await held;
-        upstream.write(chunk.subarray(8));
-        client.pipe(upstream);
+        void held.then(() => {
+          upstream.write(chunk.subarray(8));
+          client.pipe(upstream);
+        });
       });
       upstream.pipe(client);
       upstream.on("error", () => client.destroy());
