@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isAdminToken } from "./auth/admin-token.ts";
+import { isAdminTokenText } from "./auth/token.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -45,6 +45,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
 
 /** Where the store is: as given, else a file in the data directory. */
 export function storeLocation({ data, store }: Pick<RawConfig, "data" | "store">): string {
+  if (data === "") throw new ConfigError("--data must name a directory");
   return store ?? `sqlite:${join(data, "portcullis.db")}`;
 }
 
@@ -81,8 +82,8 @@ function readOrigin(text: string): string {
 }
 
 function readAdminToken(text: string | undefined): string | undefined {
-  if (text === undefined || text === "") return undefined;
-  if (!isAdminToken(text)) {
+  if (text === undefined) return undefined;
+  if (!isAdminTokenText(text)) {
     throw new ConfigError(
       "PORTCULLIS_ADMIN_TOKEN must have at least 32 characters, all of them printable ASCII without space or comma",
     );

@@ -1,7 +1,7 @@
 import { digestToken, generateToken } from "./auth/token.ts";
 import { createDirectory } from "./commands/directory.ts";
 import { createIdSource } from "./commands/ids.ts";
-import { log } from "./log.ts";
+import { reportFailure } from "./log.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
 
@@ -22,21 +22,26 @@ export interface Server {
 export async function startServer(): Promise<Server> {
   const clock = Date.now;
   const store = await openStore({ location: "memory:" });
-  const adminToken = generateToken();
-  await createDirectory({ store, newId: createIdSource(clock), actor: "setup" }).setUp(digestToken(adminToken));
-  const listener = await openServer({
-    store,
-    listen: { host: "127.0.0.1", port: 0 },
-    corsOrigins: [],
-    clock,
-    report: ({ requestId, reason }) => log.error({ requestId, err: reason }, "call failed"),
-  });
-  return {
-    url: listener.url,
-    adminToken,
-    async close() {
-      await listener.close();
-      await store.close();
-    },
-  };
+  try {
+    const adminToken = generateToken();
+    await createDirectory({ store, newId: createIdSource(clock), actor: "setup" }).setUp(digestToken(adminToken));
+    const listener = await openServer({
+      store,
+      listen: { host: "127.0.0.1", port: 0 },
+      corsOrigins: [],
+      clock,
+      report: reportFailure,
+    });
+    return {
+      url: listener.url,
+      adminToken,
+      async close() {
+        await listener.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }

@@ -32,6 +32,16 @@ function prepare(command: Command): void {
 }
 prepare(program);
 
+// Who reads the output may stop early, as head does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+});
+// An empty variable is one that was not set, as in shells and compose files.
+for (const [name, value] of Object.entries(process.env)) {
+  if (name.startsWith("PORTCULLIS_") && value === "") delete process.env[name];
+}
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -17,12 +17,19 @@ export function makeDirectory(directory: string): void {
     // Another process may have been first.
     if (!isDirectory(path)) throw error;
   }
-  syncDirectory(parent);
+  syncPath(parent);
 }
 
-/** Brings the names in a directory to the disk. */
-export function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, "r");
+/** Brings a file, or the names in a directory, to the disk. */
+export function syncPath(path: string): void {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch (error) {
+    // Windows opens no directory, and keeps its entries safe in its own way.
+    if (process.platform === "win32") return;
+    throw error;
+  }
   try {
     fsyncSync(descriptor);
   } finally {

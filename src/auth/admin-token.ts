@@ -1,11 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory, syncDirectory } from "../make-directory.ts";
-import { generateToken } from "./token.ts";
-
-/** Whether a text may be the admin's token: long enough not to be guessed, and fit for a header. */
-export const isAdminToken = (text: string): boolean => /^[\x21-\x2b\x2d-\x7e]{32,}$/.test(text);
+import { makeDirectory, syncPath } from "../make-directory.ts";
+import { generateToken, isAdminTokenText } from "./token.ts";
 
 /** Where the first start leaves the admin's token. */
 export const adminTokenPath = (dataDirectory: string): string => join(dataDirectory, "admin.token");
@@ -19,6 +16,7 @@ export const adminTokenPath = (dataDirectory: string): string => join(dataDirect
 export function provideAdminToken(dataDirectory: string): string {
   const path = adminTokenPath(dataDirectory);
   makeDirectory(dataDirectory);
+  removeStale(dataDirectory);
   const fresh = `${path}.${randomUUID()}`;
   try {
     writeFileSync(fresh, `${generateToken()}\n`, { mode: 0o600, flag: "wx", flush: true });
@@ -30,8 +28,20 @@ export function provideAdminToken(dataDirectory: string): string {
     rmSync(fresh, { force: true });
   }
   // The store may be elsewhere, so nothing else brings the file's name to the disk before the store knows the token.
-  syncDirectory(dataDirectory);
+  syncPath(dataDirectory);
   const token = readFileSync(path, "utf8").trim();
-  if (!isAdminToken(token)) throw new Error("the file holds no token: remove it");
+  if (!isAdminTokenText(token)) throw new Error("the file holds no token: remove it");
   return token;
+}
+
+const staleAfterMs = 60 * 60 * 1000;
+
+/** Removes what a killed process left. A younger file may belong to one that is at work. */
+function removeStale(dataDirectory: string): void {
+  for (const name of readdirSync(dataDirectory)) {
+    if (!/^admin\.token\.[0-9a-f-]{36}$/.test(name)) continue;
+    const left = join(dataDirectory, name);
+    const { mtimeMs } = statSync(left, { throwIfNoEntry: false }) ?? { mtimeMs: Number.POSITIVE_INFINITY };
+    if (Date.now() - mtimeMs > staleAfterMs) rmSync(left, { force: true });
+  }
 }

@@ -6,7 +6,7 @@ import { type Clock, organizationRef, type Store } from "../store/store.ts";
 import { AuthError } from "./errors.ts";
 import type { PermissionTable } from "./permissions.ts";
 import { principalKey } from "./principal.ts";
-import { digestToken } from "./token.ts";
+import { digestToken, isTokenText } from "./token.ts";
 
 const organizationHeader = "x-zitadel-orgid";
 
@@ -40,10 +40,9 @@ export function createGate(options: {
 
 function readBearerToken(header: string | null): string {
   if (header === null) throw new AuthError("header_missing");
-  // As ZITADEL splits it: what stands before and after one "Bearer ", and nothing before it. A header that was sent twice
-  // arrives joined by a comma, and is refused here too.
-  const token = /^Bearer ([^\s,]+)$/.exec(header)?.[1];
-  if (token === undefined) throw new AuthError("header_invalid");
+  // The scheme in these letters, as ZITADEL wants it. A header that was sent twice arrives joined by a comma, and is refused.
+  const token = /^Bearer (.+)$/.exec(header)?.[1];
+  if (token === undefined || !isTokenText(token)) throw new AuthError("header_invalid");
   return token;
 }
 

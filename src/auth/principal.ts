@@ -9,7 +9,7 @@ export interface Principal {
 
 export const principalKey = createContextKey<Principal | undefined>(undefined, { description: "principal" });
 
-/** The principal of a call. Throws an Error for an RPC that the gate lets everybody call: those must not ask. */
+/** The principal of a call. Throws an Error where no request gate has run. */
 export function principalOf(context: HandlerContext): Principal {
   const principal = context.values.get(principalKey);
   if (principal === undefined) throw new Error(`${context.method.name} is called without a principal`);

@@ -12,3 +12,9 @@ export function generateToken(): string {
 export function digestToken(token: string): string {
   return createHash("sha256").update(token).digest("hex");
 }
+
+/** What a header can carry as a token: printable ASCII without space or comma. A comma would join two headers. */
+export const isTokenText = (text: string): boolean => /^[\x21-\x2b\x2d-\x7e]+$/.test(text);
+
+/** Whether a text may be the admin's token: also long enough not to be guessed. */
+export const isAdminTokenText = (text: string): boolean => isTokenText(text) && text.length >= 32;

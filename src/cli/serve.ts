@@ -52,7 +52,7 @@ async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promi
     const path = adminTokenPath(dataDirectory);
     if (!(await directory.isSetUp())) await directory.setUp(digestToken(readToken(dataDirectory)));
     // At a later start the file may be gone, or the token replaced since.
-    const isInFile = await directory.isAdminToken(digestToken(readFileOrNothing(path)));
+    const isInFile = await directory.holdsAdminToken(digestToken(readFileOrNothing(path)));
     return isInFile ? `in ${path}` : `the one that was set before, which ${path} does not hold`;
   }
   const digest = digestToken(adminToken);
@@ -80,14 +80,14 @@ function readToken(dataDirectory: string): string {
 async function listen(store: Store, { listen: address, tls, corsOrigins }: Config): Promise<Listener> {
   try {
     // Only here, so that the other commands start without the server: in less than half the time.
-    const [{ openServer }, { log }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
+    const [{ openServer }, { reportFailure }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
     return await openServer({
       store,
       listen: address,
       ...(tls && { tls }),
       corsOrigins,
       clock: Date.now,
-      report: ({ requestId, reason }) => log.error({ requestId, err: reason }, "call failed"),
+      report: reportFailure,
     });
   } catch (cause) {
     await store.close();

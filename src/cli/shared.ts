@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { createDirectory, type Directory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
 import { ConfigError, storeLocation } from "../config.ts";
-import { openStore } from "../store/open.ts";
+import { openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 
 /** Where a command finds the store, and how it prints. */
@@ -33,10 +33,10 @@ export function storeSubcommand(nameAndArguments: string, description: string): 
 /** Opens the store, which must exist, for one command, and closes it after. */
 export async function withStore<T>(options: SharedOptions, use: (store: Store) => Promise<T>): Promise<T> {
   const location = storeLocation(options);
-  if (location === "memory:") throw new ConfigError("a store in memory belongs to the server that holds it");
-  const path = location.replace(/^sqlite:/, "");
-  if (!existsSync(path)) {
-    throw new ConfigError(`there is no store at ${path}: run serve first, or name its directory with --data`);
+  const parsed = parseLocation(location);
+  if (parsed.engine === "memory") throw new ConfigError("a store in memory belongs to the server that holds it");
+  if (!existsSync(parsed.path)) {
+    throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
   }
   const store = await openStore({ location });
   try {

@@ -116,8 +116,8 @@ export function createDirectory(options: { readonly store: Store; readonly newId
       return value;
     },
 
-    /** Whether `admin` has this token. */
-    async isAdminToken(digest: string): Promise<boolean> {
+    /** Whether this is a token of `admin`. */
+    async holdsAdminToken(digest: string): Promise<boolean> {
       const key: Key = { kind: "token_digest", value: digest };
       const found = (await store.read([key])).find(key);
       return found !== undefined && (found.state as UserState).name === adminName;

@@ -9,7 +9,7 @@ const epochMs = Date.UTC(2020, 0, 1);
 /**
  * Ids of 18 decimal digits, ordered by time, as ZITADEL's look: the milliseconds since 2020, then six digits that start at
  * random and count up within one millisecond. They keep their length until 2051. Within one source they only increase, also
- * when the clock goes back; two processes collide once in a million ids made in the same millisecond, and the store refuses
+ * when the clock goes back; two processes collide about once in 500,000 pairs of ids made in the same millisecond, and the store refuses
  * an id that is taken.
  */
 export function createIdSource(clock: Clock, random: () => number = Math.random): IdSource {

@@ -77,7 +77,6 @@ export interface EventsOf {
   readonly user: UserEvent;
 }
 export type AggregateType = keyof EventsOf;
-export type DomainEvent = EventsOf[AggregateType];
 
 /** Where and when an event was recorded. */
 export interface EventOrigin {

@@ -25,7 +25,7 @@ export interface CallOptions {
   readonly maxRequestBytes: number;
 }
 
-/** Runs the gate, after a look at the clock: a call whose deadline has passed is not begun. */
+/** Runs the gate, unless the deadline of the call has passed already. */
 export async function passGate(context: HandlerContext, gate: Gate): Promise<void> {
   if ((context.timeoutMs() ?? 1) <= 0) throw new ConnectError("the deadline has passed", Code.DeadlineExceeded);
   await gate(context);

@@ -1,6 +1,6 @@
 import { cors } from "@connectrpc/connect";
 import type { ListenerHandler, ListenerRequest, ListenerResponse } from "./listener/handler.ts";
-import { sendStatus } from "./listener/status-answer.ts";
+import { sendStatusAnswer } from "./listener/status-answer.ts";
 
 /** Which browser pages may call, and with what. */
 export interface CorsPolicy {
@@ -51,7 +51,7 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
   function preflight(origin: string, res: ListenerResponse): void {
     res.setHeader("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
     if (!any && !origins.has(origin)) {
-      sendStatus(res, { httpStatus: 403, code: 7, message: "This origin may not call this server." });
+      sendStatusAnswer(res, { httpStatus: 403, code: 7, message: "This origin may not call this server." });
       return;
     }
     res.setHeader("access-control-allow-origin", any ? "*" : origin);

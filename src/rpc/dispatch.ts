@@ -20,16 +20,11 @@ import { createRouteTable } from "./rest/route-table.ts";
 import type { RpcTable } from "./router.ts";
 import { createStock } from "./stock.ts";
 
-export interface DispatchOptions extends RestOptions {
-  /** Told of a request whose answer could not be sent for another reason than that the client is gone: a bug. */
-  onFailure(reason: unknown): void;
-}
-
 /** Answers one HTTP request. Never throws and never rejects. */
 export type Dispatch = (request: HttpRequest, response: HttpResponse) => void;
 
 /** Serves every RPC of the table on all four protocols: finds the protocol, the RPC, and lets the codec serve it. */
-export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispatch {
+export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
   const serveStock = createStock(rpcs, {
     ...options,
     // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.

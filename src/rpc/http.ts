@@ -13,7 +13,7 @@ export function rawPath(request: HttpRequest): string {
   return query === -1 ? target : target.slice(0, query);
 }
 
-/** Whether the request says, in a form that is one, which host it is for. Connect's handlers cannot do without. */
+/** Whether the request names a valid host. Connect's handlers cannot do without one. */
 export function hasAuthority(request: HttpRequest): boolean {
   const authority = request.headers[":authority"] ?? request.headers.host;
   return typeof authority === "string" && !/[/?#@\\]/.test(authority) && URL.canParse(`http://${authority}`);

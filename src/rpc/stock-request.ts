@@ -23,7 +23,7 @@ export function withoutFarDeadline(request: UniversalServerRequest): UniversalSe
 /**
  * Looks at the one message of a request before Connect's handlers do, so that one that is malformed is refused with
  * invalid_argument and a sentence of ours: theirs calls it an internal error, and repeats the parser's words. What is too
- * large, or framed so that it is no single message, goes on unseen: what they say of that is right.
+ * large goes on unseen, and so does a frame that is cut short: what they say of those is right.
  */
 export function withCheckedMessage(
   request: UniversalServerRequest,
@@ -37,9 +37,7 @@ export function withCheckedMessage(
   const encodingHeaders = isEnveloped ? ["grpc-encoding", "connect-content-encoding"] : ["content-encoding"];
   const encoding = encodingHeaders.map((name) => header.get(name)).find((value) => value !== null) ?? "identity";
 
-  function check(body: Buffer): void {
-    const isCompressed = isEnveloped ? body[0] === 1 : true;
-    const sent = isEnveloped ? body.subarray(envelopeBytes) : body;
+  function check(sent: Buffer, isCompressed: boolean): void {
     const message = isCompressed ? decompress(sent, encoding, options.maxBytes) : sent;
     if (message === undefined) return;
     try {
@@ -51,20 +49,24 @@ export function withCheckedMessage(
   }
 
   async function* checked(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const limit = options.maxBytes + (isEnveloped ? envelopeBytes : 0);
     const chunks: Uint8Array[] = [];
+    let start = Buffer.alloc(0);
     let length = 0;
-    let isSingle = true;
+    let isTooLarge = false;
     for await (const chunk of body) {
       chunks.push(chunk);
       length += chunk.length;
-      const declared = isEnveloped ? declaredLength(chunks, length) : length;
-      isSingle &&= Math.max(length, declared) <= options.maxBytes + (isEnveloped ? envelopeBytes : 0);
+      if (isEnveloped && start.length < envelopeBytes) start = Buffer.concat([start, chunk]).subarray(0, envelopeBytes);
+      isTooLarge ||= length > limit || (start.length === envelopeBytes && start.readUInt32BE(1) > options.maxBytes);
       // Handed on at once, so that the limit is found out before the rest is read.
-      if (!isSingle) yield* chunks.splice(0);
+      if (isTooLarge) yield* chunks.splice(0);
     }
+    if (isTooLarge) return;
     const whole = Buffer.concat(chunks);
-    if (isSingle && (!isEnveloped || declaredLength([whole], length) === length)) check(whole);
-    yield* chunks;
+    if (isEnveloped) for (const { flags, message } of envelopes(whole)) check(message, flags === 1);
+    else check(whole, true);
+    yield whole;
   }
   return { ...request, body: checked(request.body as AsyncIterable<Uint8Array>) };
 }
@@ -72,13 +74,16 @@ export function withCheckedMessage(
 /** Of an envelope: one byte of flags, four of length. */
 const envelopeBytes = 5;
 
-/** How long the body must be if it is one envelope; 0 while that cannot be told. Throws for flags that mean nothing. */
-function declaredLength(chunks: readonly Uint8Array[], length: number): number {
-  if (length < envelopeBytes) return 0;
-  const [first] = chunks;
-  const start = first !== undefined && first.length >= envelopeBytes ? Buffer.from(first) : Buffer.concat(chunks);
-  if ((start[0] ?? 0) > 1) throw new ConnectError("the flags of the message are not known", Code.Internal);
-  return start.readUInt32BE(1) + envelopeBytes;
+/** The whole envelopes of a body; what follows the last of them is left to Connect. Throws for flags that mean nothing. */
+function* envelopes(body: Buffer): Iterable<{ readonly flags: number; readonly message: Buffer }> {
+  for (let at = 0; at + envelopeBytes <= body.length; ) {
+    const flags = body.readUInt8(at);
+    if (flags > 1) throw new ConnectError("the flags of the message are not known", Code.Internal);
+    const end = at + envelopeBytes + body.readUInt32BE(at + 1);
+    if (end > body.length) return;
+    yield { flags, message: body.subarray(at + envelopeBytes, end) };
+    at = end;
+  }
 }
 
 /** The bytes as they were before compression; undefined where only Connect's handlers can say what is wrong. */

@@ -8,7 +8,7 @@ export interface OpenStoreOptions {
   readonly location: string;
   /** Default: the system's. An event is never recorded earlier than the one before it, whatever the clock says. */
   readonly clock?: Clock;
-  /** How long a call waits for another process's lock before it is `unavailable`. Default 5000: people still wait that long. */
+  /** How long a call waits, at most, for another process's lock before it is `unavailable`. Default 5000: people still wait that long. */
   readonly busyTimeoutMs?: number;
 }
 

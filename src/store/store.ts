@@ -76,7 +76,8 @@ export type Problem = string;
 /**
  * A durable store of events, with the current state of each aggregate (a projection) kept beside them.
  *
- * Every method rejects with a StoreError and nothing else of its own: `closed` after `close`, `unavailable`, `corrupt`.
+ * Every method rejects with a StoreError: `closed` after `close`, `unavailable`, `corrupt`. A mistake of the caller (a change
+ * to what was not read, an event that cannot follow the state) is an Error.
  * No method blocks the event loop for another process's lock.
  */
 export interface Store {

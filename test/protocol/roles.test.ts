@@ -18,7 +18,7 @@ const all: Permission[] = ["policy.read", "policy.write", "policy.delete", "iam.
 const organization: Permission[] = ["policy.read", "policy.write", "policy.delete"];
 const read: Permission[] = ["policy.read"];
 
-/** Wire facts 5.2. */
+/** ZITADEL's default roles. */
 const table: Readonly<Record<string, readonly Permission[]>> = {
   IAM_OWNER: all,
   IAM_OWNER_VIEWER: ["policy.read", "iam.policy.read"],

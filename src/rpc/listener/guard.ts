@@ -1,5 +1,5 @@
 import type { ListenerHandler } from "./handler.ts";
-import { sendStatus } from "./status-answer.ts";
+import { sendStatusAnswer } from "./status-answer.ts";
 
 /**
  * Wraps a handler so that what it throws synchronously is reported and answered with 500, instead of ending the process.
@@ -17,7 +17,7 @@ export function guardHandler(handler: ListenerHandler, onError: (error: unknown)
       }
       // Left by a handler that meant to compress its answer; ours is not.
       res.removeHeader("content-encoding");
-      sendStatus(res, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
+      sendStatusAnswer(res, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     }
   };
 }

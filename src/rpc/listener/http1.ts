@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatus } from "./status-answer.ts";
+import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
@@ -41,7 +41,7 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
   // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
   // would save little. `Upgrade: h2c` has no listener, so it is ignored and the request served as HTTP/1.1.
   server.on("request", onRequest);
-  server.on("checkExpectation", (_req, res) => sendStatus(res, notSupported.expectation));
+  server.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
   server.on("connect", (_req, socket) => refuse(socket as Socket, notSupported.connect));
   server.on("clientError", onClientError);
   // Node starts its slow-request checks when the server listens, which this one never does. The event alone starts them:
@@ -60,10 +60,10 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     });
     if (draining) {
       res.shouldKeepAlive = false;
-      sendStatus(res, answers.draining);
+      sendStatusAnswer(res, answers.draining);
     } else if (!hasOneHost(req)) {
       res.shouldKeepAlive = false;
-      sendStatus(res, answers.host);
+      sendStatusAnswer(res, answers.host);
     } else {
       handler(req, res);
     }

@@ -10,7 +10,7 @@ import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import { notSupported, sendStatus } from "./status-answer.ts";
+import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
 export function createHttp2(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
@@ -29,8 +29,8 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
     joinDroppedValues(req);
     handler(req, res);
   });
-  server.on("checkExpectation", (_req, res) => sendStatus(res, notSupported.expectation));
-  server.on("connect", (_req, res) => sendStatus(res, notSupported.connect));
+  server.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
+  server.on("connect", (_req, res) => sendStatusAnswer(res, notSupported.connect));
 
   function track(session: ServerHttp2Session, socket: Socket): void {
     let openStreams = 0;

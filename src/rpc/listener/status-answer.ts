@@ -23,7 +23,7 @@ function statusJson(answer: StatusAnswer): string {
 }
 
 /** Answers a request with a Status body. Headers set before (CORS, `allow`) stay. */
-export function sendStatus(res: ListenerResponse, answer: StatusAnswer): void {
+export function sendStatusAnswer(res: ListenerResponse, answer: StatusAnswer): void {
   const body = statusJson(answer);
   res.statusCode = answer.httpStatus;
   res.setHeader("content-type", contentType);

@@ -38,10 +38,15 @@ async function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer>
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof HttpRefusalError) throw cause;
+    throw new ConnectError("the request body ended early", Code.Canceled, undefined, undefined, cause);
   }
   return Buffer.concat(chunks, length);
 }

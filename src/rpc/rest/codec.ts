@@ -18,6 +18,8 @@ export interface RestExchange extends RpcExchange {
 export interface RestOptions extends CallOptions {
   /** The message types that `google.protobuf.Any` may hold, in requests and answers. */
   readonly registry: Registry;
+  /** Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. */
+  onFailure(reason: unknown): void;
 }
 
 /** REST JSON as google.api.http rules describe it: a request becomes the same in-process call as in any other protocol. */
@@ -74,6 +76,8 @@ export function createRestCodec(options: RestOptions): RestCodec {
           body: Buffer.from(json),
         });
       } catch (reason) {
+        // Interceptors and gate have mapped what is expected: the rest comes from an answer that cannot be encoded.
+        if (!(reason instanceof ConnectError || reason instanceof HttpRefusalError)) options.onFailure(reason);
         sendStatus(response, reason, { registry, header: context.responseHeader });
       } finally {
         context.abort();

@@ -1,7 +1,7 @@
-import { closeSync, fsyncSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeDirectory } from "../../make-directory.ts";
+import { makeDirectory, syncPath } from "../../make-directory.ts";
 import { StoreError } from "../errors.ts";
 import { migrate } from "./schema.ts";
 
@@ -21,14 +21,14 @@ export function createStoreFile(path: string): void {
     // Made here first, because SQLite would let others read it.
     closeSync(openSync(temporary, "wx", 0o600));
     build(temporary);
-    sync(temporary);
+    syncPath(temporary);
     link(temporary, path);
   } catch (error) {
     if (!isCode(error, "EEXIST")) throw error;
   } finally {
     for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(`${temporary}${suffix}`, { force: true });
   }
-  sync(directory);
+  syncPath(directory);
 }
 
 function build(temporary: string): void {
@@ -61,22 +61,6 @@ function removeStale(path: string): void {
     const left = join(dirname(path), name);
     const { mtimeMs } = statSync(left, { throwIfNoEntry: false }) ?? { mtimeMs: Number.POSITIVE_INFINITY };
     if (Date.now() - mtimeMs > staleAfterMs) rmSync(left, { force: true });
-  }
-}
-
-function sync(path: string): void {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, "r");
-  } catch (error) {
-    // Windows opens no directory, and keeps its entries safe in its own way.
-    if (process.platform === "win32") return;
-    throw error;
-  }
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

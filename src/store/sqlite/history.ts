@@ -28,7 +28,8 @@ export async function verifyHistory(db: DatabaseSync, options: HistoryOptions): 
   db.exec("BEGIN");
   try {
     checkStructure(db, problems, options);
-    await foldEvents(db, fold, options);
+    if (options.isShared) foldEvents(db, fold);
+    else await foldEventsInTurns(db, fold);
     fold.compare({
       aggregates: db.prepare("SELECT type, id, version, state FROM aggregates").iterate() as Iterable<never>,
       keys: db
@@ -52,7 +53,8 @@ export async function refold(
 ): Promise<{ readonly rows: Rows; readonly events: number; readonly aggregates: number }> {
   const problems = new ProblemList();
   const fold = new Fold(options.projection, problems);
-  await foldEvents(db, fold, options);
+  if (options.isShared) foldEvents(db, fold);
+  else await foldEventsInTurns(db, fold);
   const rows = toRows(fold.toProjection(), true);
   const [first] = problems.list();
   if (first !== undefined) {
@@ -64,17 +66,26 @@ export async function refold(
   return { rows, events: fold.events, aggregates: fold.aggregates };
 }
 
-async function foldEvents(db: DatabaseSync, fold: Fold, { isShared }: HistoryOptions): Promise<void> {
-  const events = db
+/** All at once: on a shared connection not even a microtask may come between BEGIN and ROLLBACK. */
+function foldEvents(db: DatabaseSync, fold: Fold): void {
+  for (const event of selectEvents(db)) fold.add(event);
+}
+
+/** With a turn of the event loop for others now and then. */
+async function foldEventsInTurns(db: DatabaseSync, fold: Fold): Promise<void> {
+  for (const event of selectEvents(db)) {
+    fold.add(event);
+    if (fold.events % 500 === 0) await nextTurn();
+  }
+}
+
+function selectEvents(db: DatabaseSync): Iterable<StoredEvent> {
+  return db
     .prepare(
       `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
         recorded_at AS recordedAt FROM events ORDER BY position`,
     )
     .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
-  for (const event of events) {
-    fold.add(event);
-    if (!isShared && fold.events % 500 === 0) await nextTurn();
-  }
 }
 
 function checkStructure(db: DatabaseSync, problems: ProblemList, { name }: HistoryOptions): void {

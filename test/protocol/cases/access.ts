@@ -13,7 +13,7 @@ const badToken = { ...unauthenticated, id: "AUTH-7fs1e", text: "The access token
 const forbidden = { code: Code.PermissionDenied, http: 403, id: "AUTH-5mWD2", text: "No matching permissions found" };
 const noOrganization = { code: Code.PermissionDenied, http: 403, id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" };
 
-/** Who may call (wire facts 4.2, 5.1 and the differences from ZITADEL). */
+/** Who may call (as ZITADEL does, and where we differ). */
 export const accessCases: readonly Case[] = [
   {
     name: "no Authorization header",

@@ -44,7 +44,7 @@ const undefinedNumber = (request: string) => ({
   field: "type",
 });
 
-/** The factor RPCs: inheritance, copy on write, order, refusals (wire facts 3.1, 3.2, 4.2 and the differences from ZITADEL). */
+/** The factor RPCs: inheritance, copy on write, order, refusals (as ZITADEL does, and where we differ). */
 export const factorCases: readonly Case[] = [
   {
     name: "an organization without a policy lists the instance's second factors",

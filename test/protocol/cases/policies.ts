@@ -118,7 +118,7 @@ const idpUnknown = {
 };
 const idp = { idpId: "217471908375560193", ownerType: IDPOwnerType.IDP_OWNER_TYPE_ORG };
 
-/** The login-policy and IDP RPCs (wire facts 3.1, 3.3, 3.4, 3.6, 4.2). */
+/** The login-policy and IDP RPCs. */
 export const policyCases: readonly Case[] = [
   {
     name: "an organization without a policy shows the instance's",

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
 
-// Spec 4.2; token_invalid is a sentence where ZITADEL shows a raw key (design 5.8), the doubled header is ours.
+// ZITADEL's ids and texts; token_invalid is a sentence where ZITADEL shows a raw key, the doubled header is ours.
 const published: Readonly<Record<AuthErrorCode, readonly [kind: string, id: string | undefined, text: string]>> = {
   header_missing: ["unauthenticated", undefined, "auth header missing"],
   header_invalid: ["unauthenticated", "AUTH-7fs1e", "invalid auth header"],

@@ -4,7 +4,7 @@ import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
 import { createPermissionTable } from "../../../src/auth/permissions.ts";
 import { serviceOf } from "../../fixtures/builders.ts";
 
-// Spec 1.1 and 1.2. Removing from a policy asks for write; only the reset asks for delete.
+// Removing from a policy asks for write; only the reset asks for delete.
 const read = "policy.read";
 const write = "policy.write";
 const management = {

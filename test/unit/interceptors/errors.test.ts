@@ -18,7 +18,7 @@ function map(reason: unknown): { readonly error: ConnectError; readonly reports:
 
 const uuid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
-// Spec 4.2's columns of kind and gRPC code.
+// By kind and gRPC code.
 const codes: Readonly<Record<string, Code>> = {
   invalid: 3,
   not_found: 5,

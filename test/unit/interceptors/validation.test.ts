@@ -1,4 +1,4 @@
-// The rules of spec 1.4 with the texts of 4.2, seen by a client: in memory, but through messages in their binary form.
+// The rules in the proto files with ZITADEL's texts, seen by a client: in memory, but through messages in their binary form.
 import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";

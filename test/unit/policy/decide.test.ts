@@ -1,5 +1,4 @@
-// Given a history, when a call is decided, it yields these events, or this refusal and none: spec/login-policy-api.md
-// 3.2 and 3.3, with the differences of design.md section 5.
+// Given a history, when a call is decided, it yields these events, or this refusal and none.
 import { describe, expect, it } from "vitest";
 import * as decide from "../../../src/policy/decide.ts";
 import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/policy/errors.ts";
@@ -8,7 +7,7 @@ import { type MultiFactor, type Named, type SecondFactor, secondFactors } from "
 import type { LoginPolicy, LoginPolicySettings } from "../../../src/policy/login-policy.ts";
 import { event, fold, organizationAfter, policyOf, settingsOf } from "../../fixtures/builders.ts";
 
-/** The published case table (spec 4.2) with a sentence where ZITADEL shows a raw key (design 5.8). */
+/** The published case table  with a sentence where ZITADEL shows a raw key. */
 const published: Readonly<Record<Exclude<PolicyErrorCode, "organization_missing">, readonly [string, string, string]>> =
   {
     org_second_factor_invalid: ["invalid", "Org-5m9fs", "Multifactor invalid"],

@@ -95,7 +95,7 @@ describe("evolve of an organization", () => {
   });
 });
 
-// Spec 3.4: the sequence and time of the last event that touched the policy, and the time of its first.
+// The sequence and time of the last event that touched the policy, and the time of its first.
 describe("the details of a kept policy", () => {
   const added = event.policyAdded();
   it.each<{ title: string; events: OrganizationEvent[]; sequence: number; created: number }>([

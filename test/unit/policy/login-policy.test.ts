@@ -7,7 +7,7 @@ import {
 } from "../../../src/policy/login-policy.ts";
 import { settingsOf } from "../../fixtures/builders.ts";
 
-// Spec 3.3: empty, or a URL with a scheme; http and https also need a host; any other scheme is accepted.
+// Empty, or a URL with a scheme; http and https also need a host; any other scheme is accepted.
 describe("isRedirectUri", () => {
   it.each([
     "",
@@ -147,7 +147,7 @@ describe("isSameSettings", () => {
 });
 
 describe("defaultLoginPolicy", () => {
-  it("is ZITADEL's own (spec 3.6)", () => {
+  it("is ZITADEL's own", () => {
     expect(defaultLoginPolicy).toEqual({
       settings: {
         allowUsernamePassword: true,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { grants, isPermission, isRole, permissions, type Role, roles } from "../../../src/policy/roles.ts";
 
-// Spec 5.2, one letter per column: policy.read, .write, .delete, then the same with iam. before; `-` for none.
+// One letter per column: policy.read, .write, .delete, then the same with iam. before; `-` for none.
 const published: Readonly<Record<Role, string>> = {
   IAM_OWNER: "rwdRWD",
   IAM_OWNER_VIEWER: "r--R--",

@@ -144,12 +144,12 @@ describe("readJsonMessage", () => {
     expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations[0]?.field).toBe(field);
   });
 
-  // spec/transcoding.md 1.4: JSON.parse would keep the last one without a word.
+  // JSON.parse would keep the last one without a word.
   it("refuses a key given twice", async () => {
     expect((await refusalOf(read('{"type":1,"type":2}'))).code).toBe(Code.InvalidArgument);
   });
 
-  // spec/transcoding.md 1.4: 9007199254740993 must not become ...992.
+  // 9007199254740993 must not become ...992.
   it("refuses a bare number that JavaScript cannot hold, or keeps it", async () => {
     const reading = readJsonMessage(requestOf(['{"query":{"offset":9007199254740993}}']), {
       desc: ListLoginPolicyIDPsRequestSchema,

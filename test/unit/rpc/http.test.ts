@@ -41,7 +41,7 @@ describe("mediaType", () => {
   });
 });
 
-// spec/transcoding.md 1.11
+// google.rpc.Code
 const published: readonly [number, number][] = [
   [1, 499],
   [2, 500],

@@ -52,7 +52,6 @@ describe("bindPath of an enum", () => {
     expect(bind(management, "DELETE", `${login}/second_factors/${text}`)).toMatchObject({ type });
   });
 
-  // Spec 4.2.
   it.each([
     "OTP",
     "second_factor_type_otp",

@@ -41,7 +41,7 @@ function outcome(match: MatchRoute, verb: string, path: string): string {
 const management = "/management/v1/policies";
 const admin = "/admin/v1/policies";
 
-// Spec 1.1 and 1.2.
+// The published routes.
 const published: readonly [verb: string, path: string, service: string, rpc: string, hasBody: boolean][] = [
   ["GET", `${management}/login`, "management", "GetLoginPolicy", false],
   ["GET", `${management}/default/login`, "management", "GetDefaultLoginPolicy", false],

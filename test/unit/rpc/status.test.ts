@@ -31,7 +31,6 @@ async function sent(reason: unknown, before: (response: ServerResponse) => void 
 const detail = { id: "Org-2B0ps", message: "Multifactor already exists" };
 
 describe("sendStatus", () => {
-  // Spec 4.3.
   it("answers with the published shape", async () => {
     const error = new ConnectError("Multifactor already exists (Org-2B0ps)", Code.AlreadyExists, undefined, [
       { desc: ErrorDetailSchema, value: detail },

@@ -1,4 +1,4 @@
-// The grammar of google/api/http.proto (spec/transcoding.md 1.1), as far as rpc/rest/template.ts says it is understood.
+// The grammar of google/api/http.proto, as far as rpc/rest/template.ts says it is understood.
 import { describe, expect, it } from "vitest";
 import { parseTemplate } from "../../../src/rpc/rest/template.ts";
 
