@@ -1,8 +1,17 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Api } from "./api.ts";
 import { checkContiguous, readEvents } from "./database.ts";
-import { type Ended, runCommand, runJson, type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
+import {
+  type Ended,
+  program,
+  runCommand,
+  runJson,
+  type ServerProcess,
+  startServer,
+  TemporaryDirectory,
+} from "./portcullis.ts";
 
 // The command line beside a server that runs: what it changes holds on the server's very next call.
 
@@ -368,5 +377,36 @@ describe("the history", () => {
       "RoleGranted by setup",
       "TokenCreated by setup",
     ]);
+  });
+});
+
+describe("the environment and the output", () => {
+  it("takes an empty variable for one that is not set", async () => {
+    using elsewhere = new TemporaryDirectory();
+    const names = ["DATA", "STORE", "LISTEN", "TLS_CERT", "TLS_KEY", "CORS_ORIGIN", "ADMIN_TOKEN"];
+    const env = Object.fromEntries(names.map((name) => [`PORTCULLIS_${name}`, ""]));
+    const ended = await runCommand(["org", "list"], { env, cwd: elsewhere.path });
+    expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(ended.stderr).toContain("there is no store at data/portcullis.db");
+  });
+
+  it("refuses an empty --data", async () => {
+    expect(await runCommand(["org", "list", "--data", ""])).toMatchObject({
+      exitCode: 1,
+      stderr: "portcullis: --data must name a directory\n",
+    });
+  });
+
+  it("does not repeat a location that may hold a password", async () => {
+    const ended = await runCommand(["org", "list", "--store", "postgres://admin:s3cret@db/x"]);
+    expect(ended.exitCode).toBe(1);
+    expect(ended.stderr).not.toContain("s3cret");
+  });
+
+  it("ends quietly when its reader stops early", async () => {
+    const ended = spawnSync("bash", ["-c", `"${process.execPath}" "${program}" --help | head -c 1`], {
+      encoding: "utf8",
+    });
+    expect(ended).toMatchObject({ status: 0, stdout: "U", stderr: "" });
   });
 });
