@@ -24,6 +24,8 @@ function start(file: string, args: readonly string[], environment: NodeJS.Proces
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ...environment },
   });
+  children.add(child);
+  child.once("exit", () => children.delete(child));
   return new Promise((resolve, reject) => {
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
@@ -50,7 +52,11 @@ const residentMb = (pid: number) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
+const children = new Set<ChildProcessByStdio<null, Readable, null>>();
 const directories: string[] = [];
+const removeDirectories = () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+};
 function temporary(): string {
   const directory = mkdtempSync(join(tmpdir(), "portcullis-bench-"));
   directories.push(directory);
@@ -71,6 +77,15 @@ async function measureStart(directory: string, environment?: NodeJS.ProcessEnv):
   const mb = residentMb(server.process.pid ?? 0);
   await stop(server);
   return { ms, mb };
+}
+
+// Ctrl-C and a kill clean up too: a store here holds an admin's token.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    for (const child of children) child.kill("SIGKILL");
+    removeDirectories();
+    process.exit(1);
+  });
 }
 
 print(
@@ -146,7 +161,7 @@ try {
   }
   for (const running of [server, bareGrpc, bareHttp]) await stop(running);
 } finally {
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+  removeDirectories();
 }
 
 async function encode(method: "getLoginPolicy" | "listLoginPolicySecondFactors", message: object): Promise<Buffer> {

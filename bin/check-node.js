@@ -3,8 +3,8 @@ const wanted = 24;
 const found = process.versions.node;
 if (Number(found.split(".")[0]) < wanted) {
   process.stderr.write(
-    `portcullis needs Node ${wanted} or newer and this is Node ${found}: ` +
-      "run 'npm ci' with install scripts allowed, which brings the right one, or install Node from nodejs.org.\n",
+    `portcullis needs Node ${wanted} or newer and this is Node ${found}: install a newer one, ` +
+      "or in a checkout run 'npm ci' with install scripts allowed, which brings it.\n",
   );
   process.exit(1);
 }

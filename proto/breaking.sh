@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Compares proto/ as it is in the working tree with the last release or, where there is none, with the last commit; $AGAINST
+# Compares proto/ as it is in the working tree with the last release or, where there is none, with the commit before; $AGAINST
 # names another commit. Google's files come from npm and not from git, so they are added to the archive.
 set -euo pipefail
-against=${AGAINST:-$(git describe --tags --abbrev=0 2>/dev/null || echo HEAD)}
+against=${AGAINST:-$(git describe --tags --abbrev=0 2>/dev/null || git rev-parse --short HEAD~1)}
 google=node_modules/google-proto-files/google/api
 git archive --format=tar --prefix="$google/" --add-file="$google/annotations.proto" --add-file="$google/http.proto" \
   --prefix= "$against" buf.yaml proto | npx buf breaking proto --against '-#format=tar,subdir=proto'
-echo "proto/ breaks no client of $against"
+if git diff --quiet "$against" -- proto; then changed="is unchanged since"; else changed="breaks no client of"; fi
+echo "proto/ $changed $against"

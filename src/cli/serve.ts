@@ -29,7 +29,10 @@ export function serveCommand(): Command {
     .addOption(
       new Option("--cors-origin <origin>", "origin whose pages may call; repeat it, or separate several by commas")
         .env("PORTCULLIS_CORS_ORIGIN")
-        .argParser((text: string, before: readonly string[] = []) => [...before, ...text.split(",")]),
+        .argParser((text: string, before: readonly string[] = []) => [
+          ...before,
+          ...text.split(",").map((origin) => origin.trim()),
+        ]),
     )
     .action(async (raw: RawConfig) => serve(readConfig(raw, process.env)));
 }
@@ -53,7 +56,7 @@ async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promi
     if (!(await directory.isSetUp())) await directory.setUp(digestToken(readToken(dataDirectory)));
     // At a later start the file may be gone, or the token replaced since.
     const isInFile = await directory.holdsAdminToken(digestToken(readFileOrNothing(path)));
-    return isInFile ? `in ${path}` : `the one that was set before, which ${path} does not hold`;
+    return `${isInFile ? "in" : "not in"} ${path}`;
   }
   const digest = digestToken(adminToken);
   if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);

@@ -57,6 +57,18 @@ describe.each([
     await closing;
   });
 
+  it("answers the HTTP/1.1 request that has arrived on an idle connection when it begins", async () => {
+    const listener = await open({ ...options, handler: (_req, res) => answer(res, "ok") });
+    const client = await rawClient(listener, get);
+    await client.until(/ok$/);
+    // The bytes are in the server's socket when this returns; it has not read them yet.
+    client.socket.write(get);
+    const closing = listener.close();
+    const raw = await client.closed;
+    expect(raw.slice(raw.indexOf("ok") + 2)).toMatch(/^HTTP\/1\.1 503 [\s\S]*\r\nConnection: close\r\n/);
+    await closing;
+  });
+
   it("lets HTTP/2 streams in flight finish, after GOAWAY", async () => {
     const { handler, count, release } = holding();
     const listener = await open({ ...options, handler });

@@ -222,6 +222,17 @@ describe("opening a store", () => {
     await store.execute(addOrganization("c"));
     expect(await store.list("organization")).toHaveLength(3);
   });
+
+  it("refuses to read a file that another has replaced, whose changes it would not see", async () => {
+    const path = await makeStore();
+    const other = await makeStore();
+    const store = await openAt(path);
+    await store.list("organization");
+    renameSync(path, `${path}.away`);
+    expect(await expectStoreError(store.read([]), "unavailable")).toContain("is gone");
+    renameSync(other, path);
+    expect(await expectStoreError(store.list("organization"), "unavailable")).toContain("is gone");
+  });
 });
 
 describe("migrate", () => {

@@ -100,7 +100,8 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
         const last = responses.at(-1);
         if (last !== undefined && !last.headersSent) last.shouldKeepAlive = false;
       }
-      server.closeIdleConnections();
+      // Two turns later, so that requests which have arrived are read, and refused, rather than reset.
+      setImmediate(() => setImmediate(() => server.closeIdleConnections()));
     },
     stop() {
       server.close();

@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
@@ -8,6 +7,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import { connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
+import { identify, refuseReplaced } from "./file-identity.ts";
 import { type HistoryOptions, refold, verifyHistory } from "./history.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { Reader } from "./reader.ts";
@@ -28,13 +28,14 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
   const path = resolve(file);
   const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
   try {
-    const { dev: device, ino: inode } = statSync(path, { bigint: true });
-    const writer = new ThreadWriter({ path, file: { device, inode }, busyTimeoutMs: options.busyTimeoutMs });
+    const file = identify(path);
+    const writer = new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs });
     return new SqliteStore({
       ...options,
       name: path,
       reader: new Reader(db, path),
       writer,
+      checkFile: () => refuseReplaced(path, file),
       openHistory: () => connectReadOnly(path),
       isShared: false,
     });
@@ -51,13 +52,15 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   migrate(db);
   const reader = new Reader(db, name);
   const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
-  return new SqliteStore({ ...options, name, reader, writer, openHistory: () => db, isShared: true });
+  return new SqliteStore({ ...options, name, reader, writer, checkFile() {}, openHistory: () => db, isShared: true });
 }
 
 interface Parts extends SqliteOptions {
   readonly name: string;
   readonly reader: Reader;
   readonly writer: Writer;
+  /** Throws where the store's file is no longer at its path. */
+  readonly checkFile: () => void;
   /** The connection for what reads the whole history, which closes it unless it is the reader's own. */
   readonly openHistory: () => DatabaseSync;
   readonly isShared: boolean;
@@ -124,6 +127,7 @@ class SqliteStore implements Store {
       return await retryWhileBusy(
         () => {
           this.#refuseClosed();
+          this.#parts.checkFile();
           return read();
         },
         { limitMs: busyTimeoutMs },

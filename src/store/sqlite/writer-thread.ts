@@ -1,7 +1,7 @@
-import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { connectForWriting } from "./connect.ts";
+import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
 import type { Rows } from "./rows.ts";
 import { WriteConnection } from "./write-connection.ts";
@@ -14,12 +14,6 @@ export interface WriterThreadSettings {
   /** The file as it was when the store was opened. */
   readonly file: FileIdentity;
   readonly busyTimeoutMs: number;
-}
-
-/** Tells a file from another that took its place. */
-export interface FileIdentity {
-  readonly device: bigint;
-  readonly inode: bigint;
 }
 
 type TransactionRequest =
@@ -73,7 +67,7 @@ async function handle(request: TransactionRequest): Promise<boolean> {
 }
 
 async function begin(): Promise<boolean> {
-  refuseReplacedFile();
+  refuseReplaced(settings.path, settings.file);
   await letOthersWrite();
   const limit = { limitMs: settings.busyTimeoutMs };
   connection ??= await retryWhileBusy(() => new WriteConnection(connectForWriting(settings.path)), limit);
@@ -105,8 +99,3 @@ async function letOthersWrite(): Promise<void> {
 }
 
 /** What is written to a file that lost its name is acknowledged and then gone. */
-function refuseReplacedFile(): void {
-  const { dev, ino } = statSync(settings.path, { bigint: true });
-  if (dev === settings.file.device && ino === settings.file.inode) return;
-  throw Object.assign(new Error("the file was replaced"), { code: "ENOENT" });
-}
