@@ -1,6 +1,6 @@
-import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Codec } from "../codec.ts";
-import { type HttpRequest, mediaType, send } from "../http.ts";
+import { sendTrailersOnly } from "../grpc/trailers-only.ts";
+import { type HttpRequest, mediaType } from "../http.ts";
 import type { ServeStock } from "../stock.ts";
 import { decodeTextRequest, encodeTextResponse } from "./text.ts";
 
@@ -19,14 +19,7 @@ export function createGrpcWebCodec(serveStock: ServeStock): Codec {
           ? { ...exchange, decodeRequest: decodeTextRequest, encodeResponse: encodeTextResponse }
           : exchange,
       ),
-    // The status in headers alone: every gRPC-Web client reads it there when there is no body.
-    refuse(response, { error, header }) {
-      const trailer = new Headers();
-      setTrailerStatus(trailer, error);
-      send(response, {
-        status: 200,
-        header: { ...header, "content-type": "application/grpc-web+proto", ...Object.fromEntries(trailer) },
-      });
-    },
+    refuse: (response, refusal) =>
+      sendTrailersOnly(response, { ...refusal, contentType: "application/grpc-web+proto" }),
   };
 }

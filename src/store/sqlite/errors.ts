@@ -1,20 +1,5 @@
 import { StoreError } from "../errors.ts";
-import { primaryCode } from "./retry.ts";
-
-const code = {
-  permission: 3,
-  busy: 5,
-  locked: 6,
-  noMemory: 7,
-  readOnly: 8,
-  io: 10,
-  corrupt: 11,
-  full: 13,
-  cannotOpen: 14,
-  protocol: 15,
-  constraint: 19,
-  notADatabase: 26,
-} as const;
+import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** The store's error for one of the driver's or of the file system's, which becomes its cause. `path` is named to the operator. */
 export function toStoreError(error: unknown, path: string): StoreError {
@@ -22,25 +7,25 @@ export function toStoreError(error: unknown, path: string): StoreError {
   const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string): StoreError =>
     new StoreError(kind, `The store ${path} ${sentence}`, error);
   switch (primaryCode(error)) {
-    case code.busy:
-    case code.locked:
-    case code.protocol:
+    case resultCodes.busy:
+    case resultCodes.locked:
+    case resultCodes.protocol:
       return fail("unavailable", "is busy: another process holds its write lock and does not let go.");
-    case code.constraint:
+    case resultCodes.constraint:
       return fail("conflict", "was changed by another process, each time the decision was run again.");
-    case code.full:
+    case resultCodes.full:
       return fail("unavailable", "cannot be written: its disk is full. Nothing was written; make room and try again.");
-    case code.readOnly:
-    case code.permission:
+    case resultCodes.readOnly:
+    case resultCodes.permission:
       return fail("unavailable", "cannot be written: it is read-only for this process.");
-    case code.io:
+    case resultCodes.io:
       return fail("unavailable", "cannot be read or written: its disk reports an error, or is full.");
-    case code.cannotOpen:
+    case resultCodes.cannotOpen:
       return fail(
         "unavailable",
         "cannot be opened: this process must be able to write to it, to its directory and to the files beside it that end in -wal and -shm.",
       );
-    case code.noMemory:
+    case resultCodes.noMemory:
       return fail("unavailable", "cannot be used: there is not enough memory.");
     case undefined:
       return fail("unavailable", fileSentence(error));

@@ -4,7 +4,8 @@ import { StoreError } from "../errors.ts";
 import { connectForWriting, connectImmutable, connectReadOnly, readJournalMode } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
-import { primaryCode, retryWhileBusy } from "./retry.ts";
+import { primaryCode, resultCodes } from "./result-codes.ts";
+import { retryWhileBusy } from "./retry.ts";
 import { applicationId, migrate, readPragma, schemaVersion } from "./schema.ts";
 
 /**
@@ -55,8 +56,8 @@ function look(path: string): void {
       throw foreign(path, "is a SQLite database of another program");
     refuseUnknown(path, readPragma(db, "user_version"));
   } catch (error) {
-    const notADatabase = 26;
-    if (primaryCode(error) === notADatabase && !hasOurMark(path)) throw foreign(path, "is not a SQLite database");
+    if (primaryCode(error) === resultCodes.notADatabase && !hasOurMark(path))
+      throw foreign(path, "is not a SQLite database");
     throw error;
   }
 }

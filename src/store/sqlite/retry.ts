@@ -1,16 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-
-const busy = 5;
+import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** Whether SQLite refused because another connection holds a lock. */
 export function isBusy(error: unknown): boolean {
-  return primaryCode(error) === busy;
-}
-
-/** SQLite's result code without the extension in its upper bytes; undefined for an error from elsewhere. */
-export function primaryCode(error: unknown): number | undefined {
-  const code = (error as { readonly errcode?: unknown } | undefined)?.errcode;
-  return typeof code === "number" ? code & 0xff : undefined;
+  return primaryCode(error) === resultCodes.busy;
 }
 
 /** No wait between two attempts is longer; the writer thread's pauses build on it. */
