@@ -79,6 +79,8 @@ export class ThreadWriter implements Writer {
     });
     let cause: unknown;
     thread.on("message", (reply: WriterReply) => {
+      // Under `node --watch`, Node itself sends the names of the thread's modules the same way.
+      if (!("ok" in reply)) return;
       const pending = this.#pending.shift();
       if (this.#pending.length === 0) thread.unref();
       if (reply.ok) pending?.resolve(reply);
