@@ -40,8 +40,7 @@ export interface StatesOf {
 export type State = StatesOf[AggregateType];
 
 /** The values that point to one aggregate each; no two aggregates may hold the same value of one kind. */
-export const keyKinds = ["organization_name", "user_name", "token_id", "token_digest"] as const;
-export type KeyKind = (typeof keyKinds)[number];
+export type KeyKind = "organization_name" | "user_name" | "token_id" | "token_digest";
 export interface Key {
   readonly kind: KeyKind;
   readonly value: string;
