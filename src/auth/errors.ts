@@ -1,5 +1,5 @@
 /** Why a caller may not call. */
-export type AuthErrorKind = "unauthenticated" | "permission_denied" | "invalid";
+export type AuthErrorKind = "unauthenticated" | "permission_denied" | "invalid" | "unavailable";
 
 interface AuthRefusal {
   readonly kind: AuthErrorKind;
@@ -16,6 +16,10 @@ export const authRefusals = {
     kind: "unauthenticated",
     id: "AUTH-7fs1e",
     text: "The access token is unknown, expired or revoked",
+  },
+  issuer_unavailable: {
+    kind: "unavailable",
+    text: "the token cannot be checked just now, because its issuer does not answer; try again",
   },
   organization_header_invalid: { kind: "invalid", text: "the header x-zitadel-orgid must be given once" },
   organization_unknown: { kind: "permission_denied", id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" },

@@ -1,24 +1,17 @@
 import * as decide from "../policy/directory.ts";
 import { DirectoryError } from "../policy/directory.ts";
-import type { OrganizationEvent, TokenRecord, UserEvent } from "../policy/events.ts";
+import type { OrganizationEvent, TokenRecord } from "../policy/events.ts";
 import { defaultLoginPolicy } from "../policy/login-policy.ts";
 import type { InstanceState, Key, OrganizationState, UserState } from "../policy/states.ts";
-import {
-  type AggregateRef,
-  instanceRef,
-  organizationRef,
-  type Snapshot,
-  type Store,
-  userRef,
-  type View,
-} from "../store/store.ts";
+import { instanceRef, organizationRef, type Snapshot, type Store, userRef, type View } from "../store/store.ts";
+import { changeUser } from "./change-user.ts";
 import type { IdSource } from "./ids.ts";
 
 /** The service user that the first start creates. */
 export const adminName = "admin";
 
 export type Organization = OrganizationState & { readonly id: string; readonly isDefault: boolean };
-export type User = Omit<UserState, "tokens"> & { readonly id: string };
+export type User = Pick<UserState, "name" | "organizationId" | "removed" | "roles"> & { readonly id: string };
 export type Token = Omit<TokenRecord, "digest"> & {
   readonly userName: string;
   readonly createdAt: number;
@@ -39,24 +32,6 @@ export type Directory = ReturnType<typeof createDirectory>;
 
 export function createDirectory(options: { readonly store: Store; readonly newId: IdSource; readonly actor: string }) {
   const { store, newId, actor } = options;
-
-  /** Changes the user of that name; the name is looked up in the same transaction. */
-  async function changeUser(
-    name: string,
-    change: { readonly reads: readonly AggregateRef[]; decide(user: UserState, view: View): readonly UserEvent[] },
-  ): Promise<void> {
-    const key: Key = { kind: "user_name", value: name };
-    await store.execute({
-      actor,
-      reads: [key, ...change.reads],
-      decide(view) {
-        const found = view.find(key);
-        if (found === undefined) throw new DirectoryError("user_missing", `there is no user named ${name}`);
-        const events = change.decide(found.state as UserState, view);
-        return { changes: [{ ref: found.ref, events }], value: undefined };
-      },
-    });
-  }
 
   async function defaultOrganizationId(): Promise<string> {
     return instanceOf(await store.read([instanceRef])).defaultOrganizationId;
@@ -126,8 +101,8 @@ export function createDirectory(options: { readonly store: Store; readonly newId
     /** Makes this the only token of `admin`. Writes nothing where it is that already. */
     async replaceAdminToken(digest: string): Promise<void> {
       const tokenId = newId();
-      await changeUser(adminName, {
-        reads: [],
+      await changeUser(options, {
+        name: adminName,
         decide({ tokens }) {
           const others = tokens.filter((token) => token.digest !== digest);
           const isKnown = others.length < tokens.length;
@@ -206,7 +181,8 @@ export function createDirectory(options: { readonly store: Store; readonly newId
       const byDefault = await defaultOrganizationId();
       const grant = decide.grantOn(wanted.role, { named: wanted.organizationId, byDefault });
       const organization = organizationRef(grant.organizationId ?? byDefault);
-      await changeUser(wanted.name, {
+      await changeUser(options, {
+        name: wanted.name,
         reads: [organization],
         decide(user, view) {
           decide.checkOrganization(view.get(organization).state, organization.id);
@@ -219,27 +195,27 @@ export function createDirectory(options: { readonly store: Store; readonly newId
     async revokeRole(wanted: RoleWish): Promise<void> {
       const byDefault = await defaultOrganizationId();
       const grant = decide.grantOn(wanted.role, { named: wanted.organizationId, byDefault });
-      await changeUser(wanted.name, { reads: [], decide: (user) => decide.revokeRole(user, grant) });
+      await changeUser(options, { name: wanted.name, decide: (user) => decide.revokeRole(user, grant) });
     },
 
     /** In the order of their ids; without removed ones. */
     async listUsers(): Promise<readonly User[]> {
-      return present(await store.list("user")).map(({ ref: { id }, state: { tokens: _, ...user } }) => ({
-        ...user,
-        id,
-      }));
+      return present(await store.list("user")).map(({ ref: { id }, state }) => {
+        const { name, organizationId, removed, roles } = state;
+        return { id, name, organizationId, removed, roles };
+      });
     },
 
     /** Removes a user with all roles and tokens. */
     async removeUser(name: string): Promise<void> {
-      await changeUser(name, { reads: [], decide: () => decide.removeUser() });
+      await changeUser(options, { name, decide: () => decide.removeUser() });
     },
 
     /** Gives a user one more token, known by its digest. Resolves to the token's id. */
     async createToken(wanted: { readonly userName: string; readonly digest: string; readonly expiresAt?: number }) {
       const { userName, ...kept } = wanted;
       const tokenId = newId();
-      await changeUser(userName, { reads: [], decide: () => decide.createToken({ tokenId, ...kept }) });
+      await changeUser(options, { name: userName, decide: () => decide.createToken({ tokenId, ...kept }) });
       return tokenId;
     },
 
@@ -272,6 +248,6 @@ function instanceOf(view: View): InstanceState {
 }
 
 /** The aggregates that were not removed. */
-function present<T extends "organization" | "user">(all: readonly Snapshot<T>[]) {
+export function present<T extends "organization" | "user" | "client">(all: readonly Snapshot<T>[]) {
   return all.flatMap(({ ref, state }) => (state === undefined || state.removed ? [] : [{ ref, state }]));
 }

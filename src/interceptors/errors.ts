@@ -15,6 +15,7 @@ const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
   failed_precondition: Code.FailedPrecondition,
   unauthenticated: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
+  unavailable: Code.Unavailable,
 };
 
 const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; readonly text: string }>> = {

@@ -1,4 +1,12 @@
-import type { OrganizationEvent, RoleGrant, TokenRecord, UserEvent } from "./events.ts";
+import type {
+  ClientEvent,
+  ClientRegistration,
+  KeyRecord,
+  OrganizationEvent,
+  RoleGrant,
+  TokenRecord,
+  UserEvent,
+} from "./events.ts";
 import { isSameGrant } from "./evolve.ts";
 import { isRole, roles } from "./roles.ts";
 import type { OrganizationState, UserState } from "./states.ts";
@@ -16,9 +24,13 @@ export type DirectoryErrorCode =
   | "role_held"
   | "role_not_held"
   | "token_missing"
+  | "key_missing"
+  | "client_missing"
+  | "redirect_uri_missing"
+  | "redirect_uri_invalid"
   | "not_set_up";
 
-/** An expected refusal of a change to organizations, users, roles or tokens. The message is a sentence for an operator. */
+/** An expected refusal of a change to organizations, users, what they sign in with, or applications. The message is a sentence for an operator. */
 export class DirectoryError extends Error {
   override readonly name = "DirectoryError";
   readonly code: DirectoryErrorCode;
@@ -131,4 +143,60 @@ export function createToken(record: TokenRecord): UserEvent[] {
 
 export function revokeToken(tokenId: string): UserEvent[] {
   return [{ type: "TokenRevoked", version: 1, payload: { tokenId } }];
+}
+
+export function setPassword(hash: string): UserEvent[] {
+  return [{ type: "PasswordSet", version: 1, payload: { hash } }];
+}
+
+export function setSecret(digest: string): UserEvent[] {
+  return [{ type: "SecretSet", version: 1, payload: { digest } }];
+}
+
+export function addKey(record: KeyRecord): UserEvent[] {
+  return [{ type: "KeyAdded", version: 1, payload: record }];
+}
+
+export function removeKey(keyId: string): UserEvent[] {
+  return [{ type: "KeyRemoved", version: 1, payload: { keyId } }];
+}
+
+export function addClient(
+  registration: ClientRegistration,
+  { nameTaken }: { readonly nameTaken: boolean },
+): ClientEvent[] {
+  checkName(registration.name);
+  if (nameTaken) throw new DirectoryError("name_taken", `there is an application named ${registration.name}`);
+  if (registration.redirectUris.length === 0) {
+    throw new DirectoryError("redirect_uri_missing", "an application needs at least one redirect URI");
+  }
+  for (const uri of registration.redirectUris) checkRedirectUri(uri);
+  return [{ type: "ClientAdded", version: 1, payload: registration }];
+}
+
+export function removeClient(): ClientEvent[] {
+  return [{ type: "ClientRemoved", version: 1, payload: {} }];
+}
+
+/** Whether a host is this machine itself, as `URL` spells it. */
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(host);
+
+/**
+ * A code in a redirect must not cross a network in plaintext, so plain http is for loopback alone; a native application may
+ * have a scheme of its own, which holds a dot as RFC 8252, 7.1 wants it.
+ */
+function checkRedirectUri(uri: string): void {
+  const [, scheme = "", host = ""] = /^([a-z][a-z0-9+.-]*):(?:\/\/([^/?#@]*?)(?::\d+)?(?:[/?]|$))?/.exec(uri) ?? [];
+  const isWeb = scheme === "https" ? host !== "" : scheme === "http" && isLoopback(host);
+  if (
+    uri.length > 2000 ||
+    !/^[\x21-\x7e]+$/.test(uri) ||
+    /[#*"<>\\^`{|}]/.test(uri) ||
+    !(isWeb || scheme.includes("."))
+  ) {
+    throw new DirectoryError(
+      "redirect_uri_invalid",
+      `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a scheme of its own with a dot in it, and no fragment or wildcard: ${uri}`,
+    );
+  }
 }

@@ -58,6 +58,28 @@ export interface TokenRecord {
   readonly expiresAt?: number;
 }
 
+/** What is kept of a key that a user signs assertions with (RFC 7523); the private half is never kept. */
+export interface KeyRecord {
+  readonly keyId: string;
+  /** RSA, in PEM (SPKI). */
+  readonly publicKey: string;
+  /** Milliseconds since 1970 UTC; absent: it does not expire. */
+  readonly expiresAt?: number;
+}
+
+/** An application that signs people in, as registered. */
+export interface ClientRegistration {
+  readonly name: string;
+  /** At least one; compared exactly, but for the port of a loopback address. */
+  readonly redirectUris: readonly string[];
+  /** Hex SHA-256 of the secret; absent: a public client, which has none. */
+  readonly secretDigest?: string;
+}
+
+export type ClientEvent =
+  | { readonly type: "ClientAdded"; readonly version: 1; readonly payload: ClientRegistration }
+  | { readonly type: "ClientRemoved"; readonly version: 1; readonly payload: Nothing };
+
 export type UserEvent =
   | {
       readonly type: "UserAdded";
@@ -68,13 +90,20 @@ export type UserEvent =
   | { readonly type: "RoleGranted"; readonly version: 1; readonly payload: RoleGrant }
   | { readonly type: "RoleRevoked"; readonly version: 1; readonly payload: RoleGrant }
   | { readonly type: "TokenCreated"; readonly version: 1; readonly payload: TokenRecord }
-  | { readonly type: "TokenRevoked"; readonly version: 1; readonly payload: { readonly tokenId: string } };
+  | { readonly type: "TokenRevoked"; readonly version: 1; readonly payload: { readonly tokenId: string } }
+  /** In place of the one before, if any. The hash is memory-hard and salted. */
+  | { readonly type: "PasswordSet"; readonly version: 1; readonly payload: { readonly hash: string } }
+  /** In place of the one before, if any. `digest` is the hex SHA-256 of a random secret. */
+  | { readonly type: "SecretSet"; readonly version: 1; readonly payload: { readonly digest: string } }
+  | { readonly type: "KeyAdded"; readonly version: 1; readonly payload: KeyRecord }
+  | { readonly type: "KeyRemoved"; readonly version: 1; readonly payload: { readonly keyId: string } };
 
 /** The kinds of aggregate: each has its own stream of events and its own sequence, contiguous from 1. */
 export interface EventsOf {
   readonly instance: InstanceEvent;
   readonly organization: OrganizationEvent;
   readonly user: UserEvent;
+  readonly client: ClientEvent;
 }
 export type AggregateType = keyof EventsOf;
 

@@ -1,5 +1,6 @@
 import type {
   AggregateType,
+  ClientEvent,
   EventOrigin,
   EventsOf,
   InstanceEvent,
@@ -9,7 +10,16 @@ import type {
   UserEvent,
 } from "./events.ts";
 import type { LoginPolicy } from "./login-policy.ts";
-import type { InstanceState, KeptLoginPolicy, Key, OrganizationState, State, StatesOf, UserState } from "./states.ts";
+import type {
+  ClientState,
+  InstanceState,
+  KeptLoginPolicy,
+  Key,
+  OrganizationState,
+  State,
+  StatesOf,
+  UserState,
+} from "./states.ts";
 
 /**
  * The state of an aggregate after one more event. Pure and total over the events that `decide` makes: an event that cannot
@@ -26,7 +36,12 @@ export function evolve<T extends AggregateType>(
   return evolvers[aggregateType](state as never, event as never, origin) as StatesOf[T];
 }
 
-const evolvers = { instance: evolveInstance, organization: evolveOrganization, user: evolveUser };
+const evolvers = {
+  instance: evolveInstance,
+  organization: evolveOrganization,
+  user: evolveUser,
+  client: evolveClient,
+};
 
 function evolveInstance(state: InstanceState | undefined, event: InstanceEvent, origin: EventOrigin): InstanceState {
   if (event.type === "InstanceCreated") {
@@ -102,7 +117,7 @@ function evolveUser(state: UserState | undefined, event: UserEvent, origin: Even
   if (state === undefined || state.removed) throw impossible(event, origin);
   switch (event.type) {
     case "UserRemoved":
-      return { ...state, removed: true, roles: [], tokens: [] };
+      return { name: state.name, organizationId: state.organizationId, removed: true, roles: [], tokens: [] };
     case "RoleGranted":
       if (state.roles.some((grant) => isSameGrant(grant, event.payload))) throw impossible(event, origin);
       return { ...state, roles: [...state.roles, event.payload] };
@@ -114,9 +129,27 @@ function evolveUser(state: UserState | undefined, event: UserEvent, origin: Even
     case "TokenRevoked":
       if (!state.tokens.some((token) => token.tokenId === event.payload.tokenId)) throw impossible(event, origin);
       return { ...state, tokens: state.tokens.filter((token) => token.tokenId !== event.payload.tokenId) };
+    case "PasswordSet":
+      return { ...state, password: { hash: event.payload.hash, setAt: origin.recordedAt } };
+    case "SecretSet":
+      return { ...state, secret: { digest: event.payload.digest, setAt: origin.recordedAt } };
+    case "KeyAdded":
+      return { ...state, keys: [...(state.keys ?? []), { ...event.payload, createdAt: origin.recordedAt }] };
+    case "KeyRemoved":
+      if (!state.keys?.some((key) => key.keyId === event.payload.keyId)) throw impossible(event, origin);
+      return { ...state, keys: state.keys.filter((key) => key.keyId !== event.payload.keyId) };
     default:
       throw impossible(event, origin);
   }
+}
+
+function evolveClient(state: ClientState | undefined, event: ClientEvent, origin: EventOrigin): ClientState {
+  if (event.type === "ClientAdded") {
+    if (state !== undefined) throw impossible(event, origin);
+    return { ...event.payload, removed: false };
+  }
+  if (state === undefined || state.removed || event.type !== "ClientRemoved") throw impossible(event, origin);
+  return { name: state.name, redirectUris: [], removed: true };
 }
 
 /** Whether two grants are the same role at the same place. */
@@ -135,7 +168,7 @@ export function keysOf(aggregateType: AggregateType, state: State | undefined): 
       return removed ? [] : [{ kind: "organization_name", value: name }];
     }
     case "user": {
-      const { name, removed, tokens } = state as UserState;
+      const { name, removed, tokens, keys = [] } = state as UserState;
       if (removed) return [];
       return [
         { kind: "user_name", value: name },
@@ -143,7 +176,12 @@ export function keysOf(aggregateType: AggregateType, state: State | undefined): 
           { kind: "token_id", value: tokenId },
           { kind: "token_digest", value: digest },
         ]),
+        ...keys.map(({ keyId }): Key => ({ kind: "key_id", value: keyId })),
       ];
+    }
+    case "client": {
+      const { name, removed } = state as ClientState;
+      return removed ? [] : [{ kind: "client_name", value: name }];
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { AggregateType, RoleGrant, TokenRecord } from "./events.ts";
+import type { AggregateType, ClientRegistration, KeyRecord, RoleGrant, TokenRecord } from "./events.ts";
 import type { LoginPolicy } from "./login-policy.ts";
 
 /** A policy with what its `details` tell: when it was first added, and the last event that touched it. */
@@ -29,6 +29,15 @@ export interface UserState {
   readonly removed: boolean;
   readonly roles: readonly RoleGrant[];
   readonly tokens: readonly (TokenRecord & { readonly createdAt: number })[];
+  // Absent until there was one: states that were kept before these existed have none of them.
+  readonly keys?: readonly (KeyRecord & { readonly createdAt: number })[];
+  readonly password?: { readonly hash: string; readonly setAt: number };
+  /** The secret of the user's own client credentials. */
+  readonly secret?: { readonly digest: string; readonly setAt: number };
+}
+
+export interface ClientState extends ClientRegistration {
+  readonly removed: boolean;
 }
 
 /** The current state of each kind of aggregate, as folded from its events. */
@@ -36,11 +45,12 @@ export interface StatesOf {
   readonly instance: InstanceState;
   readonly organization: OrganizationState;
   readonly user: UserState;
+  readonly client: ClientState;
 }
 export type State = StatesOf[AggregateType];
 
 /** The values that point to one aggregate each; no two aggregates may hold the same value of one kind. */
-export type KeyKind = "organization_name" | "user_name" | "token_id" | "token_digest";
+export type KeyKind = "organization_name" | "user_name" | "token_id" | "token_digest" | "key_id" | "client_name";
 export interface Key {
   readonly kind: KeyKind;
   readonly value: string;

@@ -7,11 +7,14 @@ import type {
   Command,
   Outcome,
   Projection,
+  RecordChange,
   RecordedEvent,
+  RecordRef,
   Snapshot,
+  StoreRecord,
   View,
 } from "./store.ts";
-import { collectView, isSameRef, type Moment, nameOfKey, nameOfRef } from "./view.ts";
+import { collectView, isSameRef, type Moment, nameOfKey, nameOfRecord, nameOfRef } from "./view.ts";
 
 /** A key that changes hands: from nobody, to nobody, or from one aggregate to another. */
 export interface KeyMove {
@@ -26,7 +29,13 @@ export interface Writes {
   /** The last state of every aggregate that changed. */
   readonly aggregates: readonly Snapshot[];
   readonly keyMoves: readonly KeyMove[];
+  /** The last value of every record that changed. */
+  readonly records: readonly RecordChange[];
+  /** Records that ended by then may be removed: milliseconds since 1970 UTC. */
+  readonly now: number;
 }
+
+export const isEmpty = ({ events, records }: Writes): boolean => events.length === 0 && records.length === 0;
 
 /** How a command of a batch ends once the batch is written. */
 export type Ending =
@@ -56,15 +65,16 @@ export function decideBatch(
       return { kind: "failed", error };
     }
   });
-  return { endings, writes: draft.writes() };
+  return { endings, writes: draft.writes(context.clock()) };
 }
 
 function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Outcome<unknown> {
   const view = collectView(command.reads, batch);
-  const { changes, value } = command.decide(view);
+  const { changes, records = [], value } = command.decide(view);
   const draft = new Draft(batch);
   for (const change of changes) append(change, { command, view, draft, context });
   draft.moveKeys(context.projection);
+  for (const change of records) draft.putRecord(change);
   batch.absorb(draft);
   return { value, events: draft.events };
 }
@@ -98,6 +108,7 @@ class Draft implements Moment {
   readonly #below: Moment;
   readonly #aggregates = new Map<string, Snapshot>();
   readonly #holders = new Map<string, { readonly key: Key; readonly holder: AggregateRef | undefined }>();
+  readonly #records = new Map<string, RecordChange>();
 
   constructor(below: Moment) {
     this.#below = below;
@@ -118,6 +129,18 @@ class Draft implements Moment {
   findHolder(key: Key): AggregateRef | undefined {
     const moved = this.#holders.get(nameOfKey(key));
     return moved === undefined ? this.#below.findHolder(key) : moved.holder;
+  }
+
+  loadRecord(ref: RecordRef): StoreRecord | undefined {
+    const changed = this.#records.get(nameOfRecord(ref));
+    return changed === undefined ? this.#below.loadRecord(ref) : changed.to;
+  }
+
+  putRecord(change: RecordChange): void {
+    const { record, id } = change.ref;
+    // SQL text would keep a lone surrogate as another character, and the record would no longer be found.
+    if (!id.isWellFormed()) throw new Error(`the id of a record of kind ${record} is not well-formed Unicode`);
+    this.#records.set(nameOfRecord(change.ref), change);
   }
 
   add(event: RecordedEvent, after: Snapshot): void {
@@ -164,12 +187,14 @@ class Draft implements Moment {
     this.events.push(...above.events);
     for (const [name, snapshot] of above.#aggregates) this.#aggregates.set(name, snapshot);
     for (const [name, moved] of above.#holders) this.#holders.set(name, moved);
+    for (const [name, change] of above.#records) this.#records.set(name, change);
   }
 
-  writes(): Writes {
+  writes(now: number): Writes {
     const keyMoves = [...this.#holders.values()]
       .map(({ key, holder }) => ({ key, from: this.#below.findHolder(key), to: holder }))
       .filter(({ from, to }) => !(from === to || (from && to && isSameRef(from, to))));
-    return { events: this.events, aggregates: [...this.#aggregates.values()], keyMoves };
+    const records = [...this.#records.values()];
+    return { events: this.events, aggregates: [...this.#aggregates.values()], keyMoves, records, now };
   }
 }

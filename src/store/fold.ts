@@ -107,7 +107,8 @@ export class Fold {
   /** The projection as the history makes it. */
   toProjection(): Writes {
     const aggregates = [...this.#aggregates.values()];
-    return { events: [], aggregates, keyMoves: this.#holders().map((held) => ({ ...held, from: undefined })) };
+    const keyMoves = this.#holders().map((held) => ({ ...held, from: undefined }));
+    return { events: [], aggregates, keyMoves, records: [], now: 0 };
   }
 
   #holders(): Held[] {

@@ -10,6 +10,7 @@ export interface AggregateRef<T extends AggregateType = AggregateType> {
 export const instanceRef: AggregateRef<"instance"> = { type: "instance", id: "instance" };
 export const organizationRef = (id: string): AggregateRef<"organization"> => ({ type: "organization", id });
 export const userRef = (id: string): AggregateRef<"user"> => ({ type: "user", id });
+export const clientRef = (id: string): AggregateRef<"client"> => ({ type: "client", id });
 
 /** An aggregate at one moment. `version` is the sequence of its last event; 0, with no state, before its first. */
 export interface Snapshot<T extends AggregateType = AggregateType> {
@@ -18,8 +19,28 @@ export interface Snapshot<T extends AggregateType = AggregateType> {
   readonly state: StatesOf[T] | undefined;
 }
 
-/** What is read: an aggregate by its id, or the one that holds a key. */
-export type Read = AggregateRef | Key;
+/** Names a record: `record` is its kind, and within a kind `id` is its own. */
+export interface RecordRef {
+  readonly record: string;
+  readonly id: string;
+}
+
+/**
+ * A value kept beside the history, for what comes and goes: sessions, codes, tokens, keys. Nothing remembers what it was
+ * before, and it is neither verified nor rebuilt.
+ */
+export interface StoreRecord {
+  /** A JSON value. It is shared, so nobody may change it. */
+  readonly value: unknown;
+  /**
+   * Milliseconds since 1970 UTC from which on it no longer counts; absent: it stays. The store removes it some time later, so
+   * who reads it compares.
+   */
+  readonly expiresAt?: number;
+}
+
+/** What is read: an aggregate by its id, the one that holds a key, or a record. */
+export type Read = AggregateRef | Key | RecordRef;
 
 /** One consistent picture of everything that was read: all of it as of `position`. */
 export interface View {
@@ -27,6 +48,8 @@ export interface View {
   get<T extends AggregateType>(ref: AggregateRef<T>): Snapshot<T>;
   /** The aggregate that holds the key, which must be among the reads; undefined where none does. Throws an Error otherwise. */
   find(key: Key): Snapshot | undefined;
+  /** The record, which must be among the reads; undefined where there is none. Throws an Error otherwise. */
+  record(ref: RecordRef): StoreRecord | undefined;
   /** Global position of the newest event that the view reflects; 0 in an empty store. It never decreases from view to view. */
   readonly position: number;
   /** When that event was recorded, in milliseconds since 1970 UTC; 0 in an empty store. */
@@ -48,9 +71,16 @@ export interface Change<T extends AggregateType = AggregateType> {
   readonly events: readonly EventsOf[T][];
 }
 
-/** Several changes are appended in their order, or none of them is. */
+/** A record put in place of the one before it, or removed where there is none to put. */
+export interface RecordChange {
+  readonly ref: RecordRef;
+  readonly to: StoreRecord | undefined;
+}
+
+/** All changes are written in their order, or none of them is. */
 export interface Decision<Value> {
   readonly changes: readonly Change[];
+  readonly records?: readonly RecordChange[];
   readonly value: Value;
 }
 
@@ -104,7 +134,7 @@ export interface Store {
    */
   verify(): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }>;
 
-  /** Replaces the projection by one folded from the events, in one transaction. */
+  /** Replaces the projection by one folded from the events, in one transaction. Records stay as they are. */
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
   /** Lets commands in progress end, then releases everything. Idempotent. */

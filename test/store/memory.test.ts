@@ -10,6 +10,11 @@ defineStoreSuite({
     { test: "shows at once what another store on the same place acknowledged", reason: ownStore },
     { test: "loses no update between two stores with 64 writers each", reason: ownStore },
     { test: "lets one of two stores have a key that both claim", reason: ownStore },
+    { test: "removes records some time after they ended, and no others", reason: ownStore },
+    {
+      test: "keeps records when it is reopened and when the projection is rebuilt",
+      reason: "a store in memory ends with close()",
+    },
     {
       test: "leaves a store that goes on where it ended when it is opened again",
       reason: "a store in memory ends with close()",

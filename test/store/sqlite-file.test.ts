@@ -119,7 +119,7 @@ describe("opening what is no store", () => {
     change(path, "PRAGMA user_version = 99");
     const message = await refuse(path, "unsupported_schema");
     expect(message).toContain(
-      "has schema version 99, and this program knows versions up to 1: start the newer version",
+      "has schema version 99, and this program knows versions up to 2: start the newer version",
     );
   });
 
@@ -247,6 +247,33 @@ describe("migrate", () => {
     expect(db.prepare("SELECT a FROM later").all()).toMatchObject([{ a: 1 }]);
     expect(readPragma(db, "user_version")).toBe(schemaVersion + 1);
   });
+
+  it.each(migrations.map((_, index) => index + 1))(
+    "opens a file of schema version %i as it was left",
+    async (version) => {
+      const path = makePath();
+      mkdirSync(dirname(path), { recursive: true });
+      {
+        using db = new DatabaseSync(path);
+        migrate(db, migrations.slice(0, version));
+        db.exec("INSERT INTO aggregates VALUES ('organization', 'a', 1, '{\"name\":\"A\",\"removed\":false}')");
+        db.exec(
+          `INSERT INTO events VALUES (1, 'organization', 'a', 1, 'OrganizationAdded', 1, '{"name":"A"}', 0, 'test')`,
+        );
+        db.exec("INSERT INTO keys VALUES ('organization_name', 'A', 'organization', 'a')");
+      }
+      const store = await openAt(path);
+      expect(await store.verify()).toEqual({ problems: [], events: 1, aggregates: 1 });
+      const ref = { record: "code", id: "a" };
+      await store.execute({
+        actor: "test",
+        reads: [],
+        decide: () => ({ changes: [], records: [{ ref, to: { value: 1 } }], value: undefined }),
+      });
+      expect((await store.read([ref])).record(ref)).toEqual({ value: 1 });
+      await store.close();
+    },
+  );
 
   it("changes nothing where a step fails", () => {
     using db = new DatabaseSync(":memory:");

@@ -8,6 +8,7 @@ import { defineExecuteTests } from "./suite/commands.ts";
 import { defineLifecycleTests } from "./suite/lifecycle.ts";
 import type { Must } from "./suite/must.ts";
 import { defineReadTests } from "./suite/reads.ts";
+import { defineRecordTests } from "./suite/records.ts";
 
 export interface SuiteOptions {
   readonly name: string;
@@ -59,6 +60,7 @@ export function defineStoreSuite({ name: engine, open, except }: SuiteOptions): 
     };
 
     defineReadTests(must);
+    defineRecordTests(must);
     defineExecuteTests(must);
     defineLifecycleTests(must);
 

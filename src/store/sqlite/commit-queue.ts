@@ -1,4 +1,4 @@
-import { type BatchContext, decideBatch, type Ending } from "../batch.ts";
+import { type BatchContext, decideBatch, type Ending, isEmpty } from "../batch.ts";
 import type { Command, Outcome } from "../store.ts";
 import { CachedMoment } from "./cached-moment.ts";
 import { toStoreError } from "./errors.ts";
@@ -114,7 +114,7 @@ export class CommitQueue {
       const { endings, writes } = await this.#transact(async () => {
         await this.#refresh();
         const decided = decideBatch(commands, { ...this.#options, committed: this.#committed });
-        return { ...decided, rows: decided.writes.events.length === 0 ? undefined : toRows(decided.writes) };
+        return { ...decided, rows: isEmpty(decided.writes) ? undefined : toRows(decided.writes) };
       });
       this.#committed.advance(writes);
       // A refusal too is answered after the commit: it may rest on what a command before it in the batch decided.

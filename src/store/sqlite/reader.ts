@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { StoreError } from "../errors.ts";
-import type { AggregateRef, Read, Snapshot, View } from "../store.ts";
+import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { collectView } from "../view.ts";
 import { CachedMoment } from "./cached-moment.ts";
 import { toStoreError } from "./errors.ts";
@@ -17,7 +17,7 @@ export class Reader {
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
   readonly #statements: Record<
-    "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "list",
+    "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
     StatementSync
   >;
 
@@ -32,6 +32,7 @@ export class Reader {
       newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
       aggregate: prepare(db, "SELECT version, state FROM aggregates WHERE type = ? AND id = ?"),
       holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
+      record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
       list: prepare(db, "SELECT id, version, state FROM aggregates WHERE type = ? ORDER BY id"),
     };
     this.#cached = new CachedMoment(this);
@@ -61,7 +62,7 @@ export class Reader {
     return this.#translated(() => {
       const found = row<[number, string]>(this.#statements.aggregate, ref.type, ref.id);
       if (found === undefined) return { ref, version: 0, state: undefined };
-      return { ref, version: found[0], state: this.#parse(found[1], ref) };
+      return { ref, version: found[0], state: this.#parseState(found[1], ref) };
     });
   }
 
@@ -72,12 +73,21 @@ export class Reader {
     });
   }
 
+  loadRecord(ref: RecordRef): StoreRecord | undefined {
+    return this.#translated(() => {
+      const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
+      if (found === undefined) return undefined;
+      const value = this.#parse(found[0], `A record of kind ${ref.record}`, "Remove it");
+      return found[1] === null ? { value } : { value, expiresAt: found[1] };
+    });
+  }
+
   list<T extends AggregateType>(type: T): Snapshot<T>[] {
     const rows = this.#statements.list.all(type) as unknown as [string, number, string][];
     return rows.map(([id, version, state]) => ({
       ref: { type, id },
       version,
-      state: this.#parse(state, { type, id }),
+      state: this.#parseState(state, { type, id }),
     }));
   }
 
@@ -103,12 +113,17 @@ export class Reader {
     }
   }
 
-  #parse<T extends AggregateType>(state: string, ref: AggregateRef<T>): NonNullable<Snapshot<T>["state"]> {
+  #parseState<T extends AggregateType>(state: string, ref: AggregateRef<T>): NonNullable<Snapshot<T>["state"]> {
+    const parsed = this.#parse(state, `The state of ${ref.type} ${ref.id}`, "Rebuild the projection");
+    return parsed as NonNullable<Snapshot<T>["state"]>;
+  }
+
+  #parse(text: string, what: string, advice: string): unknown {
     try {
-      return JSON.parse(state);
+      return JSON.parse(text);
     } catch (error) {
-      const what = `The state of ${ref.type} ${ref.id} in the store ${this.#name} is damaged`;
-      throw new StoreError("corrupt", `${what}. Rebuild the projection, or restore the store from a backup.`, error);
+      const problem = `${what} in the store ${this.#name} is damaged`;
+      throw new StoreError("corrupt", `${problem}. ${advice}, or restore the store from a backup.`, error);
     }
   }
 }

@@ -15,6 +15,7 @@ type EventRow = readonly [
   actor: string,
 ];
 type AggregateRow = readonly [type: string, id: string, version: number, state: string];
+type RecordRow = readonly [kind: string, id: string, value: string, expiresAt: number | null];
 type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
 
 /** What one transaction writes. */
@@ -25,9 +26,14 @@ export interface Rows {
   readonly aggregates: readonly AggregateRow[];
   readonly freedKeys: readonly KeyRow[];
   readonly takenKeys: readonly KeyRow[];
+  readonly removedRecords: readonly (readonly [kind: string, id: string])[];
+  readonly putRecords: readonly RecordRow[];
+  /** Where records are put, some that ended by then are removed: milliseconds since 1970 UTC. */
+  readonly now: number;
 }
 
-export function toRows({ events, aggregates, keyMoves }: Writes, replacesProjection = false): Rows {
+export function toRows(writes: Writes, replacesProjection = false): Rows {
+  const { events, aggregates, keyMoves, records, now } = writes;
   return {
     replacesProjection,
     events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
@@ -43,6 +49,11 @@ export function toRows({ events, aggregates, keyMoves }: Writes, replacesProject
     ]),
     aggregates: aggregates.map(toAggregateRow),
     freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
+    removedRecords: records.flatMap(({ ref, to }) => (to === undefined ? [[ref.record, ref.id] as const] : [])),
+    putRecords: records.flatMap(({ ref, to }) =>
+      to === undefined ? [] : [[ref.record, ref.id, JSON.stringify(to.value), to.expiresAt ?? null] as const],
+    ),
+    now,
     takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
   };
 }

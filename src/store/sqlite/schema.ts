@@ -34,6 +34,14 @@ export const migrations: readonly string[] = [
     aggregate_id TEXT NOT NULL,
     PRIMARY KEY (kind, value)
   ) STRICT, WITHOUT ROWID;`,
+  `CREATE TABLE records (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    value TEXT NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (kind, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX records_expires_at ON records (expires_at) WHERE expires_at IS NOT NULL;`,
 ];
 
 export const schemaVersion = migrations.length;

@@ -1,6 +1,9 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { Rows } from "./rows.ts";
 
+/** More than one, so that ended records become fewer, whatever is put; and few, so that no commit is long. */
+const removedPerPut = 4;
+
 /** Writes rows on one connection. Everything here blocks its thread and throws the driver's own error. */
 export class WriteConnection {
   readonly #db: DatabaseSync;
@@ -10,6 +13,9 @@ export class WriteConnection {
   readonly #putAggregate: StatementSync;
   readonly #freeKey: StatementSync;
   readonly #takeKey: StatementSync;
+  readonly #removeRecord: StatementSync;
+  readonly #putRecord: StatementSync;
+  readonly #removeEnded: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -23,6 +29,12 @@ export class WriteConnection {
       "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
     );
     this.#takeKey = db.prepare("INSERT INTO keys VALUES (?, ?, ?, ?)");
+    this.#removeRecord = db.prepare("DELETE FROM records WHERE kind = ? AND id = ?");
+    this.#putRecord = db.prepare("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)");
+    this.#removeEnded = db.prepare(
+      "DELETE FROM records WHERE (kind, id) IN " +
+        `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
+    );
   }
 
   /** Returns whether no other connection has committed since the last transaction of this one. */
@@ -45,6 +57,11 @@ export class WriteConnection {
       runEach(this.#putAggregate, rows.aggregates);
       runEach(this.#freeKey, rows.freedKeys);
       runEach(this.#takeKey, rows.takenKeys);
+      runEach(this.#removeRecord, rows.removedRecords);
+      for (const row of rows.putRecords) {
+        this.#putRecord.run(...row);
+        this.#removeEnded.run(rows.now);
+      }
       this.#db.exec("COMMIT");
     } catch (error) {
       this.rollback();

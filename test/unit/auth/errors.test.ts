@@ -1,11 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
 
-// ZITADEL's ids and texts; token_invalid is a sentence where ZITADEL shows a raw key, the doubled header is ours.
+// ZITADEL's ids and texts; token_invalid is a sentence where ZITADEL shows a raw key, the doubled header and the absent issuer are ours.
 const published: Readonly<Record<AuthErrorCode, readonly [kind: string, id: string | undefined, text: string]>> = {
   header_missing: ["unauthenticated", undefined, "auth header missing"],
   header_invalid: ["unauthenticated", "AUTH-7fs1e", "invalid auth header"],
   token_invalid: ["unauthenticated", "AUTH-7fs1e", "The access token is unknown, expired or revoked"],
+  issuer_unavailable: [
+    "unavailable",
+    undefined,
+    "the token cannot be checked just now, because its issuer does not answer; try again",
+  ],
   organization_header_invalid: ["invalid", undefined, "the header x-zitadel-orgid must be given once"],
   organization_unknown: ["permission_denied", "AUTH-Bs7Ds", "Organisation doesn't exist"],
   permission_missing: ["permission_denied", "AUTH-5mWD2", "No matching permissions found"],

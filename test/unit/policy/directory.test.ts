@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import * as directory from "../../../src/policy/directory.ts";
+import type { ClientRegistration } from "../../../src/policy/events.ts";
 import type { Role } from "../../../src/policy/roles.ts";
 import { event, organizationAfter, userOf } from "../../fixtures/builders.ts";
 
@@ -128,10 +129,60 @@ const refused: readonly Refused[] = [
     code: "role_not_held",
     message: "ada does not have the role ORG_OWNER there",
   },
+  {
+    title: "adding an application with a name that is taken",
+    act: () => directory.addClient(application(), { nameTaken: true }),
+    code: "name_taken",
+    message: "there is an application named Console",
+  },
+  {
+    title: "adding an application with nowhere to return to",
+    act: () => directory.addClient(application({ redirectUris: [] }), { nameTaken: false }),
+    code: "redirect_uri_missing",
+    message: "an application needs at least one redirect URI",
+  },
+  ...[
+    "http://app.example/cb",
+    "http://127.0.0.1.evil.example/cb",
+    "http://localhost.evil.example/cb",
+    "https://app.example/cb#fragment",
+    "https://*.app.example/cb",
+    "https://user@app.example/cb",
+    "https://user:secret@app.example/cb",
+    "https:///cb",
+    "https:app.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "app:/cb",
+    "HTTPS://app.example/cb",
+    "https://app.example\\@evil.example/cb",
+    "https://app.example/c b",
+    "https://app.example/\n",
+    "//app.example/cb",
+    "/cb",
+    "",
+    `https://app.example/${"a".repeat(2000)}`,
+  ].map((uri) => ({
+    title: `adding an application that returns to ${uri.slice(0, 60)}`,
+    act: () =>
+      directory.addClient(application({ redirectUris: ["https://app.example/cb", uri] }), { nameTaken: false }),
+    code: "redirect_uri_invalid" as const,
+    message: `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a scheme of its own with a dot in it, and no fragment or wildcard: ${uri}`,
+  })),
 ];
 
+function application(wanted: Partial<ClientRegistration> = {}): ClientRegistration {
+  return { name: "Console", redirectUris: ["https://app.example/cb"], ...wanted };
+}
+
 /** What needs the store to be seen; commands/directory.ts raises it. */
-const raisedByCommands: readonly directory.DirectoryErrorCode[] = ["user_missing", "token_missing", "not_set_up"];
+const raisedByCommands: readonly directory.DirectoryErrorCode[] = [
+  "user_missing",
+  "token_missing",
+  "key_missing",
+  "client_missing",
+  "not_set_up",
+];
 
 describe("a refused change", () => {
   it.each(refused)("$title: $code", ({ act, code, message }) => {
@@ -152,6 +203,10 @@ describe("a refused change", () => {
       role_held: true,
       role_not_held: true,
       token_missing: true,
+      key_missing: true,
+      client_missing: true,
+      redirect_uri_missing: true,
+      redirect_uri_invalid: true,
       not_set_up: true,
     };
     const reached = new Set([...refused.map(({ code }) => code), ...raisedByCommands]);
@@ -160,6 +215,23 @@ describe("a refused change", () => {
 });
 
 describe("an accepted change", () => {
+  it.each([
+    "https://app.example/cb?x=1",
+    "https://app.example",
+    "https://app.example:8443/",
+    "http://127.0.0.1/cb",
+    "http://127.0.0.1:9000/cb",
+    "http://localhost:9000/cb",
+    "http://[::1]:9000/cb",
+    "com.example.app:/cb",
+    "com.example.app://cb",
+  ])("takes the redirect URI %s", (uri) => {
+    const wanted = application({ redirectUris: [uri] });
+    expect(directory.addClient(wanted, { nameTaken: false })).toEqual([
+      { type: "ClientAdded", version: 1, payload: wanted },
+    ]);
+  });
+
   it.each(["A", "Ada Lovelace", "ÄÖÜ ß 漢字", "a".repeat(200), "🔑".repeat(200), "a:b/c"])(
     "takes the name %s",
     (name) => {

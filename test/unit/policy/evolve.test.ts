@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as decide from "../../../src/policy/decide.ts";
 import { PolicyError } from "../../../src/policy/errors.ts";
-import type { InstanceEvent, OrganizationEvent, UserEvent } from "../../../src/policy/events.ts";
+import type { ClientEvent, InstanceEvent, OrganizationEvent, UserEvent } from "../../../src/policy/events.ts";
 import { evolve, isSameGrant, keysOf } from "../../../src/policy/evolve.ts";
 import {
   type MultiFactor,
@@ -366,3 +366,66 @@ function mulberry32(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+describe("what a user signs in with", () => {
+  const key = { keyId: "k1", publicKey: "PEM" };
+  const keyAdded: UserEvent = { type: "KeyAdded", version: 1, payload: key };
+  const keyRemoved: UserEvent = { type: "KeyRemoved", version: 1, payload: { keyId: "k1" } };
+  const passwordSet = (hash: string): UserEvent => ({ type: "PasswordSet", version: 1, payload: { hash } });
+  const secretSet = (digest: string): UserEvent => ({ type: "SecretSet", version: 1, payload: { digest } });
+
+  it("is the last password and the last secret, and when they were set", () => {
+    const user = fold("user", [
+      event.userAdded(),
+      passwordSet("p1"),
+      secretSet("s1"),
+      passwordSet("p2"),
+      secretSet("s2"),
+    ]);
+    expect(user.password).toEqual({ hash: "p2", setAt: recordedAtOf(4) });
+    expect(user.secret).toEqual({ digest: "s2", setAt: recordedAtOf(5) });
+  });
+
+  it("is every key that was not removed, by which the user is found", () => {
+    const other: UserEvent = { type: "KeyAdded", version: 1, payload: { ...key, keyId: "k2", expiresAt: 7 } };
+    const user = fold("user", [event.userAdded(), keyAdded, other, keyRemoved]);
+    expect(user.keys).toEqual([{ keyId: "k2", publicKey: "PEM", expiresAt: 7, createdAt: recordedAtOf(3) }]);
+    expect(keysOf("user", user)).toContainEqual({ kind: "key_id", value: "k2" });
+    expect(keysOf("user", user)).not.toContainEqual({ kind: "key_id", value: "k1" });
+  });
+
+  it("is gone with the user", () => {
+    const user = fold("user", [event.userAdded(), keyAdded, passwordSet("p"), secretSet("s"), event.userRemoved()]);
+    expect(user).toEqual({ name: "ada", organizationId: "org-1", removed: true, roles: [], tokens: [] });
+    expect(keysOf("user", user)).toEqual([]);
+  });
+
+  it("cannot lose a key that is not there", () => {
+    expect(() => fold("user", [event.userAdded(), keyRemoved])).toThrow("KeyRemoved (sequence 2) cannot follow");
+  });
+});
+
+describe("evolve of an application", () => {
+  const registration = { name: "Console", redirectUris: ["https://app.example/cb"], secretDigest: "d" };
+  const added: ClientEvent = { type: "ClientAdded", version: 1, payload: registration };
+  const removed: ClientEvent = { type: "ClientRemoved", version: 1, payload: {} };
+
+  it("is as it was registered, and found by its name", () => {
+    const client = fold("client", [added]);
+    expect(client).toEqual({ ...registration, removed: false });
+    expect(keysOf("client", client)).toEqual([{ kind: "client_name", value: "Console" }]);
+  });
+
+  it("keeps nothing but its name once it is removed", () => {
+    const client = fold("client", [added, removed]);
+    expect(client).toEqual({ name: "Console", redirectUris: [], removed: true });
+    expect(keysOf("client", client)).toEqual([]);
+  });
+
+  it.each([[[removed]], [[added, added]], [[added, removed, removed]], [[added, removed, added]]])(
+    "refuses a history that makes no sense (%#)",
+    (history) => {
+      expect(() => fold("client", history)).toThrow("cannot follow the state before it");
+    },
+  );
+});
