@@ -12,6 +12,7 @@ export default defineConfig({
       project("store", 60_000),
       project("protocol", 60_000),
       project("acceptance", 60_000),
+      project("identity", 60_000),
       project("process", 120_000),
       project("interop", 60_000),
       project("browser", 60_000),

@@ -1,5 +1,5 @@
 // Start, memory and throughput of the server beside bare servers, in interleaved rounds: npm run bench [-- ROUNDS SECONDS]
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { arch, cpus, platform, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
+import { startIssuer } from "./issuer.ts";
 import { measure, type Target } from "./load.ts";
 
 const rounds = Number(process.argv[2] ?? 9);
@@ -43,8 +44,8 @@ async function stop({ process: child }: Running): Promise<void> {
   await ended;
 }
 
-const startServer = (directory: string, environment?: NodeJS.ProcessEnv) =>
-  start("bin/portcullis.js", ["serve", "--data", directory, "--listen", "127.0.0.1:0"], environment);
+const startServer = (directory: string, environment?: NodeJS.ProcessEnv, flags: readonly string[] = []) =>
+  start("bin/portcullis.js", ["serve", "--data", directory, "--listen", "127.0.0.1:0", ...flags], environment);
 const tokenOf = (directory: string) => readFileSync(join(directory, "admin.token"), "utf8").trim();
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
@@ -109,7 +110,8 @@ try {
   }
 
   const directory = temporary();
-  const server = await startServer(directory);
+  const issuer = await startIssuer();
+  const server = await startServer(directory, undefined, ["--issuer", "--oidc-issuer", `${issuer.url},instance-roles`]);
   const token = tokenOf(directory);
   const client = createClient(ManagementService, createGrpcTransport({ baseUrl: server.url }));
   const headers = { authorization: `Bearer ${token}` };
@@ -144,21 +146,37 @@ try {
     "\n| call | server | requests/s, median (min to max) | ratio to the bare server, median of rounds |\n|---|---|---|---|",
   );
   for (const { name, rpc, verb, route } of calls) {
-    await compare({
-      name: `${name} over gRPC`,
-      bare: "bare @grpc/grpc-js",
+    const grpc = { protocol: "grpc", verb: "POST", path: rpcPath(rpc), token } as const;
+    await compare(`${name} over gRPC`, {
       load: { connections: 8, streams: 16 },
-      target: (url) => ({ url, protocol: "grpc", verb: "POST", path: rpcPath(rpc), token }),
-      urls: [bareGrpc.url, server.url],
+      base: { name: "bare @grpc/grpc-js", target: { ...grpc, url: bareGrpc.url } },
+      others: [{ name: "portcullis", target: { ...grpc, url: server.url } }],
     });
-    await compare({
-      name: `${name} over REST`,
-      bare: "bare node:http",
+    const rest = { protocol: "rest", verb, path: route, token } as const;
+    await compare(`${name} over REST`, {
       load: { connections: 32, streams: 1 },
-      target: (url) => ({ url, protocol: "rest", verb, path: route, token }),
-      urls: [bareHttp.url, server.url],
+      base: { name: "bare node:http", target: { ...rest, url: bareHttp.url } },
+      others: [{ name: "portcullis", target: { ...rest, url: server.url } }],
     });
   }
+
+  print(
+    "\n| call | token | requests/s, median (min to max) | ratio to a personal access token, median of rounds |\n|---|---|---|---|",
+  );
+  const issued = await getIssuedToken(server.url, directory);
+  const outside = await issuer.token();
+  for (const { name, verb, route } of calls) {
+    const rest = { url: server.url, protocol: "rest", verb, path: route } as const;
+    await compare(`${name} over REST`, {
+      load: { connections: 32, streams: 1 },
+      base: { name: "personal access token", target: { ...rest, token } },
+      others: [
+        { name: "JWT of an outside issuer", target: { ...rest, token: outside } },
+        { name: "token of the built-in issuer", target: { ...rest, token: issued } },
+      ],
+    });
+  }
+  issuer.close();
   for (const running of [server, bareGrpc, bareHttp]) await stop(running);
 } finally {
   removeDirectories();
@@ -169,22 +187,50 @@ async function encode(method: "getLoginPolicy" | "listLoginPolicySecondFactors",
   return Buffer.from(toBinary(output, create(output, message as never)));
 }
 
-async function compare(options: {
+/** A token of `admin`, by client credentials. */
+async function getIssuedToken(url: string, directory: string): Promise<string> {
+  const command = [join(root, "bin/portcullis.js"), "user", "secret", "admin", "--json", "--data", directory];
+  const { clientId, clientSecret } = JSON.parse(execFileSync(process.execPath, command).toString()) as Record<
+    "clientId" | "clientSecret",
+    string
+  >;
+  const answer = await fetch(`${url}/oauth/v2/token`, {
+    method: "POST",
+    headers: { authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString("base64")}` },
+    body: new URLSearchParams({
+      grant_type: "client_credentials",
+      scope: "openid urn:zitadel:iam:org:project:id:zitadel:aud",
+    }),
+  });
+  const { access_token: token } = (await answer.json()) as { readonly access_token: string };
+  return token;
+}
+
+interface Contender {
   readonly name: string;
-  readonly bare: string;
-  readonly load: { readonly connections: number; readonly streams: number };
-  target(url: string): Target;
-  readonly urls: readonly [bare: string, server: string];
-}): Promise<void> {
-  const rates: [number, number][] = [];
+  readonly target: Target;
+}
+
+async function compare(
+  name: string,
+  options: {
+    readonly load: { readonly connections: number; readonly streams: number };
+    readonly base: Contender;
+    readonly others: readonly Contender[];
+  },
+): Promise<void> {
+  const contenders = [options.base, ...options.others];
+  const measured = contenders.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    const pair: number[] = [];
-    for (const url of options.urls) pair.push(await measure(options.target(url), { ...options.load, seconds }));
-    rates.push(pair as [number, number]);
+    for (const [index, { target }] of contenders.entries()) {
+      measured[index]?.push(await measure(target, { ...options.load, seconds }));
+    }
   }
-  const show = (values: number[]) =>
-    `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)})`;
-  print(`| ${options.name} | ${options.bare} | ${show(rates.map(([bare]) => bare))} | 1 |`);
-  const ratio = median(rates.map(([bare, ours]) => ours / bare)).toFixed(2);
-  print(`| ${options.name} | portcullis | ${show(rates.map(([, ours]) => ours))} | ${ratio} |`);
+  const [base = []] = measured;
+  for (const [index, contender] of contenders.entries()) {
+    const rates = measured[index] ?? [];
+    const shown = `${median(rates).toFixed(0)} (${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)})`;
+    const ratio = median(rates.map((rate, round) => rate / (base[round] ?? Number.NaN)));
+    print(`| ${name} | ${contender.name} | ${shown} | ${index === 0 ? "1" : ratio.toFixed(2)} |`);
+  }
 }

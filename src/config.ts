@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
+import { parseTrustedProxy } from "./issuer/client-address.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -12,6 +14,10 @@ export interface Config {
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly corsOrigins: readonly string[];
   readonly adminToken?: string;
+  /** The built-in issuer; absent: off. Its identifier, an origin, is where the server listens unless it is given. */
+  readonly issuer?: { readonly url?: string };
+  readonly oidcIssuers: readonly OutsideIssuerSettings[];
+  readonly trustedProxies: readonly string[];
 }
 
 /** The same as they were given: by flags, else by the environment, else by default. */
@@ -22,6 +28,12 @@ export interface RawConfig {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly corsOrigin?: readonly string[];
+  /** `true` where the flag was given without a value. */
+  readonly issuer?: string | true;
+  /** Each as `URL[,NAME=VALUE…]`. */
+  readonly oidcIssuer?: readonly string[];
+  readonly trustedProxy?: readonly string[];
+  readonly dev?: boolean;
 }
 
 /** A setting that cannot be used. The message is a sentence that names it and says what it should be. */
@@ -29,16 +41,24 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** Checks everything and reads the TLS files. Throws a ConfigError at the first setting that cannot be used. */
+/** Checks everything and reads the files that are named. Throws a ConfigError at the first setting that cannot be used. */
 export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Config {
   const tls = readTls(raw);
-  const adminToken = readAdminToken(environment["PORTCULLIS_ADMIN_TOKEN"]);
+  const adminToken = readAdminToken(environment);
+  const listen = readListen(raw.listen);
+  if (raw.dev && !isLoopback(listen.host)) {
+    throw new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost");
+  }
+  const issuer = readIssuer(raw, listen.host);
   return Object.freeze({
-    listen: readListen(raw.listen),
+    listen,
     dataDirectory: raw.data,
     storeLocation: storeLocation(raw),
     ...(tls && { tls }),
-    corsOrigins: (raw.corsOrigin ?? []).map(readOrigin),
+    corsOrigins: (raw.corsOrigin ?? (raw.dev ? ["*"] : [])).map(readOrigin),
+    ...(issuer && { issuer }),
+    oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
+    trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
     ...(adminToken !== undefined && { adminToken }),
   });
 }
@@ -81,12 +101,98 @@ function readOrigin(text: string): string {
   throw new ConfigError(`--cors-origin must be an origin, such as https://example.com, or *, and not "${text}"`);
 }
 
-function readAdminToken(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  if (!isAdminTokenText(text)) {
+function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
+  const text = environment["PORTCULLIS_ADMIN_TOKEN"];
+  const path = environment["PORTCULLIS_ADMIN_TOKEN_FILE"];
+  if (text !== undefined && path !== undefined) {
+    throw new ConfigError("give PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both");
+  }
+  const token = path === undefined ? text : readSecretFile("PORTCULLIS_ADMIN_TOKEN_FILE", path);
+  if (token !== undefined && !isAdminTokenText(token)) {
     throw new ConfigError(
       "PORTCULLIS_ADMIN_TOKEN must have at least 32 characters, all of them printable ASCII without space or comma",
     );
   }
-  return text;
+  return token;
+}
+
+/** The text of a file without the line break that editors and `echo` leave at its end. */
+export const readSecretFile = (setting: string, path: string): string => readFile(setting, path).replace(/\r?\n$/, "");
+
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
+
+function readIssuer({ issuer, dev }: RawConfig, host: string): Config["issuer"] {
+  if (issuer === undefined) return dev ? {} : undefined;
+  if (issuer === true || issuer === "true") {
+    if (host === "0.0.0.0" || host === "::") {
+      throw new ConfigError("--issuer needs its URL where the server listens on every address: --issuer https://HOST");
+    }
+    return {};
+  }
+  const url = URL.canParse(issuer) ? new URL(issuer) : undefined;
+  if (url?.origin !== issuer || !isSafe(url)) {
+    throw new ConfigError(
+      `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${issuer}"`,
+    );
+  }
+  return { url: issuer };
+}
+
+/** Tokens and keys must not cross a network in plaintext. */
+const isSafe = ({ protocol, hostname }: URL): boolean =>
+  protocol === "https:" || (protocol === "http:" && isLoopback(hostname));
+
+function readOidcIssuers(texts: readonly string[]): readonly OutsideIssuerSettings[] {
+  const all = texts.map(readOidcIssuer);
+  const twice = all.find(({ url }, index) => all.findIndex((other) => other.url === url) < index);
+  if (twice !== undefined) throw new ConfigError(`--oidc-issuer names ${twice.url} twice`);
+  return all;
+}
+
+const issuerSettings = ["audience", "role-claim", "instance-roles", "client-id", "client-secret-file"] as const;
+type IssuerSetting = (typeof issuerSettings)[number];
+
+function readOidcIssuer(text: string): OutsideIssuerSettings {
+  const [url = "", ...parts] = text.split(",");
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !isSafe(parsed) || /[?#@]/.test(url)) {
+    throw new ConfigError(
+      `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone), and not "${url}"`,
+    );
+  }
+  const given = new Map<IssuerSetting, string | undefined>();
+  for (const part of parts) {
+    const [, name = "", value] = /^([a-z-]+)(?:=(.+))?$/.exec(part) ?? [];
+    const setting = issuerSettings.find((known) => known === name);
+    if (setting === undefined || given.has(setting) || (value === undefined) !== (setting === "instance-roles")) {
+      throw new ConfigError(
+        `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas, and not "${part}"`,
+      );
+    }
+    given.set(setting, value);
+  }
+  const clientId = given.get("client-id");
+  const secretFile = given.get("client-secret-file");
+  if ((clientId === undefined) !== (secretFile === undefined)) {
+    throw new ConfigError("client-id and client-secret-file of --oidc-issuer go together: give both or neither");
+  }
+  return {
+    url,
+    audience: given.get("audience") ?? "portcullis",
+    roleClaim: given.get("role-claim") ?? "urn:zitadel:iam:org:project:roles",
+    instanceRoles: given.has("instance-roles"),
+    ...(clientId !== undefined &&
+      secretFile !== undefined && {
+        introspection: { clientId, clientSecret: readSecretFile("client-secret-file", secretFile) },
+      }),
+  };
+}
+
+function readTrustedProxy(text: string): string {
+  try {
+    parseTrustedProxy(text);
+    return text;
+  } catch (cause) {
+    throw new ConfigError(`--trusted-proxy: ${(cause as Error).message}`, { cause });
+  }
 }

@@ -1,16 +1,31 @@
 import { digestToken, generateToken } from "./auth/token.ts";
-import { createDirectory } from "./commands/directory.ts";
+import { createClients } from "./commands/clients.ts";
+import { createCredentials } from "./commands/credentials.ts";
+import { adminName, createDirectory } from "./commands/directory.ts";
 import { createIdSource } from "./commands/ids.ts";
+import { createKeyFile, type KeyFile } from "./issuer/key-file.ts";
+import { hashPassword } from "./issuer/password.ts";
 import { reportFailure } from "./log.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
 
+export type { KeyFile } from "./issuer/key-file.ts";
+
 /** A running server. */
 export interface Server {
-  /** `http://127.0.0.1:PORT`, for every protocol. */
+  /** `http://127.0.0.1:PORT`, for every protocol; also the identifier of its OpenID issuer, which loads when it is first asked. */
   readonly url: string;
-  /** A token of an instance owner (IAM_OWNER). */
+  /** A token of `admin`, an instance owner (IAM_OWNER). */
   readonly adminToken: string;
+  /** A new service account key of `admin` in ZITADEL's form, for programs that take such a file. */
+  createKeyFile(): Promise<KeyFile>;
+  /** Lets `admin` sign in with this password, in place of the one before. */
+  setPassword(password: string): Promise<void>;
+  /**
+   * Registers a public application that signs people in with a code and PKCE. Resolves to its client id. Rejects with an Error
+   * for a name that is taken, and for a redirect URI that is neither https nor on this machine.
+   */
+  addClient(client: { readonly name: string; readonly redirectUris: readonly string[] }): Promise<string>;
   /** Lets calls in flight end (10 s at most), then stops and forgets everything. */
   close(): Promise<void>;
 }
@@ -23,18 +38,27 @@ export async function startServer(): Promise<Server> {
   const clock = Date.now;
   const store = await openStore({ location: "memory:" });
   try {
+    const asSetup = { store, newId: createIdSource(clock), actor: "setup" };
+    const credentials = createCredentials(asSetup);
+    const clients = createClients(asSetup);
     const adminToken = generateToken();
-    await createDirectory({ store, newId: createIdSource(clock), actor: "setup" }).setUp(digestToken(adminToken));
+    await createDirectory(asSetup).setUp(digestToken(adminToken));
     const listener = await openServer({
       store,
       listen: { host: "127.0.0.1", port: 0 },
       corsOrigins: [],
+      issuer: {},
       clock,
       report: reportFailure,
     });
     return {
       url: listener.url,
       adminToken,
+      createKeyFile: () => createKeyFile(credentials, { userName: adminName }),
+      async setPassword(password) {
+        await credentials.setPassword({ userName: adminName, hash: await hashPassword(password) });
+      },
+      addClient: (client) => clients.add(client),
       async close() {
         await listener.close();
         await store.close();

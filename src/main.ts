@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { clientCommand } from "./cli/client.ts";
+import { issuerCommand } from "./cli/issuer.ts";
+import { keyCommand } from "./cli/key.ts";
 import { orgCommand } from "./cli/org.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { storeCommand } from "./cli/store.ts";
@@ -23,6 +26,9 @@ const program = new Command("portcullis")
   .addCommand(orgCommand())
   .addCommand(userCommand())
   .addCommand(tokenCommand())
+  .addCommand(keyCommand())
+  .addCommand(clientCommand())
+  .addCommand(issuerCommand())
   .addCommand(storeCommand());
 
 /** Usage errors end with the usage on standard error, and throw instead of exiting, so that there is one place to exit. */

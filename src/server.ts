@@ -4,13 +4,19 @@ import { AdminService, file_zitadel_admin } from "../gen/zitadel/admin_pb.ts";
 import { file_zitadel_management, ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createGate } from "./auth/gate.ts";
+import { createIdentify } from "./auth/identify.ts";
+import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { createPermissionTable } from "./auth/permissions.ts";
 import { createLoginPolicies } from "./commands/login-policy.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
+import { isIssuerPath } from "./issuer/paths.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch } from "./rpc/dispatch.ts";
+import { rawPath } from "./rpc/http.ts";
+import type { ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener } from "./rpc/listener/listener.ts";
+import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createManagementService } from "./services/management.ts";
@@ -26,6 +32,15 @@ export interface ServerOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Origins whose pages may call; `*` for any. */
   readonly corsOrigins: readonly string[];
+  /** The built-in issuer; absent: off, and what it gave out before counts for nothing. */
+  readonly issuer?: {
+    /** The issuer identifier: an origin. Default: where the server listens. */
+    readonly url?: string;
+  };
+  /** Issuers elsewhere whose tokens are accepted. */
+  readonly oidcIssuers?: readonly OutsideIssuerSettings[];
+  /** Addresses and ranges of proxies whose word about a client's address is taken. */
+  readonly trustedProxies?: readonly string[];
   readonly clock: Clock;
   readonly report: ReportFailure;
 }
@@ -34,16 +49,23 @@ export interface ServerOptions {
  * Puts the parts together and starts to serve. The store must have been set up; it stays open when the server closes.
  * Rejects with Node's own error where it cannot listen.
  */
-export function openServer(options: ServerOptions): Promise<Listener> {
-  const { store, listen, tls, corsOrigins, clock, report } = options;
+export async function openServer(options: ServerOptions): Promise<Listener> {
+  const { store, listen, tls, corsOrigins, clock, report, oidcIssuers = [] } = options;
   const policies = createLoginPolicies(store);
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
   });
   const permissions = createPermissionTable([...rpcs.values()].map(({ spec }) => spec.method));
+  const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
+  const identify = createIdentify({
+    store,
+    clock,
+    acceptsIssued: options.issuer !== undefined,
+    ...(outside && { outside }),
+  });
   const dispatch = createDispatch(rpcs, {
-    gate: mapGateErrors(createGate({ store, permissions, clock }), report),
+    gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
     registry: createRegistry(
@@ -54,11 +76,44 @@ export function openServer(options: ServerOptions): Promise<Listener> {
     ),
     onFailure: (reason) => report({ reason }),
   });
-  const handler = withCors(dispatch, {
+  let listener: Listener | undefined;
+  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
+  const serve: ListenerHandler = (request, response) =>
+    serveIssuer !== undefined && isIssuerPath(rawPath(request))
+      ? serveIssuer(request, response)
+      : dispatch(request, response);
+  const handler = withCors(serve, {
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
-  return openListener({ ...listen, ...(tls && { tls }), handler, onError: (reason) => report({ reason }) });
+  listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError: (reason) => report({ reason }) });
+  return listener;
+}
+
+/** What checks their tokens is loaded only where there are any. */
+async function loadOutsideIssuers(settings: readonly OutsideIssuerSettings[], { clock, report }: ServerOptions) {
+  const { createOutsideIssuers } = await import("./auth/outside/issuers.ts");
+  return createOutsideIssuers(settings, { clock, report: (reason) => report({ reason }) });
+}
+
+/** Loads the issuer with the first request for it: most processes never need it, and it would double the time to start. */
+function createIssuerLoader(
+  { store, clock, report, trustedProxies = [] }: ServerOptions,
+  url: () => string,
+): ListenerHandler {
+  let loading: Promise<ListenerHandler> | undefined;
+  return (request, response) => {
+    loading ??= import("./issuer/handler.ts").then(({ createIssuer }) =>
+      createIssuer({ store, clock, url: url(), trustedProxies, report: (reason) => report({ reason }) }),
+    );
+    loading.then(
+      (issuer) => issuer(request, response),
+      (reason: unknown) => {
+        report({ reason });
+        sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
+      },
+    );
+  };
 }

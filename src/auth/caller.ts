@@ -4,7 +4,7 @@ import type { RoleGrant } from "../policy/events.ts";
 export interface Caller {
   /** The id of a user of this instance, or `ISSUER#SUBJECT` for one whom an outside issuer vouches for. */
   readonly userId: string;
-  /** The home organization; absent: the instance's default one. */
-  readonly organizationId?: string;
+  /** The home organization: the one a call is about when it names none. */
+  readonly organizationId: string;
   readonly roles: readonly RoleGrant[];
 }

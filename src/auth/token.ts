@@ -1,9 +1,15 @@
 import { createHash, randomBytes } from "node:crypto";
 
-/** A new personal access token: 256 random bits behind a prefix by which a leaked one can be found. */
+/** What every personal access token begins with, so that a leaked one can be found. */
+export const tokenPrefix = "portcullis_";
+
+/** A new personal access token: 256 random bits behind the prefix. */
 export function generateToken(): string {
-  return `portcullis_${randomBytes(32).toString("base64url")}`;
+  return `${tokenPrefix}${randomBytes(32).toString("base64url")}`;
 }
+
+/** A new secret or password: random bits enough that nobody guesses it, and short enough to be copied. */
+export const generateSecret = (): string => randomBytes(24).toString("base64url");
 
 /**
  * What is kept of a token: its SHA-256 in hex. A token is random and long, so a plain digest cannot be guessed back, and

@@ -29,13 +29,43 @@ export function serveCommand(): Command {
     .addOption(
       new Option("--cors-origin <origin>", "origin whose pages may call; repeat it, or separate several by commas")
         .env("PORTCULLIS_CORS_ORIGIN")
-        .argParser((text: string, before: readonly string[] = []) => [
-          ...before,
-          ...text.split(",").map((origin) => origin.trim()),
-        ]),
+        .argParser(collect(/,/)),
     )
+    .addOption(
+      new Option(
+        "--issuer [url]",
+        "be an OpenID issuer for users of this instance, at an origin (default: where the server listens)",
+      ).env("PORTCULLIS_ISSUER"),
+    )
+    .addOption(
+      new Option(
+        "--oidc-issuer <url[,name=value…]>",
+        "accept access tokens of an OpenID issuer; repeat it for several. Settings: audience (default: portcullis), " +
+          "role-claim (default: ZITADEL's), instance-roles, client-id and client-secret-file (for introspection)",
+      )
+        .env("PORTCULLIS_OIDC_ISSUER")
+        // In the environment, several are separated by spaces; a URL begins each.
+        .argParser(collect(/\s+(?=https?:)/)),
+    )
+    .addOption(
+      new Option(
+        "--trusted-proxy <address>",
+        "proxy, or range of them, whose Forwarded headers count; as --cors-origin",
+      )
+        .env("PORTCULLIS_TRUSTED_PROXY")
+        .argParser(collect(/,/)),
+    )
+    .option("--dev", "for development on this machine: the issuer is on, and pages of every origin may call")
     .action(async (raw: RawConfig) => serve(readConfig(raw, process.env)));
 }
+
+/** Adds the values of one more flag to those before it. */
+const collect =
+  (separator: RegExp) =>
+  (text: string, before: readonly string[] = []): readonly string[] => [
+    ...before,
+    ...text.split(separator).map((part) => part.trim()),
+  ];
 
 async function serve(config: Config): Promise<void> {
   const store = await openStore({ location: config.storeLocation });
@@ -43,6 +73,7 @@ async function serve(config: Config): Promise<void> {
   const listener = await listen(store, config);
   closeOnSignal(listener, store);
   process.stdout.write(`portcullis serves on ${listener.url}; the admin token is ${tokenPlace}\n`);
+  if (config.issuer) process.stdout.write(`the OpenID issuer is ${config.issuer.url ?? listener.url}\n`);
 }
 
 /**
@@ -80,7 +111,8 @@ function readToken(dataDirectory: string): string {
   }
 }
 
-async function listen(store: Store, { listen: address, tls, corsOrigins }: Config): Promise<Listener> {
+async function listen(store: Store, config: Config): Promise<Listener> {
+  const { listen: address, tls, corsOrigins, issuer, oidcIssuers, trustedProxies } = config;
   try {
     // Only here, so that the other commands start without the server: in less than half the time.
     const [{ openServer }, { reportFailure }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
@@ -89,6 +121,9 @@ async function listen(store: Store, { listen: address, tls, corsOrigins }: Confi
       listen: address,
       ...(tls && { tls }),
       corsOrigins,
+      ...(issuer && { issuer }),
+      oidcIssuers,
+      trustedProxies,
       clock: Date.now,
       report: reportFailure,
     });

@@ -46,9 +46,12 @@ export async function withStore<T>(options: SharedOptions, use: (store: Store) =
   }
 }
 
-/** The same, for commands on organizations, users and tokens; what they change is recorded as done by the command line. */
+/** What a command changes is recorded as done by the command line. */
+export const asCommandLine = (store: Store) => ({ store, newId: createIdSource(Date.now), actor: "cli" });
+
+/** The same as withStore, for commands on organizations, users and tokens. */
 export function withDirectory<T>(options: SharedOptions, use: (directory: Directory) => Promise<T>): Promise<T> {
-  return withStore(options, (store) => use(createDirectory({ store, newId: createIdSource(Date.now), actor: "cli" })));
+  return withStore(options, (store) => use(createDirectory(asCommandLine(store))));
 }
 
 /** Prints the result of a command: one JSON value where that was asked for, else the line for people. */
@@ -72,3 +75,15 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
 
 /** An instant as RFC 3339 in UTC. */
 export const formatInstant = (ms: number): string => new Date(ms).toISOString();
+
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds of a span such as `30d`: a whole number of seconds, minutes, hours or days, at most 100 years. */
+export function parseSpan(text: string): number {
+  const [, count, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(text) ?? [];
+  const ms = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
+  if (!(ms <= 36_525 * 86_400_000)) {
+    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, and not "${text}"`);
+  }
+  return ms;
+}

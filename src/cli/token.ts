@@ -1,7 +1,14 @@
 import { Command } from "commander";
 import { digestToken, generateToken } from "../auth/token.ts";
-import { ConfigError } from "../config.ts";
-import { formatInstant, print, type SharedOptions, storeSubcommand, table, withDirectory } from "./shared.ts";
+import {
+  formatInstant,
+  parseSpan,
+  print,
+  type SharedOptions,
+  storeSubcommand,
+  table,
+  withDirectory,
+} from "./shared.ts";
 
 export function tokenCommand(): Command {
   const token = new Command("token").description("personal access tokens");
@@ -54,16 +61,4 @@ export function tokenCommand(): Command {
   );
 
   return token;
-}
-
-const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Milliseconds of a span such as `30d`: a whole number of seconds, minutes, hours or days, at most 100 years. */
-function parseSpan(text: string): number {
-  const [, count, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(text) ?? [];
-  const ms = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
-  if (!(ms <= 36_525 * 86_400_000)) {
-    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, and not "${text}"`);
-  }
-  return ms;
 }

@@ -1,6 +1,19 @@
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { digestToken, generateSecret } from "../auth/token.ts";
+import { createCredentials } from "../commands/credentials.ts";
+import { ConfigError, readSecretFile } from "../config.ts";
+import { checkNewPassword, hashPassword } from "../issuer/password.ts";
 import type { RoleGrant } from "../policy/events.ts";
-import { print, type SharedOptions, storeSubcommand, table, withDirectory } from "./shared.ts";
+import {
+  asCommandLine,
+  print,
+  type SharedOptions,
+  storeSubcommand,
+  table,
+  withDirectory,
+  withStore,
+} from "./shared.ts";
 
 interface RoleOptions extends SharedOptions {
   readonly role: string;
@@ -71,7 +84,48 @@ export function userCommand(): Command {
       }),
   );
 
+  user.addCommand(
+    storeSubcommand("password", "let a user sign in with a password: a new one, printed this once, or one from a file")
+      .argument("<name>")
+      .option("--file <file>", "the file that holds the password; - reads standard input")
+      .action(async (name: string, options: SharedOptions & { file?: string }) => {
+        const given = options.file === undefined ? undefined : readPassword(options.file);
+        const problem = given === undefined ? undefined : checkNewPassword(given);
+        if (problem !== undefined) throw new ConfigError(problem);
+        const password = given ?? generateSecret();
+        const hash = await hashPassword(password);
+        await withStore(options, (store) =>
+          createCredentials(asCommandLine(store)).setPassword({ userName: name, hash }),
+        );
+        if (given === undefined) print(options, { json: { name, password }, text: password });
+        else print(options, { json: { name }, text: `set the password of ${name}` });
+      }),
+  );
+
+  user.addCommand(
+    storeSubcommand("secret", "give a service user a new secret for client credentials, printed this once")
+      .argument("<name>")
+      .action(async (name: string, options: SharedOptions) => {
+        const clientSecret = generateSecret();
+        const digest = digestToken(clientSecret);
+        const userId = await withStore(options, (store) =>
+          createCredentials(asCommandLine(store)).setSecret({ userName: name, digest }),
+        );
+        // Clients cannot send every name.
+        const clientId = /^[\x21-\x7e]+$/.test(name) ? name : userId;
+        print(options, {
+          json: { clientId, clientSecret },
+          text: `client id: ${clientId}\nclient secret: ${clientSecret}`,
+        });
+      }),
+  );
+
   return user;
+}
+
+function readPassword(file: string): string {
+  if (file !== "-") return readSecretFile("--file", file);
+  return readFileSync(0, "utf8").replace(/\r?\n$/, "");
 }
 
 function wanted(name: string, { role, org }: RoleOptions) {

@@ -31,6 +31,10 @@ export async function readIssuerKeys(store: Store): Promise<IssuerKeys | undefin
   return toKeys((await store.read([issuerKeysRef])).record(issuerKeysRef));
 }
 
+/** The keys by which a signature may still be checked, the one that signs first. */
+export const publishedKeys = ({ signing }: IssuerKeys, now: number): readonly SigningKey[] =>
+  signing.filter(({ replacedAt }) => replacedAt === undefined || replacedAt > now - keptMs);
+
 /** Keeps these keys as the issuer's where it has none yet. Resolves to the ones it has; of several at once, all get the same. */
 export async function provideIssuerKeys(store: Store, fresh: IssuerKeys): Promise<IssuerKeys> {
   const { value } = await store.execute({
@@ -59,11 +63,9 @@ export async function rotateSigningKey(
     reads: [issuerKeysRef],
     decide(view) {
       const before = toKeys(view.record(issuerKeysRef));
-      const earlier = (before?.signing ?? [])
-        .map((key) => ({ ...key, replacedAt: key.replacedAt ?? now }))
-        .filter(({ replacedAt }) => !atOnce && replacedAt > now - keptMs);
+      const earlier = before === undefined || atOnce ? [] : publishedKeys(before, now);
       const keys: IssuerKeys = {
-        signing: [...fresh.signing, ...earlier],
+        signing: [...fresh.signing, ...earlier.map((key) => ({ ...key, replacedAt: key.replacedAt ?? now }))],
         cookieSecret: before?.cookieSecret ?? fresh.cookieSecret,
       };
       return { changes: [], records: [{ ref: issuerKeysRef, to: { value: keys } }], value: keys };

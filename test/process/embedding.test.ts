@@ -48,6 +48,50 @@ describe.concurrent("startServer", () => {
     });
   });
 
+  it("is an issuer: a key file, a password and an application lead to tokens that it accepts", async () => {
+    const { exitCode, stdout, stderr } = await runProgram(`
+      import { SignJWT } from "jose";
+      import { createPrivateKey } from "node:crypto";
+      import { startServer } from ${JSON.stringify(index)};
+      const server = await startServer();
+      const { type, keyId, key, userId } = await server.createKeyFile();
+      await server.setPassword("correct horse battery");
+      const redirectUris = ["http://127.0.0.1/cb"];
+      const clientId = await server.addClient({ name: "Test", redirectUris });
+      const discovery = await (await fetch(server.url + "/.well-known/openid-configuration")).json();
+      const assertion = await new SignJWT()
+        .setProtectedHeader({ alg: "RS256", kid: keyId })
+        .setIssuer(userId).setSubject(userId).setAudience(server.url).setIssuedAt().setExpirationTime("1h")
+        .sign(createPrivateKey(key));
+      const answer = await fetch(discovery.token_endpoint, {
+        method: "POST",
+        body: new URLSearchParams({
+          grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer",
+          assertion,
+          scope: "openid urn:zitadel:iam:org:project:id:zitadel:aud",
+        }),
+      });
+      const { access_token } = await answer.json();
+      const call = await fetch(server.url + "/admin/v1/policies/login", { headers: { authorization: "Bearer " + access_token } });
+      const query = new URLSearchParams({
+        client_id: clientId, redirect_uri: redirectUris[0], response_type: "code", scope: "openid",
+        code_challenge: "a".repeat(43), code_challenge_method: "S256",
+      });
+      const begun = await fetch(discovery.authorization_endpoint + "?" + query, { redirect: "manual" });
+      console.log(JSON.stringify({ type, issuer: discovery.issuer === server.url, call: call.status, begun: begun.status,
+        location: begun.headers.get("location") }));
+      await server.close();
+    `);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toEqual({
+      type: "serviceaccount",
+      issuer: true,
+      call: 200,
+      begun: 303,
+      location: expect.stringMatching(/\/sign-in\/[\w-]+$/),
+    });
+  });
+
   it("starts servers that know nothing of each other", async () => {
     const { exitCode, stdout, stderr } = await runProgram(`
       import { startServer } from ${JSON.stringify(index)};

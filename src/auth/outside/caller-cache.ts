@@ -1,0 +1,30 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../../store/store.ts";
+import type { OutsideCaller } from "./claims.ts";
+
+/** How many tokens one cache remembers anything of. */
+export const maxCachedTokens = 10_000;
+const maxAgeMs = 60_000;
+
+/** Whom tokens speak for, by the digest of each: for 60 s after it was checked, and never beyond its end. */
+export interface CallerCache {
+  get(digest: string): OutsideCaller | undefined;
+  /** `exp` is the token's claim, in seconds since 1970 UTC. */
+  set(digest: string, caller: OutsideCaller, exp: number | undefined): void;
+}
+
+export function createCallerCache(clock: Clock): CallerCache {
+  const cache = new LRUCache<string, { readonly caller: OutsideCaller; readonly until: number }>({
+    max: maxCachedTokens,
+  });
+  return {
+    get(digest) {
+      const cached = cache.get(digest);
+      return cached !== undefined && clock() < cached.until ? cached.caller : undefined;
+    },
+    set(digest, caller, exp) {
+      const oldest = clock() + maxAgeMs;
+      cache.set(digest, { caller, until: exp === undefined ? oldest : Math.min(exp * 1000, oldest) });
+    },
+  };
+}

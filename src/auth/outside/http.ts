@@ -1,0 +1,58 @@
+import { IssuerError } from "./failure.ts";
+
+const timeoutMs = 5000;
+
+interface FetchOptions {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: URLSearchParams | undefined;
+}
+
+/**
+ * A fetch for one issuer: over TLS, or in plain text where the issuer itself is on this machine; no redirect is followed,
+ * and no answer waited for longer than 5 s or read beyond `maxBytes`.
+ */
+export function createIssuerFetch(options: {
+  readonly issuer: string;
+  readonly maxBytes: number;
+}): (url: string, request: FetchOptions) => Promise<Response> {
+  const { issuer, maxBytes } = options;
+  const plainTextAllowed = isLocalPlainText(new URL(issuer));
+
+  return async (text, { method, headers, body }) => {
+    const url = new URL(text);
+    if (url.protocol !== "https:" && !(plainTextAllowed && isLocalPlainText(url))) {
+      throw new IssuerError("an address of it is not https");
+    }
+    if (url.username !== "" || url.password !== "") throw new IssuerError("an address of it has a password");
+    const response = await fetch(url, {
+      method,
+      headers,
+      ...(body && { body }),
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (response.status >= 300 && response.status < 400) {
+      await response.body?.cancel();
+      throw new IssuerError("it redirects, which is not followed");
+    }
+    const bytes = await readBytes(response, maxBytes);
+    return new Response(bytes.length === 0 ? null : bytes, { status: response.status, headers: response.headers });
+  };
+}
+
+const isLocalPlainText = ({ protocol, hostname }: URL): boolean =>
+  protocol === "http:" && (hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname));
+
+/** Counts what comes out of decompression, so a small answer that grows is refused as well. */
+async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    // Leaving the loop cancels the body.
+    if (size > maxBytes) throw new IssuerError(`its answer is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

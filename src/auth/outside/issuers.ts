@@ -1,0 +1,99 @@
+import type { Clock } from "../../store/store.ts";
+import { AuthError } from "../errors.ts";
+import { digestToken, isTokenText } from "../token.ts";
+import { createCallerCache } from "./caller-cache.ts";
+import { type OutsideCaller, readCaller } from "./claims.ts";
+import { createIntrospection, type Introspection } from "./introspection.ts";
+import { isJwt, readIssuer, verifyJwt } from "./jwt.ts";
+import { createKeys } from "./keys.ts";
+import { createMetadata } from "./metadata.ts";
+import type { OutsideIssuerSettings } from "./settings.ts";
+
+/** Says who the access tokens of outside issuers speak for. */
+export interface OutsideIssuers {
+  /**
+   * Resolves to undefined where no issuer vouches for the token: it is foreign, wrong or expired. Rejects with an AuthError
+   * `issuer_unavailable` where only an issuer that cannot be asked could tell, and with nothing else.
+   */
+  identify(token: string): Promise<OutsideCaller | undefined>;
+}
+
+/** Longer ones do not fit into the header of most servers anyway. */
+const maxTokenLength = 8192;
+
+interface Issuer {
+  readonly settings: OutsideIssuerSettings;
+  readonly findKey: ReturnType<typeof createKeys>;
+  readonly introspection?: Introspection;
+}
+
+/**
+ * Asks no issuer before a token needs it. A token that was found good is not checked again until it ends, at most for 60 s.
+ * `report` gets an Error for each attempt to ask an issuer that fails; it names the issuer and quotes no answer.
+ */
+export function createOutsideIssuers(
+  settings: readonly OutsideIssuerSettings[],
+  options: { readonly clock: Clock; readonly report: (reason: unknown) => void },
+): OutsideIssuers {
+  const { clock } = options;
+  const issuers = settings.map((one) => createIssuer(one, options));
+  const introspections = issuers.flatMap(({ introspection }) => introspection ?? []);
+  const verified = createCallerCache(clock);
+
+  async function identifyJwt(token: string): Promise<OutsideCaller | undefined> {
+    const digest = digestToken(token);
+    const cached = verified.get(digest);
+    if (cached !== undefined) return cached;
+
+    const named = readIssuer(token);
+    const issuer = issuers.find(({ settings: { url } }) => url === named);
+    if (issuer === undefined) return undefined;
+    const claims = await verifyJwt(token, { ...issuer, clock });
+    if (claims === undefined) return undefined;
+    const caller = readCaller(claims, issuer.settings);
+    if (caller !== undefined) verified.set(digest, caller, claims.exp);
+    return caller;
+  }
+
+  async function identifyOpaque(token: string): Promise<OutsideCaller | undefined> {
+    const digest = digestToken(token);
+    for (const introspection of introspections) {
+      const cached = introspection.recall(digest);
+      if (cached !== undefined) return cached;
+    }
+    let isAnyUnavailable = false;
+    // One after another, so that an issuer sees no token that another one knows; those that do not answer come last, so that
+    // nobody waits for them whose token is another's.
+    for (const introspection of introspections.toSorted((a, b) => Number(a.isFailing) - Number(b.isFailing))) {
+      try {
+        const caller = await introspection.ask(token);
+        if (caller !== undefined) return caller;
+      } catch (error) {
+        if (!(error instanceof AuthError)) throw error;
+        isAnyUnavailable = true;
+      }
+    }
+    if (isAnyUnavailable) throw new AuthError("issuer_unavailable");
+    return undefined;
+  }
+
+  return {
+    async identify(token) {
+      if (token.length > maxTokenLength || !isTokenText(token)) return undefined;
+      return await (isJwt(token) ? identifyJwt(token) : identifyOpaque(token));
+    },
+  };
+}
+
+function createIssuer(
+  settings: OutsideIssuerSettings,
+  { clock, report }: { readonly clock: Clock; readonly report: (reason: unknown) => void },
+): Issuer {
+  const { url, introspection: client } = settings;
+  const metadata = createMetadata({ url, clock, report });
+  return {
+    settings,
+    findKey: createKeys({ url, metadata, clock, report }),
+    ...(client && { introspection: createIntrospection({ settings, client, metadata, clock, report }) }),
+  };
+}

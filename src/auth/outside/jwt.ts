@@ -1,0 +1,79 @@
+import { decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify, type ProtectedHeaderParameters } from "jose";
+import type { Clock } from "../../store/store.ts";
+import { AuthError } from "../errors.ts";
+import { clockToleranceSeconds, isAccessToken } from "./checks.ts";
+import type { createKeys } from "./keys.ts";
+import type { OutsideIssuerSettings } from "./settings.ts";
+
+/** Asymmetric ones only: with HMAC, whoever can read the issuer's public key could sign. */
+const algorithms = [
+  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+  ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
+];
+/** RFC 9068 wants the longer two; most issuers write `JWT` or nothing. */
+const types = ["jwt", "at+jwt", "application/at+jwt"];
+
+/** Whether a token is a signed JWT by its form. Only other tokens are opaque, and may be asked about. */
+export function isJwt(token: string): boolean {
+  return /^[\w-]+\.[\w-]*\.[\w-]*$/.test(token) && headerOf(token) !== undefined;
+}
+
+/** The issuer that a JWT says it is from, before anything of it is believed; undefined where it says none. */
+export function readIssuer(token: string): unknown {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The claims of a JWT that this issuer signed as an access token for this service, which is good now; undefined where it is
+ * not that. Rejects with an AuthError `issuer_unavailable`, and nothing else.
+ */
+export async function verifyJwt(
+  token: string,
+  options: {
+    readonly settings: OutsideIssuerSettings;
+    readonly findKey: ReturnType<typeof createKeys>;
+    readonly clock: Clock;
+  },
+): Promise<JWTPayload | undefined> {
+  const { settings, findKey, clock } = options;
+  const header = headerOf(token);
+  if (header === undefined || !isHeaderGood(header)) return undefined;
+  try {
+    const { payload } = await jwtVerify(token, findKey, {
+      algorithms,
+      issuer: settings.url,
+      audience: settings.audience,
+      requiredClaims: ["exp", "sub"],
+      clockTolerance: clockToleranceSeconds,
+      currentDate: new Date(clock()),
+    });
+    // Finding the key may have taken seconds.
+    return isAccessToken(payload, { settings, now: clock() }) ? payload : undefined;
+  } catch (error) {
+    if (error instanceof AuthError) throw error;
+    return undefined;
+  }
+}
+
+function headerOf(token: string): ProtectedHeaderParameters | undefined {
+  try {
+    return decodeProtectedHeader(token);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is refused before the issuer is asked for keys. Keys and addresses in the header are never looked at. */
+function isHeaderGood({ alg, typ, kid, crit }: ProtectedHeaderParameters): boolean {
+  return (
+    typeof alg === "string" &&
+    algorithms.includes(alg) &&
+    (typ === undefined || (typeof typ === "string" && types.includes(typ.toLowerCase()))) &&
+    (kid === undefined || typeof kid === "string") &&
+    crit === undefined
+  );
+}

@@ -1,0 +1,42 @@
+import {
+  type AuthorizationServer,
+  allowInsecureRequests,
+  customFetch,
+  discoveryRequest,
+  processDiscoveryResponse,
+} from "oauth4webapi";
+import type { Clock } from "../../store/store.ts";
+import { describeFailure, IssuerError } from "./failure.ts";
+import { createHeld, type Held } from "./held.ts";
+import { createIssuerFetch } from "./http.ts";
+
+export type Metadata = Held<AuthorizationServer>;
+
+const maxBytes = 1024 * 1024;
+
+/** The discovery document of an issuer. */
+export function createMetadata(options: {
+  readonly url: string;
+  readonly clock: Clock;
+  readonly report: (reason: unknown) => void;
+}): Metadata {
+  const { url, clock, report } = options;
+  const load = async (): Promise<AuthorizationServer> => {
+    try {
+      const identifier = new URL(url);
+      const response = await discoveryRequest(identifier, {
+        [customFetch]: createIssuerFetch({ issuer: url, maxBytes }),
+        // Our fetch decides about this.
+        [allowInsecureRequests]: true,
+      });
+      const metadata = await processDiscoveryResponse(identifier, response);
+      // oauth4webapi compares normalized addresses; a token's issuer is compared letter by letter.
+      if (metadata.issuer !== url) throw new IssuerError("its discovery document names another issuer");
+      return metadata;
+    } catch (error) {
+      report(describeFailure(error, { url, wanted: "its discovery document" }));
+      throw error;
+    }
+  };
+  return createHeld({ load, clock });
+}

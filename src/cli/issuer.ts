@@ -1,0 +1,45 @@
+import { Command } from "commander";
+import { publishedKeys, readIssuerKeys, rotateSigningKey } from "../commands/issuer-keys.ts";
+import { generateIssuerKeys } from "../issuer/generate-keys.ts";
+import { formatInstant, print, type SharedOptions, storeSubcommand, table, withStore } from "./shared.ts";
+
+export function issuerCommand(): Command {
+  const issuer = new Command("issuer").description("the keys of the built-in issuer");
+
+  issuer.addCommand(
+    storeSubcommand("rotate-key", "sign ID tokens with a new key; earlier keys stay published for a day")
+      .option("--at-once", "drop the earlier keys now, as after a leak: what they signed is refused")
+      .action(async (options: SharedOptions & { atOnce?: boolean }) => {
+        const fresh = await generateIssuerKeys(Date.now());
+        const keys = await withStore(options, (store) =>
+          rotateSigningKey(store, { fresh, atOnce: options.atOnce === true }),
+        );
+        const kid = keys.signing[0]?.kid;
+        print(options, { json: { kid, published: keys.signing.length }, text: `key ${kid} signs from now on` });
+      }),
+  );
+
+  issuer.addCommand(
+    storeSubcommand("list-keys", "list the published keys, the one that signs first").action(
+      async (options: SharedOptions) => {
+        const keys = await withStore(options, readIssuerKeys);
+        const rows = (keys === undefined ? [] : publishedKeys(keys, Date.now())).map(
+          ({ kid, createdAt, replacedAt }) => ({
+            kid,
+            created: formatInstant(createdAt),
+            replaced: replacedAt === undefined ? null : formatInstant(replacedAt),
+          }),
+        );
+        print(options, {
+          json: rows,
+          text: table(
+            ["KEY", "CREATED", "REPLACED"],
+            rows.map(({ kid, created, replaced }) => [kid, created, replaced ?? "signs"]),
+          ),
+        });
+      },
+    ),
+  );
+
+  return issuer;
+}

@@ -1,0 +1,87 @@
+import { writeFileSync } from "node:fs";
+import { Command } from "commander";
+import { createCredentials } from "../commands/credentials.ts";
+import { ConfigError } from "../config.ts";
+import { createKeyFile } from "../issuer/key-file.ts";
+import {
+  asCommandLine,
+  formatInstant,
+  parseSpan,
+  print,
+  type SharedOptions,
+  storeSubcommand,
+  table,
+  withStore,
+} from "./shared.ts";
+
+export function keyCommand(): Command {
+  const key = new Command("key").description("keys that service users get tokens with");
+
+  key.addCommand(
+    storeSubcommand("create", "create a key and print its file in ZITADEL's form, this once")
+      .requiredOption("--user <name>", "whose key it is")
+      .option("--out <file>", "write it to a new file that only you can read, instead of printing it")
+      .option("--expires <span>", "after which it gets no more tokens, such as 12h or 90d (default: never)")
+      .action(async (options: SharedOptions & { user: string; out?: string; expires?: string }) => {
+        const expiresAt = options.expires === undefined ? undefined : Date.now() + parseSpan(options.expires);
+        const created = await withStore(options, async (store) => {
+          const file = await createKeyFile(createCredentials(asCommandLine(store)), {
+            userName: options.user,
+            ...(expiresAt !== undefined && { expiresAt }),
+          });
+          if (options.out !== undefined) {
+            try {
+              writeFileSync(options.out, `${JSON.stringify(file, null, 2)}\n`, {
+                mode: 0o600,
+                flag: "wx",
+                flush: true,
+              });
+            } catch (cause) {
+              // Nobody will ever have it.
+              await createCredentials(asCommandLine(store)).removeKey(file.keyId);
+              const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+              throw new ConfigError(`the key cannot be written to ${options.out} (${reason}), so none was made`, {
+                cause,
+              });
+            }
+          }
+          return file;
+        });
+        if (options.out === undefined) print(options, { json: created, text: JSON.stringify(created, null, 2) });
+        else {
+          const { keyId, userId } = created;
+          print(options, { json: { keyId, userId, file: options.out }, text: `wrote key ${keyId} to ${options.out}` });
+        }
+      }),
+  );
+
+  key.addCommand(
+    storeSubcommand("list", "list the keys").action(async (options: SharedOptions) => {
+      const all = await withStore(options, (store) => createCredentials(asCommandLine(store)).listKeys());
+      const rows = all.map(({ keyId, userName, createdAt, expiresAt }) => ({
+        id: keyId,
+        user: userName,
+        created: formatInstant(createdAt),
+        expires: expiresAt === undefined ? null : formatInstant(expiresAt),
+      }));
+      print(options, {
+        json: rows,
+        text: table(
+          ["ID", "USER", "CREATED", "EXPIRES"],
+          rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
+        ),
+      });
+    }),
+  );
+
+  key.addCommand(
+    storeSubcommand("remove", "remove a key; the tokens it got are refused from the next call on")
+      .argument("<id>")
+      .action(async (id: string, options: SharedOptions) => {
+        await withStore(options, (store) => createCredentials(asCommandLine(store)).removeKey(id));
+        print(options, { json: { id }, text: `removed key ${id}` });
+      }),
+  );
+
+  return key;
+}

@@ -1,0 +1,146 @@
+import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
+
+/** The part of a request that tells where it comes from; those of both HTTP versions fit. */
+export interface AddressedRequest {
+  readonly socket: { readonly remoteAddress?: string | undefined };
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
+}
+
+/** A proxy whose word about the client is taken: one address, or the range of all that share its first `prefix` bits. */
+export interface TrustedProxy {
+  readonly address: string;
+  readonly family: "ipv4" | "ipv6";
+  readonly prefix: number;
+}
+
+// Long chains have five hops; what is beyond these bounds came from the client.
+const maxHeaderCharacters = 4 * 1024;
+const maxHops = 50;
+
+/**
+ * Creates a function that tells the address of a request's client: IPv4 dotted (also where it came mapped into IPv6), IPv6 in
+ * the short form of RFC 5952 without a zone, or `unknown` where the socket is already closed.
+ *
+ * That is the peer, unless the peer is one of the trusted proxies. Then `X-Forwarded-For` or `Forwarded` (RFC 7239) is read
+ * from its end, where the nearest proxy wrote, and the first address that is not trusted is the client. A hop without an
+ * address (`unknown`, an obfuscated name, anything else) ends the walk, with the last address before it: beyond, anyone could
+ * have written anything. So does the end of the list, and a list of more than 50 hops or 4 KiB.
+ *
+ * Where both headers are there and name different clients, the answer is the peer: a proxy sets one of them and passes the
+ * other one on, and which of the two cannot be known. A proxy that sets neither must not be trusted, because the client's own
+ * would be believed.
+ *
+ * Throws an Error with a sentence for a text that `parseTrustedProxy` refuses.
+ */
+export function createClientAddress(trustedProxies: readonly string[]): (request: AddressedRequest) => string {
+  const trusted = new BlockList();
+  for (const { address, prefix, family } of trustedProxies.map(parseTrustedProxy)) {
+    trusted.addSubnet(address, prefix, family);
+  }
+  const isTrusted = (address: string) => trusted.check(address, isIPv4(address) ? "ipv4" : "ipv6");
+
+  function walk(peer: string, hops: Iterable<string | undefined>): string {
+    let nearest = peer;
+    for (const hop of hops) {
+      if (hop === undefined) break;
+      nearest = hop;
+      if (!isTrusted(hop)) break;
+    }
+    return nearest;
+  }
+
+  return ({ socket, headers }) => {
+    const peer = canonicalAddress(socket.remoteAddress ?? "");
+    if (peer === undefined) return "unknown";
+    if (!isTrusted(peer)) return peer;
+    const listed = textOf(headers["x-forwarded-for"]);
+    const forwarded = textOf(headers["forwarded"]);
+    const byList = listed === undefined ? undefined : walk(peer, listedHops(listed));
+    const byForwarded = forwarded === undefined ? undefined : walk(peer, forwardedHops(forwarded));
+    const client = byList ?? byForwarded ?? peer;
+    return byForwarded === undefined || byForwarded === client ? client : peer;
+  };
+}
+
+/** Reads an address (`10.0.0.1`, `2001:db8::1`) or a range (`10.0.0.0/8`, `2001:db8::/32`). Throws an Error with a sentence. */
+export function parseTrustedProxy(text: string): TrustedProxy {
+  const [, ip = "", bits] = /^([0-9A-Fa-f:.]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
+  const address = canonicalAddress(ip);
+  if (address === undefined) {
+    throw new Error(`"${text}" is neither an IP address nor a range such as 10.0.0.0/8 or 2001:db8::/32.`);
+  }
+  const isMapped = isIPv4(address) && !isIPv4(ip);
+  const width = isIPv4(ip) ? 32 : 128;
+  // Mapped addresses are compared as the IPv4 ones that they stand for.
+  const prefix = (bits === undefined ? width : Number(bits)) - (isMapped ? 96 : 0);
+  const max = isIPv4(address) ? 32 : 128;
+  if (prefix < 0 || prefix > max) {
+    throw new Error(`The range "${text}" needs a prefix of ${width - max} to ${width} bits.`);
+  }
+  return { address, family: isIPv4(address) ? "ipv4" : "ipv6", prefix };
+}
+
+/** The one way to write an IP address; undefined for what is none. Mapped IPv4 becomes IPv4, and a zone is left out. */
+export function canonicalAddress(text: string): string | undefined {
+  if (isIPv4(text)) return text;
+  if (!isIPv6(text)) return undefined;
+  const { address } = new SocketAddress({ address: text, family: "ipv6" });
+  const mapped = address.replace(/^::ffff:/, "");
+  return isIPv4(mapped) ? mapped : address;
+}
+
+/** A header's text, without what is beyond the bound; undefined where the header is absent or says nothing. */
+function textOf(header: string | readonly string[] | undefined): string | undefined {
+  const text = typeof header === "string" ? header : (header ?? []).join(",");
+  if (text.trim() === "") return undefined;
+  if (text.length <= maxHeaderCharacters) return text;
+  const end = text.slice(-maxHeaderCharacters);
+  // From the first comma, since half an address may look like another one.
+  const comma = end.indexOf(",");
+  return comma === -1 ? "," : end.slice(comma);
+}
+
+/** The parts between commas, last first. */
+const partsOf = (text: string): readonly string[] => text.split(",").slice(-maxHops).reverse();
+
+/** The hops of an `X-Forwarded-For`, nearest first; undefined for one without an address. */
+function* listedHops(text: string): Iterable<string | undefined> {
+  for (const part of partsOf(text)) yield addressOf(part.trim());
+}
+
+/** The hops of a `Forwarded`, nearest first; undefined for one without an address. */
+function* forwardedHops(text: string): Iterable<string | undefined> {
+  // From the end as well, because an unclosed quote that the client put in front would swallow what the proxy added. The
+  // shortest end that is well-formed is the proxy's element: one that began inside a quoted string would have a quote too many.
+  let element: string | undefined;
+  for (const part of partsOf(text)) {
+    element = element === undefined ? part : `${part},${element}`;
+    const pairs = pairsOf(element.trim());
+    if (pairs === undefined) continue;
+    element = undefined;
+    yield addressOf(pairs.get("for") ?? "");
+  }
+}
+
+const token = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/.source;
+const pairPattern = new RegExp(`[ \\t]*(${token})=(?:(${token})|"((?:[^"\\\\]|\\\\.)*)")[ \\t]*(?:;|$)`, "gy");
+
+/** The pairs of one element of a `Forwarded`, names in lower case; undefined where it is malformed or has a name twice. */
+function pairsOf(element: string): ReadonlyMap<string, string> | undefined {
+  const pairs = new Map<string, string>();
+  let end = 0;
+  for (const match of element.matchAll(pairPattern)) {
+    const name = match[1]?.toLowerCase() ?? "";
+    if (pairs.has(name)) return undefined;
+    pairs.set(name, match[2] ?? match[3]?.replace(/\\(.)/g, "$1") ?? "");
+    end = match.index + match[0].length;
+  }
+  return end > 0 && end === element.length ? pairs : undefined;
+}
+
+/** The address of a hop, which may have a port, and must then be in brackets if it is IPv6. */
+function addressOf(hop: string): string | undefined {
+  const [, inBrackets, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(hop) ?? [];
+  if (inBrackets !== undefined) return isIPv6(inBrackets) ? canonicalAddress(inBrackets) : undefined;
+  return canonicalAddress(plain ?? hop);
+}

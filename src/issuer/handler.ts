@@ -1,0 +1,148 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Provider } from "oidc-provider";
+import { keyClientId } from "../auth/issued.ts";
+import { provideIssuerKeys, publishedKeys, readIssuerKeys } from "../commands/issuer-keys.ts";
+import { rawPath } from "../rpc/http.ts";
+import type { ListenerHandler, ListenerRequest } from "../rpc/listener/handler.ts";
+import type { Clock, Store } from "../store/store.ts";
+import { createClientAddress } from "./client-address.ts";
+import { generateIssuerKeys } from "./generate-keys.ts";
+import { jwtBearerGrant } from "./key-assertion.ts";
+import { issuerPaths, methodsOf, signInPath } from "./paths.ts";
+import { createProvider } from "./provider.ts";
+import { readForm, toIssuerRequest } from "./request.ts";
+import { createSignIn } from "./sign-in.ts";
+import { createAddressThrottle, createThrottle } from "./throttle.ts";
+
+export interface IssuerOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** The issuer identifier: an origin, such as `https://login.example`. */
+  readonly url: string;
+  /** Addresses and ranges of proxies whose word about a client's address is taken. */
+  readonly trustedProxies: readonly string[];
+  readonly report: (reason: unknown) => void;
+}
+
+/** Where a wrong secret, key, code or token is a guess, for all that the server knows. */
+const guardedPaths: ReadonlySet<string> = new Set([
+  issuerPaths.token,
+  issuerPaths.introspection,
+  issuerPaths.revocation,
+]);
+/** One failure per second and address; programs that are set up well have none. */
+const failures = { capacity: 60, refillMs: 1_000 };
+
+/** Serves the built-in issuer. `isIssuerPath` says which paths are its own. */
+export function createIssuer(options: IssuerOptions): ListenerHandler {
+  const { store, clock, url, trustedProxies, report } = options;
+  const addressOf = createClientAddress(trustedProxies);
+  const serveSignIn = createSignIn({ store, url, throttle: createThrottle({ clock }) });
+  const guesses = createAddressThrottle({ clock, ...failures });
+  const providers = createProviderSource(options);
+
+  async function serve(request: ListenerRequest, response: ServerResponse): Promise<void> {
+    const path = rawPath(request);
+    const methods = methodsOf(path);
+    if (!methods.includes(request.method ?? "")) {
+      response.setHeader("allow", methods.join(", "));
+      return refuse(response, 405, "invalid_request", `this address takes ${methods.join(", ")}`);
+    }
+    const address = addressOf(request);
+    const isGuarded = guardedPaths.has(path);
+    const blockedMs = isGuarded ? guesses.isBlocked(address) : 0;
+    if (blockedMs > 0) {
+      response.setHeader("retry-after", String(Math.ceil(blockedMs / 1000)));
+      return refuse(response, 429, "temporarily_unavailable", "too many failures; try again later");
+    }
+    const body = await readForm(request);
+    if (body === undefined) return refuse(response, 413, "invalid_request", "the form is too large");
+    const { provider, callback } = await providers.current();
+    const form = path === issuerPaths.token ? withKeyClient(body) : body;
+    const issuerRequest = toIssuerRequest(request, { url, body: form, target: toTarget(request) });
+    if (path.startsWith(signInPath)) {
+      const fields = new URLSearchParams(body.toString());
+      return serveSignIn({ provider, request: issuerRequest, response, path, form: fields, address });
+    }
+    await callback(issuerRequest, response);
+    const isRefused = response.statusCode === 400 || response.statusCode === 401;
+    if (isGuarded && isRefused) guesses.failed(address);
+  }
+
+  return (request, response) => {
+    // Both response types behave alike where oidc-provider and the pages use them.
+    const answer = response as ServerResponse;
+    serve(request, answer).catch((reason: unknown) => {
+      if (answer.destroyed || answer.writableEnded) return;
+      report(reason);
+      if (answer.headersSent) answer.destroy();
+      else refuse(answer, 500, "server_error", "the server failed");
+    });
+  };
+}
+
+/** The provider for the keys of now: made at the first request, and again after the keys were rotated, by whichever process. */
+function createProviderSource(options: IssuerOptions) {
+  const { store, clock } = options;
+  type Callback = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  let made: { readonly kids: string; readonly provider: Provider; readonly callback: Callback } | undefined;
+  let starting: ReturnType<typeof provideIssuerKeys> | undefined;
+
+  async function firstKeys() {
+    starting ??= generateIssuerKeys(clock()).then((fresh) => provideIssuerKeys(store, fresh));
+    try {
+      return await starting;
+    } finally {
+      starting = undefined;
+    }
+  }
+
+  return {
+    async current() {
+      const keys = (await readIssuerKeys(store)) ?? (await firstKeys());
+      const signing = publishedKeys(keys, clock());
+      const kids = signing.map(({ kid }) => kid).join(" ");
+      if (made?.kids !== kids) {
+        const provider = createProvider({ ...options, keys: { ...keys, signing } });
+        made = { kids, provider, callback: provider.callback() as unknown as Callback };
+      }
+      return made;
+    },
+  };
+}
+
+/** ZITADEL's SDKs name no client with a user's key, and oidc-provider needs one. */
+function withKeyClient(body: Buffer): Buffer {
+  const form = new URLSearchParams(body.toString());
+  if (form.get("grant_type") !== jwtBearerGrant || form.has("client_id")) return body;
+  form.set("client_id", keyClientId);
+  return Buffer.from(form.toString());
+}
+
+/**
+ * The request target; a wish for offline access also asks for consent, as OpenID Connect Core 11 wants it and oidc-provider
+ * insists on, and as ZITADEL's clients do not know.
+ */
+function toTarget(request: ListenerRequest): string {
+  const path = rawPath(request);
+  const target = request.url ?? "";
+  const start = target.indexOf("?");
+  const query = new URLSearchParams(start === -1 ? "" : target.slice(start));
+  const prompts = (query.get("prompt") ?? "").split(" ").filter((prompt) => prompt !== "");
+  const wantsOffline = query.get("scope")?.split(" ").includes("offline_access") === true;
+  if (path === issuerPaths.authorization && wantsOffline && !prompts.includes("none") && !prompts.includes("consent")) {
+    query.set("prompt", [...prompts, "consent"].join(" "));
+    return `${path}?${query}`;
+  }
+  return start === -1 ? path : `${path}${target.slice(start)}`;
+}
+
+function refuse(response: ServerResponse, status: number, error: string, description: string): void {
+  const body = JSON.stringify({ error, error_description: description });
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body);
+}

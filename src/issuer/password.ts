@@ -1,0 +1,147 @@
+import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+
+/** What scrypt may be told: N is 2 to the power of `ln`. It takes 128·N·r bytes. */
+interface ScryptCost {
+  readonly ln: number;
+  readonly r: number;
+  readonly p: number;
+}
+
+interface ScryptKey extends ScryptCost {
+  readonly salt: Buffer;
+  readonly key: Buffer;
+}
+
+const cost: ScryptCost = { ln: 15, r: 8, p: 3 };
+const saltBytes = 16;
+const keyBytes = 32;
+
+const minCharacters = 12;
+/** In UTF-8. Hundreds of words; more would only make work. */
+const maxBytes = 1024;
+
+// libuv has four threads, and files and name look-ups need some of them.
+const maxRunning = 2;
+// The last in the queue waits some five seconds, about as long as a person does.
+const maxWaiting = 64;
+
+/** The process already computes, and has waiting, as many hashes as it may. */
+export class PasswordBusyError extends Error {
+  override readonly name = "PasswordBusyError";
+
+  constructor() {
+    super("Too many passwords are being checked just now; try again in a few seconds.");
+  }
+}
+
+/**
+ * Says why a password may not be chosen, or undefined where it may: at least 12 characters, at most 1024 bytes. Kinds of
+ * characters are not asked for (NIST SP 800-63B): length makes a password strong, rules make it predictable.
+ */
+export function checkNewPassword(password: string): string | undefined {
+  if (isTooLong(password)) return `The password is longer than ${maxBytes} bytes.`;
+  // The lesser of the two: a letter with combining marks is one character, and so is a ligature that stands for many.
+  const characters = Math.min(countCodePoints(password), countCodePoints(normalize(password)));
+  if (characters < minCharacters) return `The password needs at least ${minCharacters} characters.`;
+  return undefined;
+}
+
+/**
+ * Hashes a password with scrypt (N = 2^15, r = 8, p = 3, a new salt of 16 bytes) and returns a PHC string:
+ * `$scrypt$ln=15,r=8,p=3$salt$key`, base64 without padding.
+ *
+ * Of the costs that OWASP's Password Storage Cheat Sheet holds equal, this one takes 32 MiB instead of 128 and more time for
+ * it: two at once then fit into a small container beside everything else.
+ *
+ * Rejects with a PasswordBusyError where 2 hashes are being computed and 64 wait, and with a RangeError for a password that
+ * `checkNewPassword` calls too long, since it could never be verified.
+ */
+export async function hashPassword(password: string): Promise<string> {
+  if (isTooLong(password)) throw new RangeError(`a password of more than ${maxBytes} bytes`);
+  const salt = randomBytes(saltBytes);
+  const key = await derive(password, { ...cost, salt, length: keyBytes });
+  return `$scrypt$ln=${cost.ln},r=${cost.r},p=${cost.p}$${toBase64(salt)}$${toBase64(key)}`;
+}
+
+/**
+ * Whether a password is the one that was hashed. Without a hash (an unknown user, or one without a password), and for a
+ * damaged one, the answer is false after the same work, so that its time does not tell which users exist. Rejects with a
+ * PasswordBusyError as `hashPassword` does.
+ */
+export async function verifyPassword(password: string, hash: string | undefined): Promise<boolean> {
+  // No password that was accepted is so long, so this tells nothing about the user.
+  if (isTooLong(password)) return false;
+  const wanted = hash === undefined ? undefined : parseHash(hash);
+  const compared = wanted ?? dummy;
+  const key = await derive(password, { ...compared, length: compared.key.length });
+  return timingSafeEqual(key, compared.key) && wanted !== undefined;
+}
+
+const dummy: ScryptKey = { ...cost, salt: Buffer.alloc(saltBytes), key: Buffer.alloc(keyBytes) };
+
+// 22 characters of base64 are 16 bytes, 43 are 32, 86 are 64.
+const phcPattern =
+  /^\$scrypt\$ln=([1-9]\d?),r=([1-9]\d?),p=([1-9]\d?)\$([A-Za-z0-9+/]{22,86})\$([A-Za-z0-9+/]{43,86})$/;
+
+/** Reads a PHC string; undefined where it is damaged, or asks for more than a sign-in may cost. */
+function parseHash(hash: string): ScryptKey | undefined {
+  const [, ln, r, p, salt, key] = phcPattern.exec(hash) ?? [];
+  if (salt === undefined || key === undefined) return undefined;
+  const parsed = { ln: Number(ln), r: Number(r), p: Number(p), salt: fromBase64(salt), key: fromBase64(key) };
+  const isAffordable = parsed.ln <= 20 && parsed.r <= 32 && parsed.p <= 16 && memoryOf(parsed) <= 128 * 1024 ** 2;
+  // RFC 7914, 6: N is below 2^(16·r).
+  return isAffordable && parsed.ln < 16 * parsed.r ? parsed : undefined;
+}
+
+const memoryOf = ({ ln, r }: ScryptCost): number => 128 * 2 ** ln * r;
+
+async function derive(
+  password: string,
+  options: ScryptCost & { readonly salt: Buffer; readonly length: number },
+): Promise<Buffer> {
+  const { ln, r, p, salt, length } = options;
+  // OpenSSL also counts its work space, two blocks and one for each lane. Without a limit of ours Node's would be 32 MiB.
+  const maxmem = memoryOf(options) + 128 * r * (p + 2);
+  await takePlace();
+  try {
+    return await new Promise((resolve, reject) => {
+      scrypt(normalize(password), salt, length, { N: 2 ** ln, r, p, maxmem }, (error, key) => {
+        if (error === null) resolve(key);
+        else reject(error);
+      });
+    });
+  } finally {
+    leavePlace();
+  }
+}
+
+// Of the process and not of a caller: what is bounded is the memory of the process.
+let running = 0;
+const waiting: (() => void)[] = [];
+
+async function takePlace(): Promise<void> {
+  if (running < maxRunning) {
+    running += 1;
+    return;
+  }
+  if (waiting.length >= maxWaiting) throw new PasswordBusyError();
+  await new Promise<void>((resolve) => waiting.push(resolve));
+}
+
+function leavePlace(): void {
+  const next = waiting.shift();
+  // The place goes from hand to hand, so that nobody who comes in between takes it.
+  if (next === undefined) running -= 1;
+  else next();
+}
+
+/** One form for what looks the same: keyboards differ in how they compose a letter (NIST SP 800-63B). */
+const normalize = (password: string): string => password.normalize("NFKC");
+
+const isTooLong = (password: string): boolean => Buffer.byteLength(password) > maxBytes;
+
+const countCodePoints = (text: string): number => [...text].length;
+
+const toBase64 = (bytes: Buffer): string => bytes.toString("base64").replace(/=+$/, "");
+
+const fromBase64 = (text: string): Buffer => Buffer.from(text, "base64");

@@ -1,0 +1,38 @@
+/** Where the issuer answers; the first two are what ZITADEL's published API documents name. */
+export const issuerPaths = {
+  authorization: "/oauth/v2/authorize",
+  token: "/oauth/v2/token",
+  introspection: "/oauth/v2/introspect",
+  revocation: "/oauth/v2/revoke",
+  keys: "/oauth/v2/keys",
+  userinfo: "/oidc/v1/userinfo",
+  endSession: "/oidc/v1/end_session",
+} as const;
+
+/** Where people sign in: followed by the id of one sign-in. */
+export const signInPath = "/sign-in/";
+
+const exact: ReadonlySet<string> = new Set([
+  ...Object.values(issuerPaths),
+  "/.well-known/openid-configuration",
+  "/.well-known/oauth-authorization-server",
+]);
+const prefixes = [`${issuerPaths.authorization}/`, `${issuerPaths.endSession}/`, signInPath];
+
+const posted: ReadonlySet<string> = new Set([
+  issuerPaths.token,
+  issuerPaths.introspection,
+  issuerPaths.revocation,
+  `${issuerPaths.endSession}/confirm`,
+]);
+
+/** The methods that a path of the issuer takes; OPTIONS is a browser's question before a call. */
+export function methodsOf(path: string): readonly string[] {
+  if (posted.has(path)) return ["POST", "OPTIONS"];
+  if (path.startsWith(signInPath)) return ["GET", "POST"];
+  return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "OPTIONS"];
+}
+
+/** Whether a path belongs to the issuer rather than to the API. */
+export const isIssuerPath = (path: string): boolean =>
+  exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
