@@ -1,32 +1,48 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { SecondFactorType as Second } from "../../gen/zitadel/policy_pb.ts";
+// Who may call what, written out: no expectation comes from the source's roles or from the options of the RPCs, so that a
+// change of either has to be made here too.
+import { getOption } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { file_zitadel_admin } from "../../gen/zitadel/admin_pb.ts";
+import { IDPOwnerType } from "../../gen/zitadel/idp_pb.ts";
+import { file_zitadel_management } from "../../gen/zitadel/management_pb.ts";
+import { auth_option } from "../../gen/zitadel/options_pb.ts";
+import { MultiFactorType as Multi, SecondFactorType as Second } from "../../gen/zitadel/policy_pb.ts";
+import { digestToken, generateToken } from "../../src/auth/token.ts";
+import { roles } from "../../src/policy/roles.ts";
+import { instanceRef, organizationRef } from "../../src/store/store.ts";
 import { type Client, createClients } from "../fixtures/clients.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
-import { admin, call, management } from "./case.ts";
+import { admin, type Call, call, management } from "./case.ts";
 
-/** A call for each permission, whose answer shows that it passed the gate and which changes nothing. */
-const calls = {
-  "policy.read": { ...call(management.listLoginPolicySecondFactors), passed: 0 },
-  "policy.write": { ...call(management.updateCustomLoginPolicy), passed: 5 },
-  "policy.delete": { ...call(management.resetLoginPolicyToDefault), passed: 5 },
-  "iam.policy.read": { ...call(admin.listLoginPolicySecondFactors), passed: 0 },
-  "iam.policy.write": { ...call(admin.removeSecondFactorFromLoginPolicy, { type: Second.OTP_SMS }), passed: 5 },
-} as const;
-type Permission = keyof typeof calls;
+const all = [
+  "policy.read",
+  "policy.write",
+  "policy.delete",
+  "iam.policy.read",
+  "iam.policy.write",
+  "iam.policy.delete",
+] as const;
+type Permission = (typeof all)[number];
 
-const all: Permission[] = ["policy.read", "policy.write", "policy.delete", "iam.policy.read", "iam.policy.write"];
+const viewInstance: Permission[] = ["policy.read", "iam.policy.read"];
 const organization: Permission[] = ["policy.read", "policy.write", "policy.delete"];
 const read: Permission[] = ["policy.read"];
+const nothing: Permission[] = [];
 
 /** ZITADEL's default roles. */
-const table: Readonly<Record<string, readonly Permission[]>> = {
+const instanceRoles: Readonly<Record<string, readonly Permission[]>> = {
   IAM_OWNER: all,
-  IAM_OWNER_VIEWER: ["policy.read", "iam.policy.read"],
+  IAM_OWNER_VIEWER: viewInstance,
   IAM_ORG_MANAGER: organization,
-  IAM_LOGIN_CLIENT: ["policy.read", "iam.policy.read"],
-  IAM_USER_MANAGER: [],
-  IAM_ADMIN_IMPERSONATOR: [],
-  IAM_END_USER_IMPERSONATOR: [],
+  IAM_LOGIN_CLIENT: viewInstance,
+  IAM_USER_MANAGER: nothing,
+  IAM_ADMIN_IMPERSONATOR: nothing,
+  IAM_END_USER_IMPERSONATOR: nothing,
+  SYSTEM_OWNER: nothing,
+  SYSTEM_OWNER_VIEWER: nothing,
+};
+const organizationRoles: Readonly<Record<string, readonly Permission[]>> = {
   ORG_OWNER: organization,
   ORG_SETTINGS_MANAGER: organization,
   ORG_OWNER_VIEWER: read,
@@ -35,8 +51,8 @@ const table: Readonly<Record<string, readonly Permission[]>> = {
   ORG_PROJECT_PERMISSION_EDITOR: read,
   ORG_PROJECT_CREATOR: read,
   ORG_USER_SELF_MANAGER: read,
-  ORG_ADMIN_IMPERSONATOR: [],
-  ORG_END_USER_IMPERSONATOR: [],
+  ORG_ADMIN_IMPERSONATOR: nothing,
+  ORG_END_USER_IMPERSONATOR: nothing,
   PROJECT_OWNER: read,
   PROJECT_OWNER_VIEWER: read,
   PROJECT_OWNER_GLOBAL: read,
@@ -44,33 +60,305 @@ const table: Readonly<Record<string, readonly Permission[]>> = {
   PROJECT_GRANT_OWNER: read,
   PROJECT_GRANT_OWNER_VIEWER: read,
   SELF_MANAGEMENT_GLOBAL: read,
-  SYSTEM_OWNER: [],
-  SYSTEM_OWNER_VIEWER: [],
 };
 
-describe("the permissions of a role", () => {
+/** What comes of a call; `http` is the status over REST. */
+interface Outcome {
+  readonly code: Code | 0;
+  readonly http: number;
+  /** The id in the ErrorDetail; absent: there is no ErrorDetail. */
+  readonly id?: string;
+}
+
+const ok: Outcome = { code: 0, http: 200 };
+/** Without an id: refused by a rule on a field of the request. */
+const invalid = (id?: string): Outcome => ({ code: Code.InvalidArgument, http: 400, ...(id && { id }) });
+const missing = (id: string): Outcome => ({ code: Code.NotFound, http: 404, id });
+const exists = (id: string): Outcome => ({ code: Code.AlreadyExists, http: 409, id });
+const unmet = (id: string): Outcome => ({ code: Code.FailedPrecondition, http: 400, id });
+
+const forbidden: Outcome = { code: Code.PermissionDenied, http: 403, id: "AUTH-5mWD2" };
+const noOrganization: Outcome = { code: Code.PermissionDenied, http: 403, id: "AUTH-Bs7Ds" };
+const noHeader: Outcome = { code: Code.Unauthenticated, http: 401 };
+const badToken: Outcome = { code: Code.Unauthenticated, http: 401, id: "AUTH-7fs1e" };
+
+/** A call, the permission that it asks for, and what comes of it for who has that. */
+type Row = readonly [Call, Permission, Outcome];
+
+const idp = { idpId: "none" };
+const orgIdp = { ...idp, ownerType: IDPOwnerType.IDP_OWNER_TYPE_ORG };
+const noHost = { defaultRedirectUri: "https://" };
+const unspecified = { type: Second.UNSPECIFIED };
+const unspecifiedMulti = { type: Multi.UNSPECIFIED };
+const initial = { type: Second.OTP };
+const further = { type: Second.OTP_SMS };
+const initialMulti = { type: Multi.U2F_WITH_VERIFICATION };
+
+/**
+ * Every RPC, on organizations that inherit from an instance as it was set up, which has the initial factors and no identity
+ * provider. No row changes anything, so they may run in any order and all at once: where no valid request ends in a refusal
+ * (an organization's Add of a factor copies the policy, a Remove finds the only multi-factor), the factor is the unspecified
+ * one, and the refusal that of the validation, which follows the gate.
+ */
+const rows: readonly Row[] = [
+  [call(management.getLoginPolicy), "policy.read", ok],
+  [call(management.getDefaultLoginPolicy), "policy.read", ok],
+  [call(management.addCustomLoginPolicy, { idps: [orgIdp] }), "policy.write", unmet("Org-FEd32")],
+  [call(management.updateCustomLoginPolicy), "policy.write", missing("Org-M0sif")],
+  [call(management.resetLoginPolicyToDefault), "policy.delete", missing("Org-GHB37")],
+  [call(management.listLoginPolicyIDPs), "policy.read", ok],
+  [call(management.addIDPToLoginPolicy, orgIdp), "policy.write", missing("Org-Ffgw2")],
+  [call(management.removeIDPFromLoginPolicy, idp), "policy.write", missing("Org-GVDfe")],
+  [call(management.listLoginPolicySecondFactors), "policy.read", ok],
+  [call(management.addSecondFactorToLoginPolicy, unspecified), "policy.write", invalid()],
+  [call(management.removeSecondFactorFromLoginPolicy, further), "policy.write", missing("Org-3M9od")],
+  [call(management.listLoginPolicyMultiFactors), "policy.read", ok],
+  [call(management.addMultiFactorToLoginPolicy, unspecifiedMulti), "policy.write", invalid()],
+  [call(management.removeMultiFactorFromLoginPolicy, unspecifiedMulti), "policy.write", invalid()],
+
+  [call(admin.getLoginPolicy), "iam.policy.read", ok],
+  [call(admin.updateLoginPolicy, noHost), "iam.policy.write", invalid("IAM-SFdqd")],
+  [call(admin.listLoginPolicyIDPs), "iam.policy.read", ok],
+  [call(admin.addIDPToLoginPolicy, idp), "iam.policy.write", unmet("INSTANCE-m8fsd")],
+  [call(admin.removeIDPFromLoginPolicy, idp), "iam.policy.write", missing("INSTANCE-39fjs")],
+  [call(admin.listLoginPolicySecondFactors), "iam.policy.read", ok],
+  [call(admin.addSecondFactorToLoginPolicy, initial), "iam.policy.write", exists("INSTANCE-2B0ps")],
+  [call(admin.removeSecondFactorFromLoginPolicy, further), "iam.policy.write", missing("INSTANCE-3M9od")],
+  [call(admin.listLoginPolicyMultiFactors), "iam.policy.read", ok],
+  [call(admin.addMultiFactorToLoginPolicy, initialMulti), "iam.policy.write", exists("INSTANCE-3M9od")],
+  [call(admin.removeMultiFactorFromLoginPolicy, unspecifiedMulti), "iam.policy.write", invalid()],
+];
+
+const protocols = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON", "REST"] as const;
+
+/**
+ * The organization that x-zitadel-orgid names. `another` is the default one; `own` is the home of every caller whose home was
+ * not removed.
+ */
+const places = ["none", "own", "another", "unknown", "removed"] as const;
+type Place = (typeof places)[number];
+
+/** What a caller may do in a place, and what answers everything else. */
+interface Rights {
+  readonly granted: readonly Permission[];
+  readonly refusal: Outcome;
+}
+type RightsByPlace = Readonly<Record<Place, Rights>>;
+
+const may = (granted: readonly Permission[]): Rights => ({ granted, refusal: forbidden });
+const refused = (refusal: Outcome): Rights => ({ granted: nothing, refusal });
+const everywhere = (rights: Rights): RightsByPlace => ({
+  none: rights,
+  own: rights,
+  another: rights,
+  unknown: rights,
+  removed: rights,
+});
+
+/** A role on the instance counts for every organization, and lets its holder learn which ones do not exist. */
+const onInstance = (granted: readonly Permission[]): RightsByPlace => ({
+  none: may(granted),
+  own: may(granted),
+  another: may(granted),
+  unknown: refused(noOrganization),
+  removed: refused(noOrganization),
+});
+/** A role on an organization counts there alone, and lets its holder learn nothing of the others. */
+const onOrganization = (granted: readonly Permission[]): RightsByPlace => ({
+  none: may(granted),
+  own: may(granted),
+  another: refused(forbidden),
+  unknown: refused(forbidden),
+  removed: refused(forbidden),
+});
+
+interface Organizations {
+  readonly own: string;
+  readonly another: string;
+  readonly removed: string;
+}
+interface Caller {
+  readonly name: string;
+  /** By default `own`. */
+  readonly home?: keyof Organizations;
+  /** The roles, each with its organization; without one it is a role on the instance. */
+  readonly holds?: readonly { readonly role: string; readonly on?: keyof Organizations }[];
+  /** Instead of that of a user with these roles; `none`: there is no Authorization header. */
+  readonly token?: "none" | "unknown";
+  readonly rights: RightsByPlace;
+}
+
+const callers: readonly Caller[] = [
+  ...Object.entries(instanceRoles).map(([role, granted]) => ({
+    name: role,
+    holds: [{ role }],
+    rights: onInstance(granted),
+  })),
+  ...Object.entries(organizationRoles).map(([role, granted]) => ({
+    name: role,
+    holds: [{ role, on: "own" as const }],
+    rights: onOrganization(granted),
+  })),
+  { name: "nobody: no token", token: "none", rights: everywhere(refused(noHeader)) },
+  { name: "nobody: an unknown token", token: "unknown", rights: everywhere(refused(badToken)) },
+  { name: "a user without any role", holds: [], rights: everywhere(refused(forbidden)) },
+  {
+    name: "the owner of another organization alone",
+    holds: [{ role: "ORG_OWNER", on: "another" }],
+    rights: { ...everywhere(refused(forbidden)), another: may(organization) },
+  },
+  {
+    name: "a viewer of the own organization who owns another one",
+    holds: [
+      { role: "ORG_OWNER_VIEWER", on: "own" },
+      { role: "ORG_OWNER", on: "another" },
+    ],
+    rights: { ...onOrganization(read), another: may(organization) },
+  },
+  {
+    name: "the owner of an organization with a role on the instance that grants nothing",
+    holds: [{ role: "ORG_OWNER", on: "own" }, { role: "IAM_USER_MANAGER" }],
+    rights: { ...onInstance(organization), another: refused(forbidden) },
+  },
+  {
+    name: "the owner of an organization who may read the instance",
+    holds: [{ role: "ORG_OWNER", on: "own" }, { role: "IAM_OWNER_VIEWER" }],
+    rights: { ...onInstance([...organization, "iam.policy.read"]), another: may(viewInstance) },
+  },
+  {
+    name: "the owner of an organization that was removed",
+    home: "removed",
+    holds: [{ role: "ORG_OWNER", on: "removed" }],
+    rights: everywhere(refused(forbidden)),
+  },
+  {
+    name: "the owner of the instance at home in an organization that was removed",
+    home: "removed",
+    holds: [{ role: "IAM_OWNER" }],
+    rights: { ...onInstance(all), none: refused(noOrganization) },
+  },
+];
+
+// The answers below cannot tell all of it: every role that may write a policy may delete it too.
+describe("the table is that of the source", () => {
+  it("for every role", () => {
+    const written = [
+      ...Object.entries(instanceRoles).map(([role, granted]) => [role, { scope: "instance", permissions: granted }]),
+      ...Object.entries(organizationRoles).map(([role, granted]) => [
+        role,
+        { scope: "organization", permissions: granted },
+      ]),
+    ];
+    expect(roles).toEqual(Object.fromEntries(written));
+    expect(written).toHaveLength(26);
+  });
+
+  it("for every RPC", () => {
+    const methods = [...file_zitadel_management.services, ...file_zitadel_admin.services].flatMap(
+      (service) => service.methods,
+    );
+    const asked = methods.map((method) => [String(method), getOption(method, auth_option).permission]);
+    const written = rows.map(([{ method }, permission]) => [String(method), permission]);
+    expect(Object.fromEntries(asked)).toEqual(Object.fromEntries(written));
+    expect(written).toHaveLength(25);
+  });
+});
+
+describe("the permissions of", () => {
   let server: TestServer;
   let clients: readonly Client[];
+  let organizations: Organizations;
+  let tokens: ReadonlyMap<Caller, string | undefined>;
+  let versions: readonly number[];
   beforeAll(async () => {
     server = await startTestServer();
     clients = createClients(server.url);
+    const own = await server.directory.addOrganization("Own");
+    const removed = await server.directory.addOrganization("Removed");
+    organizations = { own: own.id, another: server.defaultOrganization, removed: removed.id };
+    tokens = new Map(
+      await Promise.all(
+        callers.map(async (caller) => [caller, await createCaller(server, organizations, caller)] as const),
+      ),
+    );
+    await server.directory.removeOrganization(removed.id);
+    versions = await readVersions();
+  });
+  afterEach(async () => {
+    // A row that changed something would make the answers depend on the order of the calls.
+    expect(await readVersions()).toEqual(versions);
+    expect(server.failures).toEqual([]);
   });
   afterAll(async () => {
     for (const client of clients) client.close();
     await server.close();
   });
 
-  it.each(Object.entries(table))("%s", async (role, granted) => {
-    const token = await server.createCaller(role);
-    for (const client of clients) {
-      const allowed = [];
-      for (const permission of all) {
-        const { passed, ...request } = calls[permission];
-        const answer = await client.call({ ...request, headers: { authorization: `Bearer ${token}` } });
-        if (answer.code === passed) allowed.push(permission);
-        else expect(answer.details).toMatchObject([{ id: "AUTH-5mWD2" }]);
-      }
-      expect(allowed, client.protocol).toEqual(granted);
-    }
+  async function readVersions(): Promise<readonly number[]> {
+    const refs = [instanceRef, ...Object.values(organizations).map(organizationRef)];
+    const view = await server.store.read(refs);
+    return refs.map((ref) => view.get(ref).version);
+  }
+
+  describe.each(callers.map((caller) => [caller.name, caller] as const))("%s", (_, caller) => {
+    it.each(places)("organization header: %s", async (place) => {
+      const header = { none: undefined, unknown: "404404404404404404", ...organizations }[place];
+      const token = tokens.get(caller);
+      const headers = {
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(header !== undefined && { "x-zitadel-orgid": header }),
+      };
+
+      const answers = await Promise.all(clients.map(async (client) => [client.protocol, await ask(client, headers)]));
+
+      expect(Object.fromEntries(answers)).toEqual(expectedAnswers(caller.rights[place]));
+    });
   });
 });
+
+/** The token of a new caller; undefined where there is to be no header. */
+async function createCaller(
+  { directory }: TestServer,
+  organizations: Organizations,
+  { name, home = "own", holds = [], token: kind }: Caller,
+): Promise<string | undefined> {
+  if (kind === "none") return undefined;
+  const token = generateToken();
+  if (kind === "unknown") return token;
+  // A user is added with a role, which is taken away again: what is left are the roles of the table alone.
+  const added = { name, role: "ORG_OWNER", organizationId: organizations[home] };
+  await directory.addUser(added);
+  await directory.revokeRole(added);
+  for (const { role, on } of holds) {
+    await directory.grantRole({ name, role, ...(on && { organizationId: organizations[on] }) });
+  }
+  await directory.createToken({ userName: name, digest: digestToken(token) });
+  return token;
+}
+
+/** The answers to all rows, which are sent at once. */
+async function ask(client: Client, headers: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+  const answers = rows.map(async ([{ method, message }]) => {
+    const { code, details, httpStatus } = await client.call({ method, message, headers });
+    const id = details.find((detail) => detail["@type"] === "type.googleapis.com/zitadel.v1.ErrorDetail")?.["id"];
+    return [String(method), outcomeText(code, id, httpStatus)] as const;
+  });
+  return Object.fromEntries(await Promise.all(answers));
+}
+
+/** The same for every protocol, with the HTTP status where a client sees one. */
+function expectedAnswers({ granted, refusal }: Rights): Record<string, Record<string, string>> {
+  return Object.fromEntries(
+    protocols.map((protocol) => {
+      const answers = rows.map(([{ method }, permission, allowed]) => {
+        const { code, id, http } = granted.includes(permission) ? allowed : refusal;
+        return [String(method), outcomeText(code, id, protocol === "REST" ? http : undefined)];
+      });
+      return [protocol, Object.fromEntries(answers)];
+    }),
+  );
+}
+
+function outcomeText(code: number, id: unknown, http: number | undefined): string {
+  return [code === 0 ? "OK" : (Code[code] ?? code), id, http].filter((part) => part !== undefined).join(" ");
+}

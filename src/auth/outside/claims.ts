@@ -65,7 +65,6 @@ function readObject(claim: Claims, instanceRoles: boolean): HeldRoles {
       continue;
     }
     for (const [organizationId, domain] of Object.entries(organizations)) {
-      if (granted.length >= maxGrants) break;
       if (typeof domain !== "string" || !isIdText(organizationId, maxOrganizationIdLength)) continue;
       granted.push({ role, organizationId });
     }

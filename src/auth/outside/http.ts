@@ -32,10 +32,6 @@ export function createIssuerFetch(options: {
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
-    if (response.status >= 300 && response.status < 400) {
-      await response.body?.cancel();
-      throw new IssuerError("it redirects, which is not followed");
-    }
     const bytes = await readBytes(response, maxBytes);
     return new Response(bytes.length === 0 ? null : bytes, { status: response.status, headers: response.headers });
   };

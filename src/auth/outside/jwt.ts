@@ -68,12 +68,11 @@ function headerOf(token: string): ProtectedHeaderParameters | undefined {
 }
 
 /** What is refused before the issuer is asked for keys. Keys and addresses in the header are never looked at. */
-function isHeaderGood({ alg, typ, kid, crit }: ProtectedHeaderParameters): boolean {
+function isHeaderGood({ alg, typ, crit }: ProtectedHeaderParameters): boolean {
   return (
     typeof alg === "string" &&
     algorithms.includes(alg) &&
     (typ === undefined || (typeof typ === "string" && types.includes(typ.toLowerCase()))) &&
-    (kid === undefined || typeof kid === "string") &&
     crit === undefined
   );
 }

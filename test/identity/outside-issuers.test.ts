@@ -1,0 +1,498 @@
+// Tokens of other issuers as their users and operators see them: which count, what is asked of whom, and what happens while
+// an issuer is slow, down, or changes its keys.
+import { generateKeyPairSync } from "node:crypto";
+import { describe, expect, it, vi } from "vitest";
+import { createCallerCache } from "../../src/auth/outside/caller-cache.ts";
+import {
+  asker,
+  audiences,
+  createSigningKey,
+  forge,
+  json,
+  type OutsideIssuer,
+  openOutsideIssuer,
+  paths,
+  signToken,
+  trust,
+} from "../fixtures/outside-issuer.ts";
+
+const unavailable = expect.objectContaining({ name: "AuthError", code: "issuer_unavailable" });
+const roleClaim = "urn:zitadel:iam:org:project:roles";
+const homeClaim = "urn:zitadel:iam:user:resourceowner:id";
+
+const trustOpaque = (issuers: readonly OutsideIssuer[]) =>
+  trust(issuers, { audience: audiences.opaque, introspection: asker });
+
+describe("a JWT", () => {
+  it("says who calls, where home is, and with which roles", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, reports } = trust([issuer]);
+    const claims = { [homeClaim]: "7", [roleClaim]: { ORG_OWNER: { "1": "acme.example" }, cook: { "1": "x" } } };
+    expect(await identify(await issuer.issue({ claims }))).toEqual({
+      userId: `${issuer.url}#machine`,
+      organizationId: "7",
+      roles: [{ role: "ORG_OWNER", organizationId: "1" }],
+      homeRoles: [],
+    });
+    expect(reports).toEqual([]);
+  });
+
+  it("signed with RSA counts as well", async () => {
+    await using issuer = await openOutsideIssuer({ keys: [createSigningKey({ alg: "RS256" }), createSigningKey()] });
+    const { identify } = trust([issuer]);
+    expect(await identify(await issuer.issue())).toMatchObject({ userId: `${issuer.url}#machine` });
+  });
+
+  it.each([["EdDSA"], ["Ed25519"]])("signed with %s counts as well", async (alg) => {
+    await using issuer = await openOutsideIssuer();
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    issuer.answer(paths.keys, json({ keys: [publicKey.export({ format: "jwk" })] }));
+    const { identify, nowS } = trust([issuer]);
+    const payload = { iss: issuer.url, sub: "ada", aud: audiences.jwt, exp: nowS + 60 };
+    expect(await identify(signToken({ privateKey, hash: null }, { header: { alg }, payload }))).toBeDefined();
+  });
+
+  it.each([
+    [{ typ: "JWT" }],
+    [{ typ: "jwt" }],
+    [{ typ: undefined }],
+    [{ typ: "AT+JWT" }],
+    [{ typ: "application/at+jwt" }],
+  ])("may have the header %j", async (header) => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { header }))).toBeDefined();
+  });
+
+  it("needs no kid where the issuer has one key", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { header: { kid: undefined } }))).toBeDefined();
+  });
+
+  it("may have several audiences", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { claims: { aud: ["other", audiences.jwt] } }))).toBeDefined();
+  });
+
+  it.each<[string, (nowS: number) => object]>([
+    ["expired 9 s ago", (nowS) => ({ exp: nowS - 9 })],
+    ["is valid in 9 s", (nowS) => ({ nbf: nowS + 9 })],
+    ["was issued in 9 s", (nowS) => ({ iat: nowS + 9 })],
+  ])("counts where it %s, for clocks differ", async (_, claims) => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { claims: claims(nowS) }))).toBeDefined();
+  });
+
+  it("of an issuer that is not trusted is unknown, and nobody is asked about it", async () => {
+    await using issuer = await openOutsideIssuer();
+    await using stranger = await openOutsideIssuer();
+    const { identify } = trust([issuer], { introspection: asker });
+    expect(await identify(await stranger.issue())).toBeUndefined();
+    expect(issuer.requests(paths.discovery) + stranger.requests(paths.discovery)).toBe(0);
+  });
+
+  it("is looked up at its own issuer where several are trusted", async () => {
+    await using one = await openOutsideIssuer();
+    await using other = await openOutsideIssuer();
+    const { identify } = trust([one, other]);
+    expect(await identify(await one.issue())).toMatchObject({ userId: `${one.url}#machine` });
+    expect(other.requests(paths.discovery)).toBe(0);
+    expect(await identify(await other.issue())).toMatchObject({ userId: `${other.url}#machine` });
+  });
+});
+
+describe("a token that was found good", () => {
+  it("is not verified again for 60 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    const token = forge(issuer, trusting.nowS);
+    await trusting.identify(token);
+
+    issuer.rotate(createSigningKey());
+    trusting.pass(31);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    expect(issuer.requests(paths.keys)).toBe(2);
+
+    trusting.pass(28.9);
+    expect(await trusting.identify(token)).toBeDefined();
+    trusting.pass(0.1);
+    expect(await trusting.identify(token)).toBeUndefined();
+  });
+
+  it("does not outlive its end", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    const token = forge(issuer, trusting.nowS, { claims: { exp: trusting.nowS + 20 } });
+    expect(await trusting.identify(token)).toBeDefined();
+    trusting.pass(31);
+    expect(await trusting.identify(token)).toBeUndefined();
+  });
+
+  it("is remembered among no more than 10,000", () => {
+    const cache = createCallerCache(() => 0);
+    const caller = { userId: "ada", roles: [], homeRoles: [] };
+    for (let index = 0; index <= 10_000; index += 1) cache.set(`digest ${index}`, caller, undefined);
+    expect(cache.get("digest 0")).toBeUndefined();
+    expect(cache.get("digest 1")).toBe(caller);
+    expect(cache.get("digest 10000")).toBe(caller);
+  });
+});
+
+it("a token that was refused is verified anew each time", async () => {
+  await using issuer = await openOutsideIssuer();
+  const trusting = trust([issuer]);
+  const token = forge(issuer, trusting.nowS, { claims: { nbf: trusting.nowS + 20 } });
+  expect(await trusting.identify(token)).toBeUndefined();
+  trusting.pass(11);
+  expect(await trusting.identify(token)).toBeDefined();
+});
+
+describe("an issuer", () => {
+  it("is not asked before there is a token of its own, and then once for all", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS } = trust([issuer]);
+    expect(issuer.requests(paths.discovery)).toBe(0);
+
+    const tokens = Array.from({ length: 20 }, (_, index) => forge(issuer, nowS, { claims: { sub: `user ${index}` } }));
+    const callers = await Promise.all(tokens.map(identify));
+    expect(callers.map((caller) => caller?.userId)).toEqual(tokens.map((_, index) => `${issuer.url}#user ${index}`));
+    expect(issuer.requests(paths.discovery)).toBe(1);
+    expect(issuer.requests(paths.keys)).toBe(1);
+  });
+
+  it("that is down at first use makes its tokens unavailable until it is back", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, reports, nowS, pass } = trust([issuer]);
+    const token = forge(issuer, nowS);
+    await issuer.goDown();
+    await expect(identify(token)).rejects.toEqual(unavailable);
+    expect(reports).toHaveLength(1);
+    expect(reports[0]?.message).toContain(issuer.url);
+    expect(reports[0]?.cause).toMatchObject({ message: "fetch failed", cause: { message: /ECONNREFUSED/ } });
+
+    await issuer.comeBack();
+    pass(5);
+    expect(await identify(token)).toBeDefined();
+  });
+
+  it("that failed is not asked again for 5 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, reports, nowS, pass } = trust([issuer]);
+    issuer.answer(paths.discovery, json({}, 500));
+    for (let second = 0; second < 5; second += 1) {
+      await expect(identify(forge(issuer, nowS))).rejects.toEqual(unavailable);
+      pass(0.999);
+    }
+    expect(issuer.requests(paths.discovery)).toBe(1);
+    expect(reports).toHaveLength(1);
+    pass(0.005);
+    await expect(identify(forge(issuer, nowS))).rejects.toEqual(unavailable);
+    expect(issuer.requests(paths.discovery)).toBe(2);
+  });
+
+  it("that failed is asked again where the clock was set back", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, pass } = trust([issuer]);
+    issuer.answer(paths.discovery, json({}, 500));
+    await expect(identify(forge(issuer, nowS))).rejects.toEqual(unavailable);
+    issuer.answer(paths.discovery, undefined);
+    pass(-3600);
+    expect(await identify(forge(issuer, nowS - 3600))).toBeDefined();
+  });
+
+  it("that goes down does not matter where its keys are held", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    await issuer.goDown();
+    for (const seconds of [0, 60, 3600, 86_400]) {
+      trusting.pass(seconds);
+      expect(await trusting.identify(forge(issuer, trusting.nowS))).toBeDefined();
+    }
+  });
+
+  it("that is slow delays nobody else", async () => {
+    await using slow = await openOutsideIssuer();
+    await using other = await openOutsideIssuer();
+    const { identify, nowS } = trust([slow, other]);
+    const discovery = slow.hold(paths.discovery);
+    const waiting = identify(forge(slow, nowS));
+    await discovery.arrived(1);
+    expect(await identify(forge(other, nowS))).toBeDefined();
+    discovery.open();
+    expect(await waiting).toBeDefined();
+  });
+
+  it("is waited for 5 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, reports } = trust([issuer]);
+    const limit = new AbortController();
+    const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
+    try {
+      const discovery = issuer.hold(paths.discovery);
+      const waiting = identify(forge(issuer, nowS));
+      await discovery.arrived(1);
+      limit.abort(new DOMException("too late", "TimeoutError"));
+      await expect(waiting).rejects.toEqual(unavailable);
+      expect(timeout.mock.calls).toEqual([[5000]]);
+      expect(reports.map(({ cause }) => cause)).toMatchObject([{ message: "too late" }]);
+    } finally {
+      timeout.mockRestore();
+    }
+  });
+});
+
+describe("the keys of an issuer", () => {
+  it("may change without a restart", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(await issuer.issue());
+    issuer.rotate(createSigningKey(), issuer.key);
+    trusting.pass(30);
+    expect(await trusting.identify(forge(issuer, trusting.nowS))).toBeDefined();
+    expect(issuer.requests(paths.keys)).toBe(2);
+  });
+
+  it("no longer count once they are withdrawn", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    const { key } = issuer;
+    await trusting.identify(forge(issuer, trusting.nowS));
+    issuer.rotate(createSigningKey());
+    trusting.pass(30);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    expect(await trusting.identify(forge(issuer, trusting.nowS, { key }))).toBeUndefined();
+  });
+
+  it("are fetched again in the background after 10 minutes", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    const { key } = issuer;
+    await trusting.identify(forge(issuer, trusting.nowS));
+    trusting.pass(599);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    expect(issuer.requests(paths.keys)).toBe(1);
+
+    trusting.pass(1);
+    issuer.rotate(createSigningKey());
+    const held = issuer.hold(paths.keys);
+    expect(await trusting.identify(forge(issuer, trusting.nowS, { key }))).toBeDefined();
+    await held.arrived(1);
+    const waiting = trusting.identify(forge(issuer, trusting.nowS));
+    held.open();
+    expect(await waiting).toBeDefined();
+    expect(issuer.requests(paths.keys)).toBe(2);
+  });
+
+  it("are kept where they cannot be fetched again, which is tried every 30 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    issuer.answer(paths.keys, json({}, 500));
+    trusting.pass(600);
+
+    const unknown = () => forge(issuer, trusting.nowS, { header: { kid: "unknown" } });
+    const seen: number[] = [];
+    for (const seconds of [0, 15, 14.9, 0.2]) {
+      trusting.pass(seconds);
+      expect(await trusting.identify(forge(issuer, trusting.nowS))).toBeDefined();
+      // Waits for the attempt, if there is one. Whether the issuer has this key nobody can tell.
+      await expect(trusting.identify(unknown())).rejects.toEqual(unavailable);
+      seen.push(issuer.requests(paths.keys));
+    }
+    expect(seen).toEqual([2, 2, 2, 3]);
+    expect(trusting.reports.filter(({ message }) => message.endsWith("did not give its keys"))).toHaveLength(2);
+
+    issuer.answer(paths.keys, undefined);
+    trusting.pass(30);
+    expect(await trusting.identify(unknown())).toBeUndefined();
+  });
+
+  it("may move to another address", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(forge(issuer, trusting.nowS));
+
+    const key = createSigningKey();
+    issuer.answer(paths.keys, json({}, 404));
+    issuer.answer("/moved", json({ keys: [{ ...key.publicKey.export({ format: "jwk" }), kid: key.kid }] }));
+    issuer.answer(paths.discovery, json({ issuer: issuer.url, jwks_uri: `${issuer.url}/moved` }));
+    const token = forge(issuer, trusting.nowS + 30_000, { key, claims: { iat: undefined } });
+    const before = trusting.nowS;
+    await vi.waitFor(
+      async () => {
+        trusting.pass(30);
+        expect(await trusting.identify(token)).toBeDefined();
+      },
+      { interval: 200, timeout: 20_000 },
+    );
+    // Sooner than the document would have been fetched again for its age.
+    expect(trusting.nowS - before).toBeLessThan(600);
+  });
+});
+
+describe("an opaque token", () => {
+  it("says who calls where the issuer vouches for it", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, reports } = trustOpaque([issuer]);
+    const claims = { [homeClaim]: "7", [roleClaim]: ["ORG_OWNER"] };
+    const token = await issuer.issue({ audience: audiences.opaque, claims });
+    expect(token).not.toContain(".");
+    expect(await identify(token)).toEqual({
+      userId: `${issuer.url}#machine`,
+      organizationId: "7",
+      roles: [],
+      homeRoles: ["ORG_OWNER"],
+    });
+    expect(reports).toEqual([]);
+  });
+
+  it("is unknown where no issuer may be asked", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify } = trust([issuer], { audience: audiences.opaque });
+    expect(await identify(await issuer.issue({ audience: audiences.opaque }))).toBeUndefined();
+    expect(issuer.requests(paths.discovery)).toBe(0);
+  });
+
+  it("is not asked about again for 60 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, pass } = trustOpaque([issuer]);
+    const token = await issuer.issue({ audience: audiences.opaque });
+    const caller = await identify(token);
+    pass(59.9);
+    expect(await identify(token)).toEqual(caller);
+    expect(issuer.requests(paths.introspection)).toBe(1);
+    pass(0.1);
+    expect(await identify(token)).toEqual(caller);
+    expect(issuer.requests(paths.introspection)).toBe(2);
+  });
+
+  it("does not outlive its end, however long the answer could be kept", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, pass } = trustOpaque([issuer]);
+    issuer.answer(
+      paths.introspection,
+      json({ active: true, sub: "ada", aud: audiences.opaque, exp: nowS + 20, iss: issuer.url }),
+    );
+    expect(await identify("opaque")).toBeDefined();
+    pass(31);
+    expect(await identify("opaque")).toBeUndefined();
+    expect(issuer.requests(paths.introspection)).toBe(2);
+  });
+
+  it("that is inactive is not asked about again for 10 s", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, pass } = trustOpaque([issuer]);
+    expect(await identify("invented")).toBeUndefined();
+    pass(9.9);
+    expect(await identify("invented")).toBeUndefined();
+    expect(issuer.requests(paths.introspection)).toBe(1);
+    pass(0.1);
+    expect(await identify("invented")).toBeUndefined();
+    expect(issuer.requests(paths.introspection)).toBe(2);
+  });
+
+  it("is asked about once for all who wait", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify } = trustOpaque([issuer]);
+    const token = await issuer.issue({ audience: audiences.opaque });
+    const held = issuer.hold(paths.introspection);
+    const waiting = Array.from({ length: 50 }, () => identify(token));
+    await held.arrived(1);
+    held.open();
+    const callers = await Promise.all(waiting);
+    expect(new Set(callers.map((caller) => caller?.userId))).toEqual(new Set([`${issuer.url}#machine`]));
+    expect(issuer.requests(paths.introspection)).toBe(1);
+  });
+
+  it("waits with 31 others at most", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify } = trustOpaque([issuer]);
+    const held = issuer.hold(paths.introspection);
+    const waiting = Array.from({ length: 32 }, (_, index) => identify(`invented-${index}`));
+    await held.arrived(32);
+    await expect(identify("one-more")).rejects.toEqual(unavailable);
+    const same = identify("invented-0");
+    held.open();
+    expect(await Promise.all([...waiting, same])).toEqual(Array(33).fill(undefined));
+    expect(issuer.requests(paths.introspection)).toBe(32);
+    expect(await identify("one-more")).toBeUndefined();
+  });
+
+  it("is unavailable while its issuer is down", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, reports } = trustOpaque([issuer]);
+    const token = await issuer.issue({ audience: audiences.opaque });
+    await identify("invented");
+    await issuer.goDown();
+    await expect(identify(token)).rejects.toEqual(unavailable);
+    expect(reports).toHaveLength(1);
+    await issuer.comeBack();
+    expect(await identify(token)).toBeDefined();
+  });
+
+  it("is unavailable where the issuer does not know us", async () => {
+    await using issuer = await openOutsideIssuer();
+    const client = { ...asker, clientSecret: "wrong" };
+    const { identify, reports } = trust([issuer], { audience: audiences.opaque, introspection: client });
+    await expect(identify("opaque")).rejects.toEqual(unavailable);
+    expect(reports).toHaveLength(1);
+  });
+
+  describe("where two issuers may be asked", () => {
+    it("is asked of one after the other, until one vouches for it", async () => {
+      await using first = await openOutsideIssuer();
+      await using second = await openOutsideIssuer();
+      const { identify } = trustOpaque([first, second]);
+      expect(await identify(await first.issue({ audience: audiences.opaque }))).toMatchObject({
+        userId: `${first.url}#machine`,
+      });
+      expect(second.requests(paths.introspection)).toBe(0);
+      expect(await identify(await second.issue({ audience: audiences.opaque }))).toMatchObject({
+        userId: `${second.url}#machine`,
+      });
+      expect(first.requests(paths.introspection)).toBe(2);
+    });
+
+    it("counts while the other one is down, and others are unavailable", async () => {
+      await using first = await openOutsideIssuer();
+      await using second = await openOutsideIssuer();
+      const { identify } = trustOpaque([first, second]);
+      await first.goDown();
+      expect(await identify(await second.issue({ audience: audiences.opaque }))).toBeDefined();
+      await expect(identify("invented")).rejects.toEqual(unavailable);
+    });
+
+    it("does not wait for one that failed before", async () => {
+      await using first = await openOutsideIssuer();
+      await using second = await openOutsideIssuer();
+      const { identify } = trustOpaque([first, second]);
+      first.answer(paths.introspection, json({}, 500));
+      await expect(identify("invented")).rejects.toEqual(unavailable);
+      first.answer(paths.introspection, undefined);
+      const held = first.hold(paths.introspection);
+
+      expect(await identify(await second.issue({ audience: audiences.opaque }))).toBeDefined();
+      expect(first.requests(paths.introspection)).toBe(1);
+
+      const waiting = identify(await first.issue({ audience: audiences.opaque }));
+      await held.arrived(1);
+      held.open();
+      expect(await waiting).toMatchObject({ userId: `${first.url}#machine` });
+    });
+
+    it("is not asked about where an answer is held, whoever gave it", async () => {
+      await using first = await openOutsideIssuer();
+      await using second = await openOutsideIssuer();
+      const { identify, pass } = trustOpaque([first, second]);
+      const token = await second.issue({ audience: audiences.opaque });
+      await identify(token);
+      pass(30);
+      expect(await identify(token)).toBeDefined();
+      expect(first.requests(paths.introspection)).toBe(1);
+    });
+  });
+});
