@@ -49,7 +49,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
   if (raw.dev && !isLoopback(listen.host)) {
     throw new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost");
   }
-  const issuer = readIssuer(raw, listen.host);
+  const issuer = readIssuer(raw, { host: listen.host, isEncrypted: tls !== undefined });
   return Object.freeze({
     listen,
     dataDirectory: raw.data,
@@ -109,8 +109,9 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
   }
   const token = path === undefined ? text : readSecretFile("PORTCULLIS_ADMIN_TOKEN_FILE", path);
   if (token !== undefined && !isAdminTokenText(token)) {
+    const setting = path === undefined ? "PORTCULLIS_ADMIN_TOKEN" : "PORTCULLIS_ADMIN_TOKEN_FILE";
     throw new ConfigError(
-      "PORTCULLIS_ADMIN_TOKEN must have at least 32 characters, all of them printable ASCII without space or comma",
+      `${setting} must have at least 32 characters, all of them printable ASCII without space or comma`,
     );
   }
   return token;
@@ -121,11 +122,19 @@ export const readSecretFile = (setting: string, path: string): string => readFil
 
 const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
 
-function readIssuer({ issuer, dev }: RawConfig, host: string): Config["issuer"] {
+function readIssuer(
+  { issuer, dev }: RawConfig,
+  { host, isEncrypted }: { readonly host: string; readonly isEncrypted: boolean },
+): Config["issuer"] {
   if (issuer === undefined) return dev ? {} : undefined;
   if (issuer === true || issuer === "true") {
     if (host === "0.0.0.0" || host === "::") {
       throw new ConfigError("--issuer needs its URL where the server listens on every address: --issuer https://HOST");
+    }
+    if (!isEncrypted && !isLoopback(host)) {
+      throw new ConfigError(
+        "--issuer needs its URL where others reach the server without TLS, through a proxy that has it: --issuer https://HOST",
+      );
     }
     return {};
   }
@@ -176,14 +185,16 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   if ((clientId === undefined) !== (secretFile === undefined)) {
     throw new ConfigError("client-id and client-secret-file of --oidc-issuer go together: give both or neither");
   }
+  const clientSecret = secretFile === undefined ? undefined : readSecretFile("client-secret-file", secretFile);
+  if (clientSecret === "") throw new ConfigError(`the file of client-secret-file is empty: ${secretFile}`);
   return {
     url,
     audience: given.get("audience") ?? "portcullis",
     roleClaim: given.get("role-claim") ?? "urn:zitadel:iam:org:project:roles",
     instanceRoles: given.has("instance-roles"),
     ...(clientId !== undefined &&
-      secretFile !== undefined && {
-        introspection: { clientId, clientSecret: readSecretFile("client-secret-file", secretFile) },
+      clientSecret !== undefined && {
+        introspection: { clientId, clientSecret },
       }),
   };
 }

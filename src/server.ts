@@ -78,16 +78,17 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   });
   let listener: Listener | undefined;
   const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
-  const serve: ListenerHandler = (request, response) =>
-    serveIssuer !== undefined && isIssuerPath(rawPath(request))
-      ? serveIssuer(request, response)
-      : dispatch(request, response);
-  const handler = withCors(serve, {
+  const serveApi = withCors(dispatch, {
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
+  // Which pages may call the issuer, the applications say that are registered there.
+  const handler: ListenerHandler = (request, response) =>
+    serveIssuer !== undefined && isIssuerPath(rawPath(request))
+      ? serveIssuer(request, response)
+      : serveApi(request, response);
   listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError: (reason) => report({ reason }) });
   return listener;
 }

@@ -21,6 +21,13 @@ export interface IssuedPayload {
   readonly consumed?: unknown;
   /** What we add to an access token; introspection shows it. */
   readonly extra?: { readonly sub?: string; readonly key_id?: string };
+  /** Of an access token: whether it ends with the session in which it was given. */
+  readonly expiresWithSession?: boolean;
+  readonly sessionUid?: string;
+  /** Of a session: the grant of each application in it. */
+  readonly authorizations?: Readonly<Record<string, { readonly grantId?: string }>>;
+  /** Of a sign-in in progress: what has been answered. */
+  readonly result?: { readonly login?: { readonly accountId?: string } };
 }
 
 /** The value of a record. */
@@ -32,10 +39,14 @@ interface Issued {
 
 /** Where one is kept. The store holds digests of the ids: they open nothing. */
 export const issuedRef = (model: string, id: string): RecordRef => refByDigest(model, digestToken(id));
+/** Where the digest of a session's id is kept, by the name that tokens know the session by. */
+export const sessionNameRef = (uid: string): RecordRef => issuedRef("SessionUid", uid);
+
 const refByDigest = (model: string, digest: string): RecordRef => ({ record: `issued_${model}`, id: digest });
 
 /** The user of whom a payload speaks; undefined for one that speaks of none. */
-export const ownerOf = (payload: IssuedPayload): string | undefined => payload.accountId ?? payload.extra?.sub;
+export const ownerOf = (payload: IssuedPayload): string | undefined =>
+  payload.accountId ?? payload.extra?.sub ?? payload.result?.login?.accountId;
 
 /**
  * What this was given for: the user's password, secret or key as it is now. A token of the code flow rests on its grant
@@ -43,6 +54,7 @@ export const ownerOf = (payload: IssuedPayload): string | undefined => payload.a
  */
 export function restsOn(model: string, payload: IssuedPayload, user: UserState | undefined): string | undefined {
   switch (model) {
+    case "Interaction":
     case "Session":
     case "Grant":
       return payload.clientId === keyClientId ? undefined : `password ${user?.password?.setAt}`;
@@ -80,6 +92,16 @@ export async function readIssued(
   return isOwned && (isOfUser || view.get(client).state?.removed === false) ? payload : undefined;
 }
 
+/** The session of that name, if it still counts. */
+export async function readSession(
+  store: Store,
+  { uid, now }: { readonly uid: string; readonly now: number },
+): Promise<IssuedPayload | undefined> {
+  const ref = sessionNameRef(uid);
+  const named = (await store.read([ref])).record(ref)?.value as { readonly id: string } | undefined;
+  return named && readIssued(store, { model: "Session", digest: named.id, now });
+}
+
 /**
  * Who an access token of the built-in issuer speaks for; undefined where it is unknown or has ended. Rejects with an AuthError
  * `token_invalid` for one that is good and not for this API: nobody else is to be asked about it.
@@ -92,12 +114,20 @@ export async function identifyIssued(
     const payload = await readIssued(store, { model, id: token, now });
     if (payload === undefined) continue;
     if (!payload.scope?.split(" ").includes(apiScope)) throw new AuthError("token_invalid");
-    if (payload.grantId !== undefined && !(await readIssued(store, { model: "Grant", id: payload.grantId, now }))) {
-      return undefined;
-    }
+    if (!(await hasBasis(store, payload, now))) return undefined;
     const ref = userRef(ownerOf(payload) ?? "");
     const user = (await store.read([ref])).get(ref).state;
     return user && { userId: ref.id, user };
   }
   return undefined;
+}
+
+/** Whether the grant, and where a token is bound to one the session, that a token was given in are there. */
+async function hasBasis(store: Store, payload: IssuedPayload, now: number): Promise<boolean> {
+  const { grantId, expiresWithSession, sessionUid, accountId, clientId = "" } = payload;
+  if (grantId === undefined) return true;
+  if ((await readIssued(store, { model: "Grant", id: grantId, now })) === undefined) return false;
+  if (!expiresWithSession) return true;
+  const session = await readSession(store, { uid: sessionUid ?? "", now });
+  return session?.accountId === accountId && session?.authorizations?.[clientId]?.grantId === grantId;
 }

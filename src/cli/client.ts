@@ -14,7 +14,11 @@ export function clientCommand(): Command {
   client.addCommand(
     storeSubcommand("add", "register an application and print its client id")
       .argument("<name>", "what people read when they sign in")
-      .requiredOption("--redirect-uri <uri...>", "where people return to with a code; compared exactly")
+      .requiredOption(
+        "--redirect-uri <uri>",
+        "where people return to with a code; repeat it for several. Compared exactly, but for the port on this machine",
+        (uri: string, before: readonly string[] = []) => [...before, uri],
+      )
       .option("--confidential", "for an application on a server: it gets a secret, printed this once")
       .action(async (name: string, options: AddOptions) => {
         const secret = options.confidential ? generateSecret() : undefined;

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { createCredentials } from "../commands/credentials.ts";
 import { ConfigError } from "../config.ts";
@@ -37,7 +37,8 @@ export function keyCommand(): Command {
                 flush: true,
               });
             } catch (cause) {
-              // Nobody will ever have it.
+              // Nobody will ever have it. A file that was there before stays.
+              if ((cause as NodeJS.ErrnoException).code !== "EEXIST") rmSync(options.out, { force: true });
               await createCredentials(asCommandLine(store)).removeKey(file.keyId);
               const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
               throw new ConfigError(`the key cannot be written to ${options.out} (${reason}), so none was made`, {

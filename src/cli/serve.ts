@@ -91,7 +91,7 @@ async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promi
   }
   const digest = digestToken(adminToken);
   if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
-  return "that of PORTCULLIS_ADMIN_TOKEN";
+  return "the one given";
 }
 
 function readFileOrNothing(path: string): string {

@@ -111,8 +111,8 @@ export function userCommand(): Command {
         const userId = await withStore(options, (store) =>
           createCredentials(asCommandLine(store)).setSecret({ userName: name, digest }),
         );
-        // Clients cannot send every name.
-        const clientId = /^[\x21-\x7e]+$/.test(name) ? name : userId;
+        // Clients send it in forms and in Basic authentication, and not all of them encode it.
+        const clientId = /^[A-Za-z0-9._~@-]+$/.test(name) ? name : userId;
         print(options, {
           json: { clientId, clientSecret },
           text: `client id: ${clientId}\nclient secret: ${clientSecret}`,
@@ -125,7 +125,12 @@ export function userCommand(): Command {
 
 function readPassword(file: string): string {
   if (file !== "-") return readSecretFile("--file", file);
-  return readFileSync(0, "utf8").replace(/\r?\n$/, "");
+  try {
+    return readFileSync(0, "utf8").replace(/\r?\n$/, "");
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new ConfigError(`standard input cannot be read (${reason})`, { cause });
+  }
 }
 
 function wanted(name: string, { role, org }: RoleOptions) {

@@ -1,7 +1,15 @@
 import { type Adapter, type AdapterPayload, errors } from "oidc-provider";
-import { type IssuedPayload, issuedRef, ownerOf, readIssued, restsOn } from "../auth/issued.ts";
+import {
+  type IssuedPayload,
+  issuedRef,
+  ownerOf,
+  readIssued,
+  readSession,
+  restsOn,
+  sessionNameRef,
+} from "../auth/issued.ts";
 import type { Key, UserState } from "../policy/states.ts";
-import { type Clock, clientRef, type RecordChange, type RecordRef, type Store, userRef } from "../store/store.ts";
+import { type Clock, clientRef, type RecordChange, type Store, userRef } from "../store/store.ts";
 
 const actor = "issuer";
 
@@ -10,12 +18,9 @@ export function createAdapter(model: string, options: { readonly store: Store; r
   const { store, clock } = options;
   if (model === "Client") return createClientAdapter(store);
 
-  const sessionByUid = (uid: string): RecordRef => issuedRef("SessionUid", uid);
-
   return {
     async upsert(id, payload, expiresIn) {
-      // The id is what opens the session or spends the token.
-      const { jti: _, ...kept } = payload;
+      const kept = withoutIds(payload);
       const end = expiresIn === undefined ? {} : { expiresAt: clock() + expiresIn * 1000 };
       const ref = issuedRef(model, id);
       const user = userRef(ownerOf(kept as IssuedPayload) ?? "");
@@ -27,7 +32,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
           const value = { payload: kept, ...(basis !== undefined && { restsOn: basis }) };
           const records: RecordChange[] = [{ ref, to: { value, ...end } }];
           if (model === "Session" && payload.uid !== undefined) {
-            records.push({ ref: sessionByUid(payload.uid), to: { value: { id: ref.id }, ...end } });
+            records.push({ ref: sessionNameRef(payload.uid), to: { value: { id: ref.id }, ...end } });
           }
           return { changes: [], records, value: undefined };
         },
@@ -41,10 +46,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
 
     /** Only asked whether the session is there, and whose it is: the id, which is not kept, stays out of the answer. */
     async findByUid(uid) {
-      const ref = sessionByUid(uid);
-      const found = (await store.read([ref])).record(ref)?.value as { readonly id: string } | undefined;
-      if (found === undefined) return undefined;
-      return (await readIssued(store, { model, digest: found.id, now: clock() })) as AdapterPayload | undefined;
+      return (await readSession(store, { uid, now: clock() })) as AdapterPayload | undefined;
     },
 
     async findByUserCode() {
@@ -85,6 +87,13 @@ export function createAdapter(model: string, options: { readonly store: Store; r
     // Nothing that rests on a grant counts without it, and oidc-provider removes the grant as well.
     async revokeByGrantId() {},
   };
+}
+
+/** The ids are what opens the session or spends the token. A sign-in in progress holds the session's as well, and nobody reads it. */
+function withoutIds({ jti: _, ...payload }: AdapterPayload): AdapterPayload {
+  if (payload.session === undefined) return payload;
+  const { cookie: __, ...session } = payload.session;
+  return { ...payload, session: session as NonNullable<AdapterPayload["session"]> };
 }
 
 /** Applications as registered, and users with a secret as clients of their own: they get tokens by client credentials. */

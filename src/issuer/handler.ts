@@ -50,13 +50,17 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     }
     const address = addressOf(request);
     const isGuarded = guardedPaths.has(path);
-    const blockedMs = isGuarded ? guesses.isBlocked(address) : 0;
-    if (blockedMs > 0) {
-      response.setHeader("retry-after", String(Math.ceil(blockedMs / 1000)));
+    const { retryAfterMs } = isGuarded ? guesses.take(address) : { retryAfterMs: 0 };
+    if (retryAfterMs > 0) {
+      response.setHeader("retry-after", String(Math.ceil(retryAfterMs / 1000)));
       return refuse(response, 429, "temporarily_unavailable", "too many failures; try again later");
     }
     const body = await readForm(request);
     if (body === undefined) return refuse(response, 413, "invalid_request", "the form is too large");
+    // Some pages are oidc-provider's own; ours say more.
+    response.setHeader("x-frame-options", "DENY");
+    response.setHeader("x-content-type-options", "nosniff");
+    response.setHeader("content-security-policy", "frame-ancestors 'none'");
     const { provider, callback } = await providers.current();
     const form = path === issuerPaths.token ? withKeyClient(body) : body;
     const issuerRequest = toIssuerRequest(request, { url, body: form, target: toTarget(request) });
@@ -66,7 +70,7 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     }
     await callback(issuerRequest, response);
     const isRefused = response.statusCode === 400 || response.statusCode === 401;
-    if (isGuarded && isRefused) guesses.failed(address);
+    if (isGuarded && !isRefused) guesses.succeeded(address);
   }
 
   return (request, response) => {

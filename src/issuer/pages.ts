@@ -77,9 +77,9 @@ ${new Markup(form)}
 }
 
 /**
- * The headers that every page needs, names in lower case. `formActions` (of `formActionOf`) are where the answer to a posted
+ * The headers that every page needs, names in lower case. `formActions` (of `formActionsOf`) are where the answer to a posted
  * form may redirect: Chrome applies form-action to redirects too, and to the further ones that the application makes. Throws
- * an Error for one that is neither an origin nor a scheme.
+ * an Error for one that is no scheme.
  */
 export function pageHeaders({
   formActions = [],
@@ -87,7 +87,7 @@ export function pageHeaders({
   readonly formActions?: readonly string[];
 } = {}): Record<string, string> {
   for (const source of formActions) {
-    if (!sourcePattern.test(source)) throw new Error(`"${source}" is neither an origin nor a scheme.`);
+    if (!sourcePattern.test(source)) throw new Error(`"${source}" is no scheme.`);
   }
   const policy = [
     "default-src 'none'",
@@ -109,22 +109,21 @@ export function pageHeaders({
 }
 
 // What a source of CSP may be here: nothing in it ends a directive or is a keyword.
-const sourcePattern = /^(?:https?:\/\/[a-z0-9._-]+(?::\d{1,5})?|[a-z][a-z0-9+.-]*:)$/;
+const sourcePattern = /^[a-z][a-z0-9+.-]*:$/;
 
 // As targets of a form they would run or show what the page says.
 const neverTargets = new Set(["javascript:", "data:", "blob:", "file:", "about:"]);
 
 /**
- * What form-action has to name so that a form's answer may redirect to a URI: its origin (`https://host:port`, without the
- * port that the scheme implies), or the scheme (`com.example.app:`) where it is none of the web's. CSP cannot express an IPv6
- * host; then the scheme has to do. Throws an Error for what is no absolute URI, or could never be redirected to.
+ * What form-action has to name so that a form's answer may redirect to a URI: its scheme, and for a page of the web both of
+ * the web's, because the application may send the browser on to another place, and the browser holds the whole chain against
+ * the list. Throws an Error for what is no absolute URI, or could never be redirected to.
  */
-export function formActionOf(redirectUri: string): string {
+export function formActionsOf(redirectUri: string): readonly string[] {
   if (!URL.canParse(redirectUri)) throw new Error(`"${redirectUri}" is not an absolute URI.`);
-  const { protocol, origin } = new URL(redirectUri);
+  const { protocol } = new URL(redirectUri);
   if (neverTargets.has(protocol)) throw new Error(`A form cannot lead to a ${protocol} URI.`);
-  const isWeb = protocol === "http:" || protocol === "https:";
-  return isWeb && sourcePattern.test(origin) ? origin : protocol;
+  return protocol === "http:" || protocol === "https:" ? ["https:", "http:"] : [protocol];
 }
 
 /** HTML that may be put into a page as it is. */

@@ -30,7 +30,7 @@ const posted: ReadonlySet<string> = new Set([
 export function methodsOf(path: string): readonly string[] {
   if (posted.has(path)) return ["POST", "OPTIONS"];
   if (path.startsWith(signInPath)) return ["GET", "POST"];
-  return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "OPTIONS"];
+  return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "HEAD", "OPTIONS"];
 }
 
 /** Whether a path belongs to the issuer rather than to the API. */

@@ -13,7 +13,7 @@ import type { IssuerKeys } from "../commands/issuer-keys.ts";
 import { type Clock, type Store, userRef } from "../store/store.ts";
 import { createAdapter } from "./adapter.ts";
 import { jwtBearerGrant, verifyKeyAssertion } from "./key-assertion.ts";
-import { formActionOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
+import { formActionsOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
 import { issuerPaths, signInPath } from "./paths.ts";
 
 const hour = 60 * 60;
@@ -89,7 +89,7 @@ export function createProvider(options: ProviderOptions): Provider {
         enabled: true,
         logoutSource: (context, form) => {
           const returnTo = context.oidc.params?.["post_logout_redirect_uri"];
-          showPage(context, signOutPage({ form }), typeof returnTo === "string" ? [formActionOf(returnTo)] : []);
+          showPage(context, signOutPage({ form }), typeof returnTo === "string" ? formActionsOf(returnTo) : []);
         },
         postLogoutSuccessSource: (context) =>
           showPage(context, messagePage({ title: "Signed out", text: "You are signed out. You can close this page." })),
@@ -105,7 +105,9 @@ export function createProvider(options: ProviderOptions): Provider {
     clientBasedCORS: (_context, origin, client) =>
       client.clientAuthMethod === "none" &&
       (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
-    expiresWithSession: () => false,
+    // A token of the sign-in that is taken back takes the others along.
+    revokeGrantPolicy: () => true,
+    allowOmittingSingleRegisteredRedirectUri: false,
     rotateRefreshToken: true,
     ttl,
     interactions: { policy: createPolicy(), url: (_context, { uid }) => `${signInPath}${uid}` },

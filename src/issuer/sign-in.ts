@@ -4,7 +4,7 @@ import type { Key, UserState } from "../policy/states.ts";
 import { type Store, userRef } from "../store/store.ts";
 import {
   consentPage,
-  formActionOf,
+  formActionsOf,
   type HtmlPage,
   messagePage,
   pageHeaders,
@@ -139,7 +139,7 @@ async function lookOf(provider: Provider, { params }: Interaction, path: string)
   const redirectUri = params["redirect_uri"];
   return {
     page: { action: path, applicationName: client?.clientName ?? String(params["client_id"]) },
-    formActions: typeof redirectUri === "string" ? [formActionOf(redirectUri)] : [],
+    formActions: typeof redirectUri === "string" ? formActionsOf(redirectUri) : [],
   };
 }
 

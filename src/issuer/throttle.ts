@@ -27,9 +27,10 @@ export interface Throttle {
 
 /** Limits how often an address fails at something without a user, such as a client's secret. */
 export interface AddressThrottle {
-  /** 0 where the address may try, else the milliseconds until it may. Counts nothing. */
-  isBlocked(address: string): number;
-  failed(address: string): void;
+  /** As for a sign-in: an attempt that may go on is counted at once. */
+  take(address: string): { readonly retryAfterMs: number };
+  /** Gives a counted attempt back, because it did not fail. */
+  succeeded(address: string): void;
 }
 
 interface Limit {
@@ -87,8 +88,13 @@ export function createThrottle({ clock }: { readonly clock: Clock }): Throttle {
 export function createAddressThrottle(options: Limit & { readonly clock: Clock }): AddressThrottle {
   const addresses = createBuckets(options);
   return {
-    isBlocked: (address) => addresses.at(addressKey(address)).waitMs(),
-    failed: (address) => addresses.at(addressKey(address)).take(),
+    take(address) {
+      const bucket = addresses.at(addressKey(address));
+      const retryAfterMs = bucket.waitMs();
+      if (retryAfterMs === 0) bucket.take();
+      return { retryAfterMs };
+    },
+    succeeded: (address) => addresses.at(addressKey(address)).giveBack(),
   };
 }
 

@@ -171,6 +171,7 @@ export function addClient(
     throw new DirectoryError("redirect_uri_missing", "an application needs at least one redirect URI");
   }
   for (const uri of registration.redirectUris) checkRedirectUri(uri);
+  checkKinds(registration.redirectUris);
   return [{ type: "ClientAdded", version: 1, payload: registration }];
 }
 
@@ -199,4 +200,15 @@ function checkRedirectUri(uri: string): void {
       `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a scheme of its own with a dot in it, and no fragment or wildcard: ${uri}`,
     );
   }
+}
+
+/** An application with a URI other than https is a native one, and OpenID Connect gives those no https on this machine. */
+function checkKinds(uris: readonly string[]): void {
+  const local = uris.find((uri) => /^https:\/\/(localhost|127\.|\[::1\])/.test(uri));
+  const native = uris.find((uri) => !uri.startsWith("https:"));
+  if (local === undefined || native === undefined) return;
+  throw new DirectoryError(
+    "redirect_uri_invalid",
+    `one application cannot have both ${local} and ${native}: use http for this machine`,
+  );
 }

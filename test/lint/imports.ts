@@ -32,7 +32,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "node:",
     "commander",
   ],
-  "config.ts": ["auth", "auth/outside", "rpc", "node:"],
+  "config.ts": ["auth", "auth/outside", "issuer", "node:"],
   "log.ts": ["pino"],
   "make-directory.ts": ["node:"],
   "server.ts": [

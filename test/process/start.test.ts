@@ -114,7 +114,7 @@ describe.concurrent("PORTCULLIS_ADMIN_TOKEN", () => {
     const data = directory.join("data");
     const env = { PORTCULLIS_ADMIN_TOKEN: givenToken };
     await using server = await startServer({ data, env });
-    expect(server.tokenPlace).toBe("that of PORTCULLIS_ADMIN_TOKEN");
+    expect(server.tokenPlace).toBe("the one given");
     expect(await statusOf(server, givenToken)).toBe(200);
     expect(existsSync(directory.join("data", "admin.token"))).toBe(false);
     await server.stop();

@@ -12,6 +12,15 @@ writeFileSync(certFile, "the certificate");
 writeFileSync(keyFile, "the key");
 const missing = join(directory, "missing.pem");
 
+let secrets = 0;
+/** The path of a new file. */
+function writeSecret(content: string): string {
+  secrets += 1;
+  const path = join(directory, `secret-${secrets}`);
+  writeFileSync(path, content);
+  return path;
+}
+
 const read = (raw: Partial<RawConfig> = {}, environment: NodeJS.ProcessEnv = {}) =>
   readConfig({ listen: "127.0.0.1:8080", data: "./data", ...raw }, environment);
 const token = "t".repeat(32);
@@ -24,6 +33,8 @@ describe("readConfig", () => {
       dataDirectory: "./data",
       storeLocation: "sqlite:data/portcullis.db",
       corsOrigins: [],
+      oidcIssuers: [],
+      trustedProxies: [],
     });
     expect(Object.isFrozen(config)).toBe(true);
   });
@@ -129,6 +140,288 @@ describe("readConfig", () => {
         "PORTCULLIS_ADMIN_TOKEN must have at least 32 characters, all of them printable ASCII without space or comma",
       ),
     );
+  });
+
+  it.each([token, `${token}\n`, `${token}\r\n`])("reads the admin token from a file that holds %j", (content) => {
+    const path = writeSecret(content);
+    expect(read({}, { PORTCULLIS_ADMIN_TOKEN_FILE: path }).adminToken).toBe(token);
+  });
+
+  const notInFile = ["", "\n", "t".repeat(31), ` ${token}\n`, `${token} \n`, `${token}\n\n`, `${token}\n${token}\n`];
+  const readFrom = (content: string) => () => read({}, { PORTCULLIS_ADMIN_TOKEN_FILE: writeSecret(content) });
+  const wantedOfToken = "must have at least 32 characters, all of them printable ASCII without space or comma";
+
+  it.each(notInFile)("refuses the admin token of a file that holds %j without repeating it", (content) => {
+    expect(readFrom(content)).toThrow(ConfigError);
+    expect(readFrom(content)).toThrow(new RegExp(`^[^\\s]+ ${wantedOfToken}$`));
+  });
+
+  it("names the setting that a refused admin token came from", () => {
+    expect(readFrom("t")).toThrow(new ConfigError(`PORTCULLIS_ADMIN_TOKEN_FILE ${wantedOfToken}`));
+  });
+
+  it("names the file of the admin token that cannot be read", () => {
+    expect(() => read({}, { PORTCULLIS_ADMIN_TOKEN_FILE: missing })).toThrow(
+      new ConfigError(`the file of PORTCULLIS_ADMIN_TOKEN_FILE cannot be read: ${missing} (ENOENT)`),
+    );
+  });
+
+  it.each([token, "too short"])("refuses two admin tokens, be the one in the environment %s", (text) => {
+    expect(() => read({}, { PORTCULLIS_ADMIN_TOKEN: text, PORTCULLIS_ADMIN_TOKEN_FILE: missing })).toThrow(
+      new ConfigError("give PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both"),
+    );
+  });
+
+  describe("issuer", () => {
+    it.each([true, "true"] as const)("given as %j is where the server listens", (issuer) => {
+      expect(read({ issuer }).issuer).toEqual({});
+      expect(read({ issuer, listen: "[::1]:0" }).issuer).toEqual({});
+      expect(read({ issuer, listen: "localhost:0" }).issuer).toEqual({});
+    });
+
+    it.each([
+      "https://login.example",
+      "https://login.example:8443",
+      "https://xn--mnchen-3ya.example",
+      "https://10.0.0.1",
+      "http://localhost:8080",
+      "http://localhost",
+      "http://127.0.0.1:8080",
+      "http://127.1.2.3",
+      "http://[::1]:8080",
+    ])("is %s, wherever the server listens", (issuer) => {
+      expect(read({ issuer }).issuer).toEqual({ url: issuer });
+      expect(read({ issuer, listen: "0.0.0.0:0" }).issuer).toEqual({ url: issuer });
+    });
+
+    it.each([
+      "",
+      "false",
+      "login.example",
+      "https://login.example/",
+      "https://login.example/path",
+      "https://login.example?query",
+      "https://login.example#part",
+      "https://user@login.example",
+      "https://login.example:443",
+      "https://Login.example",
+      "https://",
+      " https://login.example",
+      "http://login.example",
+      "http://10.0.0.1",
+      "http://0.0.0.0:8080",
+      "http://localhost.example",
+      "http://127.0.0.1.example",
+      "http://[::2]",
+      "ftp://login.example",
+      "file:///login",
+      "javascript:alert(1)",
+    ])("is not %j", (issuer) => {
+      expect(() => read({ issuer })).toThrow(
+        new ConfigError(
+          `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${issuer}"`,
+        ),
+      );
+    });
+
+    it.each(["0.0.0.0:8080", "[::]:8080"])("needs a URL where the server listens on %s", (listen) => {
+      for (const issuer of [true, "true"] as const) {
+        expect(() => read({ issuer, listen })).toThrow(
+          new ConfigError("--issuer needs its URL where the server listens on every address: --issuer https://HOST"),
+        );
+      }
+    });
+
+    // The same address as a URL is refused: secrets would cross a network in plaintext.
+    it("needs a URL where the server listens beyond this machine without TLS, and none with it", () => {
+      for (const listen of ["192.0.2.1:8080", "login.example:8080", "[2001:db8::1]:8080"]) {
+        expect(read({ issuer: true, listen, tlsCert: certFile, tlsKey: keyFile }).issuer).toEqual({});
+        expect(() => read({ issuer: true, listen })).toThrow(/--issuer needs its URL/);
+      }
+    });
+  });
+
+  describe("dev", () => {
+    it.each(["127.0.0.1:8080", "127.1.2.3:0", "[::1]:8080", "localhost:8080"])(
+      "turns the issuer on and allows every origin on %s",
+      (listen) => {
+        expect(read({ dev: true, listen })).toMatchObject({ issuer: {}, corsOrigins: ["*"] });
+      },
+    );
+
+    it.each([
+      "0.0.0.0:8080",
+      "[::]:8080",
+      "192.0.2.1:8080",
+      "dev.example:8080",
+      "localhost.example:80",
+      "127.example:80",
+    ])("is refused on %s", (listen) => {
+      expect(() => read({ dev: true, listen })).toThrow(
+        new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost"),
+      );
+    });
+
+    it("leaves what else was asked for as it is", () => {
+      const issuer = "https://login.example";
+      const corsOrigin = ["https://app.example"];
+      expect(read({ dev: true, issuer, corsOrigin })).toMatchObject({
+        issuer: { url: issuer },
+        corsOrigins: corsOrigin,
+      });
+      expect(() => read({ dev: true, issuer: "login.example" })).toThrow(ConfigError);
+    });
+  });
+
+  describe("oidcIssuers", () => {
+    const url = "https://login.example";
+    const defaults = {
+      url,
+      audience: "portcullis",
+      roleClaim: "urn:zitadel:iam:org:project:roles",
+      instanceRoles: false,
+    };
+    const secretFile = writeSecret("the secret\n");
+    const introspection = { clientId: "me", clientSecret: "the secret" };
+
+    it.each([
+      [url, defaults],
+      ["https://login.example/", { ...defaults, url: "https://login.example/" }],
+      ["https://login.example/realms/main", { ...defaults, url: "https://login.example/realms/main" }],
+      ["http://127.0.0.1:8080", { ...defaults, url: "http://127.0.0.1:8080" }],
+      ["http://[::1]:8080/x", { ...defaults, url: "http://[::1]:8080/x" }],
+      [`${url},audience=policies`, { ...defaults, audience: "policies" }],
+      [`${url},audience=a=b c`, { ...defaults, audience: "a=b c" }],
+      [`${url},role-claim=realm_access.roles`, { ...defaults, roleClaim: "realm_access.roles" }],
+      [`${url},instance-roles`, { ...defaults, instanceRoles: true }],
+      [`${url},client-id=me,client-secret-file=${secretFile}`, { ...defaults, introspection }],
+      [
+        `${url},client-secret-file=${secretFile},instance-roles,client-id=me,role-claim=r,audience=a`,
+        { url, audience: "a", roleClaim: "r", instanceRoles: true, introspection },
+      ],
+    ])("reads %s", (text, settings) => {
+      expect(read({ oidcIssuer: [text] }).oidcIssuers).toEqual([settings]);
+    });
+
+    it("keeps several in the order they are given", () => {
+      const oidcIssuer = ["https://b.example", "https://a.example,audience=x", "https://b.example/"];
+      expect(read({ oidcIssuer }).oidcIssuers.map((issuer) => issuer.url)).toEqual([
+        "https://b.example",
+        "https://a.example",
+        "https://b.example/",
+      ]);
+    });
+
+    it("refuses one that is named twice", () => {
+      expect(() => read({ oidcIssuer: [url, "https://a.example", `${url},audience=x`] })).toThrow(
+        new ConfigError(`--oidc-issuer names ${url} twice`),
+      );
+    });
+
+    it.each([
+      "",
+      "login.example",
+      "audience=x",
+      "http://login.example",
+      "http://10.0.0.1",
+      "http://localhost.example",
+      "https://login.example?x",
+      "https://login.example#x",
+      "https://user:password@login.example",
+      "https://",
+      "ftp://login.example",
+      "file:///etc/passwd",
+    ])("refuses the URL %j", (text) => {
+      for (const rest of ["", ",audience=x"]) {
+        expect(() => read({ oidcIssuer: [text + rest] })).toThrow(
+          new ConfigError(
+            `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone), and not "${text}"`,
+          ),
+        );
+      }
+    });
+
+    it.each([
+      ["an empty one", "", ""],
+      ["an unknown one", "color=red", "color=red"],
+      ["one in capitals", "Audience=x", "Audience=x"],
+      ["one with a space before it", " audience=x", " audience=x"],
+      ["one without its value", "audience", "audience"],
+      ["one with an empty value", "role-claim=", "role-claim="],
+      ["a value where there is none", "instance-roles=true", "instance-roles=true"],
+      ["one twice", "audience=x,audience=y", "audience=y"],
+      ["a flag twice", "instance-roles,instance-roles", "instance-roles"],
+      ["a secret as it is", "client-id=me,client-secret=x", "client-secret=x"],
+    ])("refuses settings with %s", (_, settings, part) => {
+      expect(() => read({ oidcIssuer: [`${url},${settings}`] })).toThrow(
+        new ConfigError(
+          `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas, and not "${part}"`,
+        ),
+      );
+    });
+
+    it.each(["client-id=me", `client-secret-file=${secretFile}`, `client-secret-file=${missing}`])(
+      "refuses half of a client: %s",
+      (half) => {
+        expect(() => read({ oidcIssuer: [`${url},${half}`] })).toThrow(
+          new ConfigError("client-id and client-secret-file of --oidc-issuer go together: give both or neither"),
+        );
+      },
+    );
+
+    it.each([
+      [missing, "ENOENT"],
+      [directory, "EISDIR"],
+    ])("names the file of the secret that cannot be read: %s", (file, reason) => {
+      expect(() => read({ oidcIssuer: [`${url},client-id=me,client-secret-file=${file}`] })).toThrow(
+        new ConfigError(`the file of client-secret-file cannot be read: ${file} (${reason})`),
+      );
+    });
+
+    it("refuses an empty secret", () => {
+      for (const content of ["", "\n"]) {
+        const file = writeSecret(content);
+        const text = `${url},client-id=me,client-secret-file=${file}`;
+        expect(() => read({ oidcIssuer: [text] })).toThrow(/client-secret-file/);
+      }
+    });
+  });
+
+  describe("trustedProxies", () => {
+    it.each(["10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::1", "2001:db8::/32", "::ffff:10.0.0.1", "::1"])(
+      "keeps %s",
+      (proxy) => {
+        expect(read({ trustedProxy: ["192.0.2.1", proxy] }).trustedProxies).toEqual(["192.0.2.1", proxy]);
+      },
+    );
+
+    it.each([
+      "",
+      "x",
+      "proxy.example",
+      "10.0.0",
+      "10.0.0.256",
+      "10.0.0.1:80",
+      "10.0.0.0/",
+      "10.0.0.0/-1",
+      "10.0.0.0/08",
+    ])("refuses %j", (proxy) => {
+      expect(() => read({ trustedProxy: ["192.0.2.1", proxy] })).toThrow(
+        new ConfigError(
+          `--trusted-proxy: "${proxy}" is neither an IP address nor a range such as 10.0.0.0/8 or 2001:db8::/32.`,
+        ),
+      );
+    });
+
+    it.each([
+      ["10.0.0.0/33", "0 to 32"],
+      ["2001:db8::/129", "0 to 128"],
+      ["::ffff:10.0.0.0/95", "96 to 128"],
+    ])("refuses the range %s", (proxy, bits) => {
+      expect(() => read({ trustedProxy: [proxy] })).toThrow(
+        new ConfigError(`--trusted-proxy: The range "${proxy}" needs a prefix of ${bits} bits.`),
+      );
+    });
   });
 
   it("throws what a caller can tell from a bug", () => {

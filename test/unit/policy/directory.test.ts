@@ -141,6 +141,16 @@ const refused: readonly Refused[] = [
     code: "redirect_uri_missing",
     message: "an application needs at least one redirect URI",
   },
+  {
+    title: "adding an application with https on this machine beside a scheme of its own",
+    act: () =>
+      directory.addClient(application({ redirectUris: ["https://localhost:4200/cb", "com.example.app:/cb"] }), {
+        nameTaken: false,
+      }),
+    code: "redirect_uri_invalid",
+    message:
+      "one application cannot have both https://localhost:4200/cb and com.example.app:/cb: use http for this machine",
+  },
   ...[
     "http://app.example/cb",
     "http://127.0.0.1.evil.example/cb",
