@@ -26,6 +26,7 @@ const codes: Readonly<Record<string, Code>> = {
   permission_denied: 7,
   failed_precondition: 9,
   unauthenticated: 16,
+  unavailable: 14,
 };
 
 describe("toConnectError of an expected refusal", () => {
