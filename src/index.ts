@@ -4,7 +4,7 @@ import { createCredentials } from "./commands/credentials.ts";
 import { adminName, createDirectory } from "./commands/directory.ts";
 import { createIdSource } from "./commands/ids.ts";
 import { createKeyFile, type KeyFile } from "./issuer/key-file.ts";
-import { hashPassword } from "./issuer/password.ts";
+import { checkNewPassword, hashPassword } from "./issuer/password.ts";
 import { reportFailure } from "./log.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
@@ -19,7 +19,7 @@ export interface Server {
   readonly adminToken: string;
   /** A new service account key of `admin` in ZITADEL's form, for programs that take such a file. */
   createKeyFile(): Promise<KeyFile>;
-  /** Lets `admin` sign in with this password, in place of the one before. */
+  /** Lets `admin` sign in with this password, in place of the one before. Rejects with an Error where it is too short. */
   setPassword(password: string): Promise<void>;
   /**
    * Registers a public application that signs people in with a code and PKCE. Resolves to its client id. Rejects with an Error
@@ -56,6 +56,8 @@ export async function startServer(): Promise<Server> {
       adminToken,
       createKeyFile: () => createKeyFile(credentials, { userName: adminName }),
       async setPassword(password) {
+        const problem = checkNewPassword(password);
+        if (problem !== undefined) throw new Error(problem);
         await credentials.setPassword({ userName: adminName, hash: await hashPassword(password) });
       },
       addClient: (client) => clients.add(client),

@@ -112,6 +112,8 @@ function createIssuerLoader(
     loading.then(
       (issuer) => issuer(request, response),
       (reason: unknown) => {
+        // Such as too many open files, which pass.
+        loading = undefined;
         report({ reason });
         sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
       },

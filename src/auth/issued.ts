@@ -12,6 +12,9 @@ export const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
 /** The public client in whose name keys of users get tokens: ZITADEL's SDKs name none. */
 export const keyClientId = "portcullis-keys";
 
+/** Ids of users and applications are decimal digits; a user whose name is such a text is known to clients by the id alone. */
+export const looksLikeId = (text: string): boolean => /^\d+$/.test(text);
+
 /** The fields of oidc-provider's payloads that decide whether one still counts. */
 export interface IssuedPayload {
   readonly accountId?: string;
@@ -26,15 +29,43 @@ export interface IssuedPayload {
   readonly sessionUid?: string;
   /** Of a session: the grant of each application in it. */
   readonly authorizations?: Readonly<Record<string, { readonly grantId?: string }>>;
-  /** Of a sign-in in progress: what has been answered. */
-  readonly result?: { readonly login?: { readonly accountId?: string } };
+  /** Of a sign-in in progress: what has been answered, and when the password was set that was right. */
+  readonly result?: { readonly login?: { readonly accountId?: string; readonly passwordSetAt?: number } };
 }
 
 /** The value of a record. */
-interface Issued {
+export interface Issued {
   readonly payload: IssuedPayload;
-  /** What of the user's it was given for; it ends when the user no longer has exactly that. */
-  readonly restsOn?: string;
+  /** What was checked when it was given; it ends when the user no longer has exactly that. */
+  readonly basis?: Basis;
+}
+
+/** What a user signs in with: this very password, secret or key. */
+export type Basis = `password ${number}` | `secret ${string}` | `key ${string}`;
+
+/** The password set at that moment. */
+export const passwordBasis = (setAt: number): Basis => `password ${setAt}`;
+/** The secret with that digest. */
+export const secretBasis = (digest: string): Basis => `secret ${digest}`;
+export const keyBasis = (keyId: string): Basis => `key ${keyId}`;
+
+function stillHas(user: UserState, basis: Basis): boolean {
+  const { password, secret, keys = [] } = user;
+  const held = [
+    ...(password ? [passwordBasis(password.setAt)] : []),
+    ...(secret ? [secretBasis(secret.digest)] : []),
+    ...keys.map(({ keyId }) => keyBasis(keyId)),
+  ];
+  return held.includes(basis);
+}
+
+/** The kept name of a session, which stays the same where the session's id changes. */
+export interface SessionName {
+  /** Digest of the session's id. */
+  readonly id: string;
+  readonly basis?: Basis;
+  /** It was signed out of: what was asked for before may not bring it back. */
+  readonly hasEnded?: boolean;
 }
 
 /** Where one is kept. The store holds digests of the ids: they open nothing. */
@@ -48,29 +79,14 @@ const refByDigest = (model: string, digest: string): RecordRef => ({ record: `is
 export const ownerOf = (payload: IssuedPayload): string | undefined =>
   payload.accountId ?? payload.extra?.sub ?? payload.result?.login?.accountId;
 
-/**
- * What this was given for: the user's password, secret or key as it is now. A token of the code flow rests on its grant
- * alone, which rests on the password.
- */
-export function restsOn(model: string, payload: IssuedPayload, user: UserState | undefined): string | undefined {
-  switch (model) {
-    case "Interaction":
-    case "Session":
-    case "Grant":
-      return payload.clientId === keyClientId ? undefined : `password ${user?.password?.setAt}`;
-    case "ClientCredentials":
-      return `secret ${user?.secret?.setAt}`;
-    case "AccessToken": {
-      const keyId = payload.extra?.key_id;
-      if (keyId === undefined) return undefined;
-      return user?.keys?.some((key) => key.keyId === keyId) ? `key ${keyId}` : "a key that is gone";
-    }
-    default:
-      return undefined;
-  }
+/** Whether a payload counts only with what was checked for it. A token of the code flow rests on its grant instead. */
+function needsBasis(model: string, payload: IssuedPayload): boolean {
+  if (model === "Grant") return payload.clientId !== keyClientId;
+  if (model === "AccessToken") return payload.extra?.key_id !== undefined;
+  return model === "ClientCredentials" || model === "Session" || model === "Interaction";
 }
 
-/** What was given out under this id, or the digest of it, if it still counts: not ended, its user and application there, what it rests on unchanged. */
+/** What was given out under this id, or the digest of it, if it still counts: not ended, its user and application there, what was checked for it still the user's. */
 export async function readIssued(
   store: Store,
   wanted: { readonly model: string; readonly now: number } & ({ readonly id: string } | { readonly digest: string }),
@@ -79,14 +95,16 @@ export async function readIssued(
   const ref = refByDigest(model, "id" in wanted ? digestToken(wanted.id) : wanted.digest);
   const record = (await store.read([ref])).record(ref);
   if (record === undefined || (record.expiresAt !== undefined && record.expiresAt <= now)) return undefined;
-  const { payload, restsOn: given } = record.value as Issued;
+  const { payload, basis } = record.value as Issued;
 
   const owner = ownerOf(payload);
   const user = userRef(owner ?? "");
   const client = clientRef(payload.clientId ?? "");
   const view = await store.read([user, client]);
   const { state } = view.get(user);
-  const isOwned = owner === undefined || (state?.removed === false && restsOn(model, payload, state) === given);
+  const isOwned =
+    owner === undefined ||
+    (state?.removed === false && (basis === undefined ? !needsBasis(model, payload) : stillHas(state, basis)));
   // Users are clients too, with their own secret or key; only applications are registered.
   const isOfUser = model === "ClientCredentials" || payload.clientId === keyClientId || payload.clientId === undefined;
   return isOwned && (isOfUser || view.get(client).state?.removed === false) ? payload : undefined;
@@ -98,7 +116,7 @@ export async function readSession(
   { uid, now }: { readonly uid: string; readonly now: number },
 ): Promise<IssuedPayload | undefined> {
   const ref = sessionNameRef(uid);
-  const named = (await store.read([ref])).record(ref)?.value as { readonly id: string } | undefined;
+  const named = (await store.read([ref])).record(ref)?.value as SessionName | undefined;
   return named && readIssued(store, { model: "Session", digest: named.id, now });
 }
 

@@ -37,10 +37,11 @@ export function keyCommand(): Command {
                 flush: true,
               });
             } catch (cause) {
-              // Nobody will ever have it. A file that was there before stays.
-              if ((cause as NodeJS.ErrnoException).code !== "EEXIST") rmSync(options.out, { force: true });
+              // Nobody will ever have it.
               await createCredentials(asCommandLine(store)).removeKey(file.keyId);
               const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+              // A disk that became full leaves a part of it.
+              if (reason === "ENOSPC") rmSync(options.out, { force: true });
               throw new ConfigError(`the key cannot be written to ${options.out} (${reason}), so none was made`, {
                 cause,
               });

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { keyClientId, looksLikeId } from "../auth/issued.ts";
 import { digestToken, generateSecret } from "../auth/token.ts";
 import { createCredentials } from "../commands/credentials.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
@@ -112,7 +113,8 @@ export function userCommand(): Command {
           createCredentials(asCommandLine(store)).setSecret({ userName: name, digest }),
         );
         // Clients send it in forms and in Basic authentication, and not all of them encode it.
-        const clientId = /^[A-Za-z0-9._~@-]+$/.test(name) ? name : userId;
+        const isSendable = /^[A-Za-z0-9._~@-]+$/.test(name) && !looksLikeId(name) && name !== keyClientId;
+        const clientId = isSendable ? name : userId;
         print(options, {
           json: { clientId, clientSecret },
           text: `client id: ${clientId}\nclient secret: ${clientSecret}`,

@@ -51,7 +51,7 @@ export async function provideIssuerKeys(store: Store, fresh: IssuerKeys): Promis
 
 /**
  * Makes `fresh` the key that signs. Those before it stay published for a day, unless `atOnce`: then what they signed is
- * refused from now on. Resolves to all keys.
+ * refused from now on, and people sign in again. Resolves to all keys.
  */
 export async function rotateSigningKey(
   store: Store,
@@ -66,7 +66,8 @@ export async function rotateSigningKey(
       const earlier = before === undefined || atOnce ? [] : publishedKeys(before, now);
       const keys: IssuerKeys = {
         signing: [...fresh.signing, ...earlier.map((key) => ({ ...key, replacedAt: key.replacedAt ?? now }))],
-        cookieSecret: before?.cookieSecret ?? fresh.cookieSecret,
+        // It was kept beside the key that leaked.
+        cookieSecret: atOnce ? fresh.cookieSecret : (before?.cookieSecret ?? fresh.cookieSecret),
       };
       return { changes: [], records: [{ ref: issuerKeysRef, to: { value: keys } }], value: keys };
     },

@@ -1,15 +1,30 @@
-import { type Adapter, type AdapterPayload, errors } from "oidc-provider";
+import { type Adapter, type AdapterPayload, errors, type KoaContextWithOIDC, Provider } from "oidc-provider";
 import {
+  type Basis,
+  type Issued,
   type IssuedPayload,
   issuedRef,
+  keyBasis,
+  keyClientId,
+  looksLikeId,
   ownerOf,
+  passwordBasis,
   readIssued,
   readSession,
-  restsOn,
+  type SessionName,
+  secretBasis,
   sessionNameRef,
 } from "../auth/issued.ts";
 import type { Key, UserState } from "../policy/states.ts";
-import { type Clock, clientRef, type RecordChange, type Store, userRef } from "../store/store.ts";
+import {
+  type Clock,
+  clientRef,
+  type RecordChange,
+  type RecordRef,
+  type Store,
+  userRef,
+  type View,
+} from "../store/store.ts";
 
 const actor = "issuer";
 
@@ -19,20 +34,28 @@ export function createAdapter(model: string, options: { readonly store: Store; r
   if (model === "Client") return createClientAdapter(store);
 
   return {
+    /**
+     * What was checked goes along with what is given for it, as it was when it was checked: by now the user may have another
+     * password. A session that was signed out of is not brought back by a request that began before, and gives no grant.
+     */
     async upsert(id, payload, expiresIn) {
       const kept = withoutIds(payload);
       const end = expiresIn === undefined ? {} : { expiresAt: clock() + expiresIn * 1000 };
       const ref = issuedRef(model, id);
-      const user = userRef(ownerOf(kept as IssuedPayload) ?? "");
+      const session = sessionOf(model, kept);
       await store.execute({
         actor,
-        reads: [user],
+        reads: session === undefined ? [] : [session],
         decide(view) {
-          const basis = restsOn(model, kept as IssuedPayload, view.get(user).state);
-          const value = { payload: kept, ...(basis !== undefined && { restsOn: basis }) };
+          const name = session && nameIn(view, session);
+          const isStale = name !== undefined && (name.hasEnded || (model === "Session" && !isCurrent(name, ref)));
+          if (isStale) return { changes: [], value: undefined };
+          const basis = basisOf(model, kept as IssuedPayload) ?? name?.basis;
+          const value = { payload: kept, ...(basis !== undefined && { basis }) } satisfies Issued | object;
           const records: RecordChange[] = [{ ref, to: { value, ...end } }];
-          if (model === "Session" && payload.uid !== undefined) {
-            records.push({ ref: sessionNameRef(payload.uid), to: { value: { id: ref.id }, ...end } });
+          if (model === "Session" && session !== undefined) {
+            const named: SessionName = { id: ref.id, ...(basis !== undefined && { basis }) };
+            records.push({ ref: session, to: { value: named, ...end } });
           }
           return { changes: [], records, value: undefined };
         },
@@ -77,16 +100,67 @@ export function createAdapter(model: string, options: { readonly store: Store; r
 
     async destroy(id) {
       const ref = issuedRef(model, id);
-      await store.execute({
-        actor,
-        reads: [],
-        decide: () => ({ changes: [], records: [{ ref, to: undefined }], value: undefined }),
-      });
+      const records: RecordChange[] = [{ ref, to: undefined }];
+      const session = requestContext()?.oidc.session;
+      // Also what removes the earlier id of a session that goes on.
+      if (model === "Session" && session?.uid !== undefined && oldIdOf(session) !== id) {
+        const expiresAt = clock() + endedSessionMs;
+        records.push({ ref: sessionNameRef(session.uid), to: { value: { id: "", hasEnded: true }, expiresAt } });
+      }
+      await store.execute({ actor, reads: [], decide: () => ({ changes: [], records, value: undefined }) });
     },
 
     // Nothing that rests on a grant counts without it, and oidc-provider removes the grant as well.
     async revokeByGrantId() {},
   };
+}
+
+/** Longer than any request takes. */
+const endedSessionMs = 60 * 60 * 1000;
+
+/** What oidc-provider is serving just now; undefined outside of a request. */
+const requestContext = (): KoaContextWithOIDC | undefined =>
+  (Provider as unknown as { readonly ctx?: KoaContextWithOIDC }).ctx;
+
+const oldIdOf = (session: object): string | undefined => (session as { readonly oldId?: string }).oldId;
+
+/** The name of the session that a payload is, or is given in. */
+function sessionOf(model: string, payload: AdapterPayload): RecordRef | undefined {
+  if (model === "Session") return payload.uid === undefined ? undefined : sessionNameRef(payload.uid);
+  const isInSession = model === "Grant" && payload.clientId !== keyClientId;
+  const uid = isInSession ? requestContext()?.oidc.session?.uid : undefined;
+  return uid === undefined ? undefined : sessionNameRef(uid);
+}
+
+const nameIn = (view: View, ref: RecordRef) => view.record(ref)?.value as SessionName | undefined;
+
+/** Whether a session is saved under the id that it has, or under the one that follows it. */
+function isCurrent(name: SessionName, ref: RecordRef): boolean {
+  const oldId = oldIdOf(requestContext()?.oidc.session ?? {});
+  return name.id === ref.id || (oldId !== undefined && name.id === issuedRef("Session", oldId).id);
+}
+
+/** What was checked in this very request, or in the sign-in that it resumes. */
+function basisOf(model: string, payload: IssuedPayload): Basis | undefined {
+  const oidc = requestContext()?.oidc;
+  switch (model) {
+    case "Interaction": {
+      const setAt = payload.result?.login?.passwordSetAt;
+      return setAt === undefined ? undefined : passwordBasis(setAt);
+    }
+    case "Session":
+    case "Grant": {
+      const { login } = (oidc?.result ?? {}) as NonNullable<IssuedPayload["result"]>;
+      const isOfOwner = login?.accountId !== undefined && login.accountId === ownerOf(payload);
+      return isOfOwner && login.passwordSetAt !== undefined ? passwordBasis(login.passwordSetAt) : undefined;
+    }
+    case "ClientCredentials":
+      return oidc?.client?.clientSecret === undefined ? undefined : secretBasis(oidc.client.clientSecret);
+    case "AccessToken":
+      return payload.extra?.key_id === undefined ? undefined : keyBasis(payload.extra.key_id);
+    default:
+      return undefined;
+  }
 }
 
 /** The ids are what opens the session or spends the token. A sign-in in progress holds the session's as well, and nobody reads it. */
@@ -122,8 +196,9 @@ function createClientAdapter(store: Store): Adapter {
           ...withSecret(secretDigest),
         };
       }
-      const byName = view.find(name);
-      const user = (byName?.state as UserState | undefined) ?? view.get(userRef(id)).state;
+      // A name that looks like an id is not one to be found by: it could be another user's id.
+      const byName = looksLikeId(id) ? undefined : view.find(name);
+      const user = looksLikeId(id) ? view.get(userRef(id)).state : (byName?.state as UserState | undefined);
       if (user?.secret === undefined || user.removed) return undefined;
       return {
         client_id: id,

@@ -24,7 +24,7 @@ export interface IssuerOptions {
   readonly report: (reason: unknown) => void;
 }
 
-/** Where a wrong secret, key, code or token is a guess, for all that the server knows. */
+/** Where a wrong secret, key or code is a guess, for all that the server knows. */
 const guardedPaths: ReadonlySet<string> = new Set([
   issuerPaths.token,
   issuerPaths.introspection,
@@ -33,12 +33,24 @@ const guardedPaths: ReadonlySet<string> = new Set([
 /** One failure per second and address; programs that are set up well have none. */
 const failures = { capacity: 60, refillMs: 1_000 };
 
+/** What anyone may ask for, and what is kept for a while for each who does. An office behind one address signs in slower. */
+const visits = { capacity: 200, refillMs: 250 };
+const isVisit = (path: string): boolean =>
+  path.startsWith(issuerPaths.authorization) || path.startsWith(issuerPaths.endSession);
+
+/** Of a request to sign in: it is kept until it ends. Browsers and proxies manage this much. */
+const maxTargetLength = 4096;
+
+/** For a form of a few hundred bytes. */
+const formTimeoutMs = 10_000;
+
 /** Serves the built-in issuer. `isIssuerPath` says which paths are its own. */
 export function createIssuer(options: IssuerOptions): ListenerHandler {
   const { store, clock, url, trustedProxies, report } = options;
   const addressOf = createClientAddress(trustedProxies);
   const serveSignIn = createSignIn({ store, url, throttle: createThrottle({ clock }) });
   const guesses = createAddressThrottle({ clock, ...failures });
+  const visitors = createAddressThrottle({ clock, ...visits });
   const providers = createProviderSource(options);
 
   async function serve(request: ListenerRequest, response: ServerResponse): Promise<void> {
@@ -48,29 +60,36 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
       response.setHeader("allow", methods.join(", "));
       return refuse(response, 405, "invalid_request", `this address takes ${methods.join(", ")}`);
     }
+    const target = toTarget(request);
+    if (target.length > maxTargetLength) return refuse(response, 414, "invalid_request", "the address is too long");
     const address = addressOf(request);
-    const isGuarded = guardedPaths.has(path);
-    const { retryAfterMs } = isGuarded ? guesses.take(address) : { retryAfterMs: 0 };
+    const body = await readForm(request, formTimeoutMs);
+    if (body === undefined) return refuse(response, 413, "invalid_request", "the form is too large");
+    // Counted only now: a form that never arrives is no guess.
+    const isGuarded = guardedPaths.has(path) && request.method === "POST";
+    const throttle = isGuarded ? guesses : isVisit(path) ? visitors : undefined;
+    const { retryAfterMs } = throttle?.take(address) ?? { retryAfterMs: 0 };
     if (retryAfterMs > 0) {
       response.setHeader("retry-after", String(Math.ceil(retryAfterMs / 1000)));
-      return refuse(response, 429, "temporarily_unavailable", "too many failures; try again later");
+      return refuse(response, 429, "temporarily_unavailable", "too many requests from this address; try again later");
     }
-    const body = await readForm(request);
-    if (body === undefined) return refuse(response, 413, "invalid_request", "the form is too large");
     // Some pages are oidc-provider's own; ours say more.
     response.setHeader("x-frame-options", "DENY");
     response.setHeader("x-content-type-options", "nosniff");
     response.setHeader("content-security-policy", "frame-ancestors 'none'");
     const { provider, callback } = await providers.current();
     const form = path === issuerPaths.token ? withKeyClient(body) : body;
-    const issuerRequest = toIssuerRequest(request, { url, body: form, target: toTarget(request) });
+    const issuerRequest = toIssuerRequest(request, { url, body: form, target });
     if (path.startsWith(signInPath)) {
       const fields = new URLSearchParams(body.toString());
       return serveSignIn({ provider, request: issuerRequest, response, path, form: fields, address });
     }
-    await callback(issuerRequest, response);
-    const isRefused = response.statusCode === 400 || response.statusCode === 401;
-    if (isGuarded && !isRefused) guesses.succeeded(address);
+    try {
+      await callback(issuerRequest, response);
+    } finally {
+      const isRefused = response.statusCode === 400 || response.statusCode === 401;
+      if (isGuarded && !isRefused) guesses.succeeded(address);
+    }
   }
 
   return (request, response) => {

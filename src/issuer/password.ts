@@ -35,7 +35,7 @@ export class PasswordBusyError extends Error {
 }
 
 /**
- * Says why a password may not be chosen, or undefined where it may: at least 12 characters, at most 1024 bytes. Kinds of
+ * Says why a password may not be chosen, or undefined where it may: at least 12 characters, at most 1024 bytes, no control characters. Kinds of
  * characters are not asked for (NIST SP 800-63B): length makes a password strong, rules make it predictable.
  */
 export function checkNewPassword(password: string): string | undefined {
@@ -43,6 +43,8 @@ export function checkNewPassword(password: string): string | undefined {
   // The lesser of the two: a letter with combining marks is one character, and so is a ligature that stands for many.
   const characters = Math.min(countCodePoints(password), countCodePoints(normalize(password)));
   if (characters < minCharacters) return `The password needs at least ${minCharacters} characters.`;
+  // Such as a line break of the file it came from: no sign-in page can send it.
+  if (/\p{Cc}/u.test(password)) return "The password holds a control character, such as a line break.";
   return undefined;
 }
 

@@ -25,9 +25,11 @@ const ttl = {
   ClientCredentials: hour,
   IdToken: hour,
   AuthorizationCode: 60,
-  Interaction: hour,
+  Interaction: hour / 4,
   RefreshToken: 30 * day,
-  Session: 12 * hour,
+  // From the sign-in on, however often it is used. One without a sign-in waits for it no longer than the page does.
+  Session: (_context: unknown, { loginTs }: { readonly loginTs?: number | undefined }) =>
+    loginTs === undefined ? hour / 4 : Math.max(1, loginTs + 12 * hour - Math.floor(Date.now() / 1000)),
   // Of a key there is one for each token.
   Grant: (_context: unknown, grant: { readonly clientId?: string | undefined }) =>
     grant.clientId === keyClientId ? hour : 90 * day,
@@ -126,7 +128,8 @@ export function createProvider(options: ProviderOptions): Provider {
 
   // What we hold as a secret is a digest.
   provider.Client.prototype.compareClientSecret = function compareClientSecret(actual: string): boolean {
-    return timingSafeEqual(Buffer.from(digestToken(actual)), Buffer.from(this.clientSecret ?? digestToken("")));
+    if (this.clientSecret === undefined) return false;
+    return timingSafeEqual(Buffer.from(digestToken(actual)), Buffer.from(this.clientSecret));
   };
   provider.registerGrantType(jwtBearerGrant, createKeyGrant({ store, clock, url }), ["assertion", "scope"]);
   provider.on("server_error", (_context, error) => report(error));
@@ -151,15 +154,20 @@ const createFindAccount =
     return { accountId: id, claims: () => ({ sub: id, name, preferred_username: name }) };
   };
 
-/** The operator registers applications, so nobody is asked whether they trust one; one grant holds per session and application. */
+/**
+ * The operator registers applications, so nobody is asked whether they trust one. One grant holds per session and application;
+ * where more is asked for, a new one takes its place. None is ever changed: one that was taken back stays so.
+ */
 async function loadExistingGrant({ oidc }: KoaContextWithOIDC) {
   const { client, session, provider } = oidc;
   if (client === undefined || session?.accountId === undefined) return undefined;
   const grantId = session.grantIdFor(client.clientId);
-  const grant =
-    (grantId === undefined ? undefined : await provider.Grant.find(grantId)) ??
-    new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(" "));
+  const before = grantId === undefined ? undefined : await provider.Grant.find(grantId);
+  const held = before?.getOIDCScope().split(" ") ?? [];
+  const wanted = [...oidc.requestParamOIDCScopes];
+  if (before !== undefined && wanted.every((scope) => held.includes(scope))) return before;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope([...new Set([...held, ...wanted])].filter((scope) => scope !== "").join(" "));
   await grant.save();
   return grant;
 }

@@ -5,17 +5,25 @@ import type { ListenerRequest } from "../rpc/listener/handler.ts";
 /** What is posted here is a form of a few hundred bytes; oidc-provider itself stops at 56 KiB. */
 const maxBodyBytes = 32 * 1024;
 
-/** Reads the whole body. Resolves to undefined where it is too large; rejects where the client went away. */
-export async function readForm(request: ListenerRequest): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  // To stop early must not end the connection: the answer goes out on it.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) return undefined;
-    chunks.push(chunk);
+/**
+ * Reads the whole body. Resolves to undefined where it is too large; rejects where the client went away, or is cut off
+ * because the body did not come in time.
+ */
+export async function readForm(request: ListenerRequest, timeoutMs: number): Promise<Buffer | undefined> {
+  const timer = setTimeout(() => request.destroy(), timeoutMs);
+  try {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    // To stop early must not end the connection: the answer goes out on it.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > maxBodyBytes) return undefined;
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    clearTimeout(timer);
   }
-  return Buffer.concat(chunks);
 }
 
 /**

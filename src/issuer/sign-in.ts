@@ -47,7 +47,10 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     if (request.method === "POST" && !isFromHere(request)) {
       return show(
         response,
-        messagePage({ title: "Not accepted", text: "The form was sent by another site. Go back to the application." }),
+        messagePage({
+          title: "Not accepted",
+          text: `The form was sent from another site. People sign in at ${url} alone.`,
+        }),
         { status: 403 },
       );
     }
@@ -84,8 +87,8 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
       return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 429 });
     }
     try {
-      const accountId = await checkPassword(userName, form.get("password") ?? "");
-      if (accountId === undefined) {
+      const checked = await checkPassword(userName, form.get("password") ?? "");
+      if (checked === undefined) {
         const problem = "The user name or the password is not right.";
         return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 401 });
       }
@@ -93,7 +96,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
       await provider.interactionFinished(
         request,
         response,
-        { login: { accountId, remember: false, amr: ["pwd"] } },
+        { login: { ...checked, remember: false, amr: ["pwd"] } },
         { mergeWithLastSubmission: false },
       );
     } catch (error) {
@@ -104,12 +107,17 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     }
   }
 
-  /** The id of the user; undefined where there is none of that name, without a password, or with another one. */
-  async function checkPassword(userName: string, password: string): Promise<string | undefined> {
+  /**
+   * The id of the user, and when the password was set that is right; undefined where there is no user of that name, or one
+   * without a password or with another.
+   */
+  async function checkPassword(userName: string, password: string) {
     const key: Key = { kind: "user_name", value: userName };
     const found = userName.isWellFormed() ? (await store.read([key])).find(key) : undefined;
-    const isRight = await verifyPassword(password, (found?.state as UserState | undefined)?.password?.hash);
-    return isRight ? found?.ref.id : undefined;
+    const held = (found?.state as UserState | undefined)?.password;
+    const isRight = await verifyPassword(password, held?.hash);
+    if (!isRight || found === undefined || held === undefined) return undefined;
+    return { accountId: found.ref.id, passwordSetAt: held.setAt };
   }
 
   async function nameOf(accountId: string | undefined): Promise<string> {

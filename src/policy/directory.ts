@@ -190,6 +190,7 @@ function checkRedirectUri(uri: string): void {
   const [, scheme = "", host = ""] = /^([a-z][a-z0-9+.-]*):(?:\/\/([^/?#@]*?)(?::\d+)?(?:[/?]|$))?/.exec(uri) ?? [];
   const isWeb = scheme === "https" ? host !== "" : scheme === "http" && isLoopback(host);
   if (
+    !URL.canParse(uri) ||
     uri.length > 2000 ||
     !/^[\x21-\x7e]+$/.test(uri) ||
     /[#*"<>\\^`{|}]/.test(uri) ||

@@ -19,6 +19,9 @@ import type { OutsideIssuerSettings } from "./settings.ts";
 
 const maxBytes = 64 * 1024;
 const maxInFlight = 32;
+/** Invented tokens must not take every place: a good one waits its turn, but not for an issuer that cannot keep up. */
+const maxWaiting = 1000;
+const maxWaitMs = 2_000;
 const inactiveForMs = 10_000;
 
 /** Asks one issuer about opaque tokens (RFC 7662). */
@@ -30,7 +33,7 @@ export interface Introspection {
   /**
    * Who a token speaks for; undefined where the issuer does not vouch for it, which counts for 10 s. Equal concurrent
    * questions share one request. Rejects with an AuthError `issuer_unavailable` where the issuer could not be asked, also
-   * because 32 questions are waiting for it.
+   * because it cannot keep up: 32 questions are asked at once, and 1000 wait, each for 2 s at most.
    */
   ask(token: string): Promise<OutsideCaller | undefined>;
 }
@@ -47,7 +50,37 @@ export function createIntrospection(options: {
   // Apart, so that invented tokens do not push out good ones.
   const inactiveUntil = new LRUCache<string, number>({ max: maxCachedTokens });
   const pending = new Map<string, Promise<OutsideCaller | undefined>>();
+  const waiting = new Set<() => void>();
+  let inFlight = 0;
   let isFailing = false;
+
+  async function inTurn<T>(ask: () => Promise<T>): Promise<T> {
+    if (inFlight >= maxInFlight) await waitForPlace();
+    else inFlight += 1;
+    try {
+      return await ask();
+    } finally {
+      // The place goes to the next at once, so that nobody who comes now is faster.
+      const [next] = waiting;
+      if (next === undefined) inFlight -= 1;
+      else next();
+    }
+  }
+
+  function waitForPlace(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const take = () => {
+        clearTimeout(timer);
+        waiting.delete(take);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        waiting.delete(take);
+        reject(new AuthError("issuer_unavailable"));
+      }, maxWaitMs);
+      waiting.add(take);
+    });
+  }
 
   async function question(token: string, digest: string): Promise<OutsideCaller | undefined> {
     try {
@@ -65,8 +98,6 @@ export function createIntrospection(options: {
         report(describeFailure(error, { url: settings.url, wanted: "an answer about a token" }));
       }
       throw new AuthError("issuer_unavailable");
-    } finally {
-      pending.delete(digest);
     }
   }
 
@@ -94,8 +125,8 @@ export function createIntrospection(options: {
       if (clock() < (inactiveUntil.get(digest) ?? 0)) return undefined;
       const same = pending.get(digest);
       if (same !== undefined) return await same;
-      if (pending.size >= maxInFlight) throw new AuthError("issuer_unavailable");
-      const asked = question(token, digest);
+      if (pending.size >= maxInFlight + maxWaiting) throw new AuthError("issuer_unavailable");
+      const asked = inTurn(() => question(token, digest)).finally(() => pending.delete(digest));
       pending.set(digest, asked);
       return await asked;
     },
