@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { clientCommand } from "./cli/client.ts";
 import { issuerCommand } from "./cli/issuer.ts";
 import { keyCommand } from "./cli/key.ts";
+import { openapiCommand } from "./cli/openapi.ts";
 import { orgCommand } from "./cli/org.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { storeCommand } from "./cli/store.ts";
@@ -11,13 +11,7 @@ import { userCommand } from "./cli/user.ts";
 import { ConfigError } from "./config.ts";
 import { DirectoryError } from "./policy/directory.ts";
 import { StoreError } from "./store/errors.ts";
-
-// Two levels up in the compiled package, one in the checkout.
-const packageFile = new URL(
-  import.meta.url.endsWith(".ts") ? "../package.json" : "../../package.json",
-  import.meta.url,
-);
-const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
+import { version } from "./version.ts";
 
 const program = new Command("portcullis")
   .description("A login-policy service on gRPC, gRPC-Web, Connect and REST JSON.")
@@ -29,7 +23,8 @@ const program = new Command("portcullis")
   .addCommand(keyCommand())
   .addCommand(clientCommand())
   .addCommand(issuerCommand())
-  .addCommand(storeCommand());
+  .addCommand(storeCommand())
+  .addCommand(openapiCommand());
 
 /** Usage errors end with the usage on standard error, and throw instead of exiting, so that there is one place to exit. */
 function prepare(command: Command): void {

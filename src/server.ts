@@ -8,6 +8,7 @@ import { createIdentify } from "./auth/identify.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { createPermissionTable } from "./auth/permissions.ts";
 import { createLoginPolicies } from "./commands/login-policy.ts";
+import { createDocumentHandler, documentPaths, isDocumentPath } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { isIssuerPath } from "./issuer/paths.ts";
@@ -68,6 +69,9 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
+    // ZITADEL does, and its clients rely on it.
+    ignoreUnknown: true,
+    reservedPaths: documentPaths,
     registry: createRegistry(
       file_zitadel_management,
       file_zitadel_admin,
@@ -78,7 +82,10 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   });
   let listener: Listener | undefined;
   const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
-  const serveApi = withCors(dispatch, {
+  const serveDocument = createDocumentHandler((reason) => report({ reason }));
+  const serveOpen: ListenerHandler = (request, response) =>
+    isDocumentPath(rawPath(request)) ? serveDocument(request, response) : dispatch(request, response);
+  const serveApi = withCors(serveOpen, {
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],

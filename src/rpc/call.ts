@@ -8,7 +8,7 @@ import {
   type MethodImplSpec,
 } from "@connectrpc/connect";
 // Exported by Connect and marked private: the version is pinned, and test/protocol/rest.test.ts covers what is relied on.
-import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
+import { invokeUnaryImplementation, transformInvokeImplementation } from "@connectrpc/connect/protocol";
 
 /**
  * Decides whether a call may go on. It runs when the headers are known and before any of the body is read, once per call and
@@ -48,14 +48,47 @@ export async function callUnary(
   return invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]);
 }
 
+/**
+ * One call of an RPC that streams its answers: the same steps, when the first answer is asked for. What is left of the
+ * answers is never made once the caller stops asking.
+ */
+export async function* callServerStream(
+  call: {
+    readonly spec: MethodImplSpec & { readonly kind: "server_streaming" };
+    readonly context: HandlerContext;
+    readMessage(): Promise<MessageShape<MethodImplSpec["method"]["input"]>>;
+  },
+  { gate, interceptors }: CallOptions,
+): AsyncIterable<MessageShape<MethodImplSpec["method"]["output"]>> {
+  await passGate(call.context, gate);
+  const message = await call.readMessage();
+  async function* input() {
+    yield message;
+  }
+  yield* transformInvokeImplementation(call.spec, call.context, [...interceptors])(input());
+}
+
 /** Sets fields of a request message from the path of its HTTP rule, so that no body can override them. */
 export type PathBinding = (message: MessageShape<MethodImplSpec["method"]["input"]>) => void;
 
 /** Holds the path's values while a call in another framing runs on a REST route; see `applyPathBinding`. */
 export const pathBindingKey = createContextKey<PathBinding | undefined>(undefined, { description: "path binding" });
 
-/** Applies the path's values to a decoded message before any other interceptor sees it. */
+/** Applies the path's values to every decoded message before any other interceptor sees it. */
 export const applyPathBinding: Interceptor = (next) => (request) => {
-  if (!request.stream) request.contextValues.get(pathBindingKey)?.(request.message);
+  const bind = request.contextValues.get(pathBindingKey);
+  if (bind === undefined) return next(request);
+  if (request.stream) return next({ ...request, message: bindEach(request.message, bind) });
+  bind(request.message);
   return next(request);
 };
+
+async function* bindEach<T extends Parameters<PathBinding>[0]>(
+  messages: AsyncIterable<T>,
+  bind: PathBinding,
+): AsyncIterable<T> {
+  for await (const message of messages) {
+    bind(message);
+    yield message;
+  }
+}

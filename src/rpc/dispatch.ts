@@ -1,3 +1,4 @@
+import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import { pathBindingKey } from "./call.ts";
 import type { Codec } from "./codec.ts";
@@ -12,6 +13,7 @@ import {
   isGone,
   mediaType,
   rawPath,
+  send,
 } from "./http.ts";
 import { headerProblem } from "./listener/limits.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
@@ -30,7 +32,7 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
     // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.
     jsonOptions: { registry: options.registry, alwaysEmitImplicit: true, ignoreUnknownFields: false },
   });
-  const matchRoute = createRouteTable(rpcs);
+  const routes = createRouteTable(rpcs, options.reservedPaths);
   const grpc = createGrpcCodec(serveStock);
   const grpcWeb = createGrpcWebCodec(serveStock);
   const connect = createConnectCodec(serveStock);
@@ -64,14 +66,27 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
     if (rpc !== undefined && request.method === "POST") {
       return codec.serve({ rpc, request, response, contextValues });
     }
-    const match = matchRoute("POST", rawPath(request));
+    const match = routes.match("POST", rawPath(request));
     if (match.kind !== "found" || request.method !== "POST") return codec.refuse(response, unknownRpc());
-    contextValues.set(pathBindingKey, bindPath(match.route, match.pathValues));
+    const { route, pathValues } = match;
+    contextValues.set(pathBindingKey, (message) =>
+      bindPath(reflect(route.rpc.spec.method.input, message), route, {
+        pathValues,
+        // A message in these framings is whole by itself, and its caller may not know what the path says.
+        overrides: true,
+        registry: options.registry,
+      }),
+    );
     return codec.serve({ rpc: match.route.rpc, request, response, contextValues });
   }
 
   async function dispatchRest(request: HttpRequest, response: HttpResponse): Promise<void> {
-    const match = matchRoute(request.method ?? "", rawPath(request));
+    const path = rawPath(request);
+    if (request.method === "OPTIONS" && path === "*") return sendAllow(response, knownMethods);
+    // Over HTTP/2 such bytes come as they are, and nobody knows of which character set.
+    if (/[^\x21-\x7e]/.test(request.url ?? "")) return rest.refuse(response, notAscii());
+    if (hasDotSegment(path)) return rest.refuse(response, dotSegment());
+    const match = routes.match(request.method ?? "", path);
     switch (match.kind) {
       case "found": {
         const { route, pathValues } = match;
@@ -84,8 +99,9 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
           contextValues: createContextValues(),
         });
       }
-      case "wrong_verb":
-        return rest.refuse(response, wrongVerb(match.allow));
+      case "wrong_method":
+        if (request.method === "OPTIONS") return sendAllow(response, match.allow);
+        return rest.refuse(response, wrongMethod(match.allow));
       case "bad_escape":
         return rest.refuse(response, badEscape());
       case "not_found":
@@ -101,6 +117,15 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
     });
   };
 }
+
+const knownMethods = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+function sendAllow(response: HttpResponse, allow: readonly string[]): void {
+  send(response, { status: 204, header: { allow: allow.join(", "), "cache-control": "no-store" } });
+}
+
+/** `.` and `..`, however they are spelled. Half of the programs on the way resolve them, so nobody may rely on them. */
+const hasDotSegment = (path: string): boolean => /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i.test(path);
 
 const headersTooLarge = (): HttpRefusal => ({
   error: new ConnectError("the request headers are too large", Code.ResourceExhausted),
@@ -123,13 +148,24 @@ const unknownRpc = (): HttpRefusal => ({
   error: new ConnectError("no RPC is served at this path", Code.Unimplemented),
   status: 404,
 });
-const wrongVerb = (allow: readonly string[]): HttpRefusal => ({
+const wrongMethod = (allow: readonly string[]): HttpRefusal => ({
   error: new ConnectError("Method Not Allowed", Code.Unimplemented),
   status: 405,
   header: { allow: allow.join(", ") },
 });
 const badEscape = (): HttpRefusal => ({
   error: new ConnectError("the path holds a percent sign that starts no valid UTF-8 escape", Code.InvalidArgument),
+  status: 400,
+});
+const notAscii = (): HttpRefusal => ({
+  error: new ConnectError("the request target holds bytes that must be percent-encoded", Code.InvalidArgument),
+  status: 400,
+});
+const dotSegment = (): HttpRefusal => ({
+  error: new ConnectError(
+    "the path holds a segment of dots, which clients resolve before they send it",
+    Code.InvalidArgument,
+  ),
   status: 400,
 });
 const notFound = (): HttpRefusal => ({ error: new ConnectError("Not Found", Code.NotFound), status: 404 });

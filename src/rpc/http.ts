@@ -10,7 +10,15 @@ export function rawPath(request: HttpRequest): string {
   // A server must take the absolute form as well, which names the host once more (RFC 9112, 3.2.2).
   const target = (request.url ?? "").replace(/^https?:\/\/[^/?#]*/i, "");
   const query = target.indexOf("?");
-  return query === -1 ? target : target.slice(0, query);
+  // The absolute form may have no path at all, which is the root's.
+  return (query === -1 ? target : target.slice(0, query)) || "/";
+}
+
+/** The query of the raw request target, without its question mark; empty where there is none. */
+export function rawQuery(request: HttpRequest): string {
+  const target = (request.url ?? "").split("#", 1)[0] ?? "";
+  const query = target.indexOf("?");
+  return query === -1 ? "" : target.slice(query + 1);
 }
 
 /** Whether the request names a valid host. Connect's handlers cannot do without one. */

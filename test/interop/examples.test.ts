@@ -4,8 +4,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { LibraryService } from "../../examples/own-service/gen/library_pb.ts";
 import { launchBrowser } from "../browser/browser.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { isLeftOut } from "./left-out.ts";
@@ -97,6 +100,43 @@ describe.skipIf(isLeftOut(missing))("examples/browser-grpc-web.html", () => {
     for (const path of ["/data/admin.token", "/package.json", "/node_modules/../package.json", "/examples/"]) {
       expect((await fetch(new URL(path, pageUrl))).status).toBe(404);
     }
+  });
+});
+
+describe("examples/own-service", () => {
+  let server: ChildProcess;
+  let url: string;
+  beforeAll(async () => {
+    server = spawn(process.execPath, ["examples/own-service/server.ts"], {
+      cwd: root,
+      env: { PATH: process.env["PATH"], PORT: "0" },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = (await once(server.stdout as Readable, "data")) as [Buffer];
+    url = /http:\S+/.exec(line.toString())?.[0] ?? "";
+  });
+  afterAll(async () => {
+    const ended = once(server, "exit");
+    server.kill();
+    await ended;
+  });
+
+  it("serves its annotated service as REST and as gRPC, behind its own gate", async () => {
+    const headers = { authorization: "Bearer secret", "content-type": "application/json" };
+    const refused = await fetch(`${url}/v1/shelves/1/books`);
+    expect([refused.status, await refused.json()]).toEqual([401, { code: 16, message: "say the secret", details: [] }]);
+    const added = await fetch(`${url}/v1/shelves/1/books`, { method: "POST", headers, body: '{"title":"Emma"}' });
+    expect(await added.json()).toEqual({ name: "shelves/1/books/1", title: "Emma" });
+    const client = createClient(LibraryService, createGrpcTransport({ baseUrl: url }));
+    expect(await client.getBook({ name: "shelves/1/books/1" }, { headers })).toMatchObject({ title: "Emma" });
+    const found = await fetch(`${url}/v1/shelves/1/books?title=mm`, { headers });
+    expect(await found.text()).toBe('{"name":"shelves/1/books/1","title":"Emma"}\n');
+    const misspelt = await fetch(`${url}/v1/shelves/1/books?titel=mm`, { headers });
+    expect([misspelt.status, await misspelt.text()]).toEqual([400, expect.stringContaining("titel")]);
+  });
+
+  it("fits on a page", () => {
+    expect(readFileSync(join(root, "examples/own-service/server.ts"), "utf8").split("\n").length).toBeLessThan(60);
   });
 });
 

@@ -27,6 +27,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "store",
     "store/open.ts",
     "server.ts",
+    "documents.ts",
     "rpc",
     "log.ts",
     "node:",
@@ -35,10 +36,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "config.ts": ["auth", "auth/outside", "issuer", "node:"],
   "log.ts": ["pino"],
   "make-directory.ts": ["node:"],
+  "version.ts": ["node:"],
+  "openapi.ts": ["gen", "rpc", "@bufbuild/protobuf"],
+  "documents.ts": ["openapi.ts", "version.ts", "rpc", "yaml"],
   "server.ts": [
     "auth",
     "auth/identify.ts",
     "auth/outside",
+    "documents.ts",
     "issuer",
     "commands",
     "interceptors",
@@ -49,7 +54,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@bufbuild/protobuf",
   ],
   "index.ts": ["auth", "issuer", "commands", "log.ts", "server.ts", "store/open.ts", "store"],
-  "main.ts": ["cli", "config.ts", "policy", "store", "node:", "commander"],
+  "main.ts": ["version.ts", "cli", "config.ts", "policy", "store", "node:", "commander"],
 };
 
 const partNames = Object.keys(allowed).sort((a, b) => b.length - a.length);

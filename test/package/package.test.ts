@@ -54,6 +54,26 @@ describe("the packed package in an empty folder", () => {
     }
   });
 
+  it("serves other people's services with portcullis/rpc, and is typed", () => {
+    writeFileSync(
+      join(folder, "rpc.ts"),
+      `import { createDispatch, createRpcTable, type Listener, openListener } from "portcullis/rpc";
+       import { createRegistry } from "@bufbuild/protobuf";
+       const dispatch = createDispatch(createRpcTable(() => {}), {
+         gate() {},
+         interceptors: [],
+         maxRequestBytes: 1024,
+         registry: createRegistry(),
+         onFailure() {},
+       });
+       const listener: Listener = await openListener({ host: "127.0.0.1", port: 0, handler: dispatch, onError() {} });
+       console.log((await fetch(listener.url + "/nothing")).status);
+       await listener.close();`,
+    );
+    expect(execFileSync(process.execPath, ["rpc.ts"], { cwd: folder }).toString()).toBe("404\n");
+    typecheck("rpc.ts");
+  });
+
   it("is embedded with startServer, and typed", () => {
     writeFileSync(
       join(folder, "embed.ts"),
@@ -66,11 +86,15 @@ describe("the packed package in an empty folder", () => {
        await server.close();`,
     );
     expect(execFileSync(process.execPath, ["embed.ts"], { cwd: folder }).toString()).toBe("200\n");
+    typecheck("embed.ts");
+  });
+
+  function typecheck(file: string): void {
     const types = ["--typeRoots", join(root, "node_modules/@types"), "--types", "node"];
     const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--lib", "es2024", ...types];
-    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, "embed.ts"], {
+    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, file], {
       cwd: folder,
       stdio: "pipe",
     });
-  });
+  }
 });

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   expectConnectError,
@@ -254,12 +254,47 @@ describe("a body that stops short", () => {
 
 describe.each(versions)("a compressed body, over HTTP/$version", ({ version }) => {
   const bomb = gzipSync(Buffer.alloc(10 << 20, 0x20));
-  it.each(["gzip", "br", "deflate", "nope", "gzip, gzip"])("is refused on REST: %s", async (encoding) => {
-    const headers = { ...json, "content-encoding": encoding };
-    const reply = await sturdy.send({ version, path: policyPath, headers, body: gzipSync("{}") });
-    expectStatus(reply, { http: 415, code: 3 });
-    expect(reply.headers["accept-encoding"]).toBe("identity");
+  const compressions = [
+    { encoding: "gzip", compress: gzipSync },
+    { encoding: "GZip", compress: gzipSync },
+    { encoding: "br", compress: brotliCompressSync },
+    { encoding: "deflate", compress: deflateSync },
+  ] as const;
+  const sendCompressed = (encoding: string, body: Uint8Array) =>
+    sturdy.send({ version, path: policyPath, headers: { ...json, "content-encoding": encoding }, body });
+
+  it.each(compressions)("is read on REST, up to 64 KiB after decompression: $encoding", async (compression) => {
+    const { encoding, compress } = compression;
+    expect((await sendCompressed(encoding, compress(bodyOfSize(limit)))).status).toBe(200);
+    const read = await sturdy.send({ method: "GET", path: policyPath });
+    expect(JSON.parse(read.body.toString())).toMatchObject({ policy: { allowRegister: true, isDefault: false } });
+    await sturdy.send({ method: "DELETE", path: policyPath });
+    expectStatus(await sendCompressed(encoding, compress(bodyOfSize(limit + 1))), { http: 413, code: 8 });
+    expectStatus(await sendCompressed(encoding, compress(Buffer.alloc(10 << 20, 0x20))), { http: 413, code: 8 });
   });
+  it.each(compressions)("that is cut, or none, is 400 on REST: $encoding", async ({ encoding, compress }) => {
+    const cutShort = compress(bodyOfSize(1_000)).subarray(0, 15);
+    for (const body of [cutShort, Buffer.from("{}"), Buffer.alloc(100, 0xff)]) {
+      const message = expectStatus(await sendCompressed(encoding, body), { http: 400, code: 3 });
+      expect(message).toBe(`the request body is not valid ${encoding.toLowerCase()}`);
+    }
+  });
+  it("in the raw form of deflate, which HTTP does not mean, is 400 on REST", async () => {
+    expectStatus(await sendCompressed("deflate", deflateRawSync("{}")), { http: 400, code: 3 });
+  });
+  it("is as large as it came, too, on REST", async () => {
+    // Noise, which no compression makes smaller.
+    const noise = Buffer.from(Array.from({ length: limit + 1 }, (_, i) => (i * 2_654_435_761) >>> 24));
+    expectStatus(await sendCompressed("gzip", noise), { http: 413, code: 8 });
+  });
+  it.each(["nope", "gzip, gzip", "gzip, br", "compress", "identity, gzip", "*", ""])(
+    "in an encoding that nobody reads is refused on REST: %j",
+    async (encoding) => {
+      const reply = await sendCompressed(encoding, gzipSync("{}"));
+      expectStatus(reply, { http: 415, code: 3 });
+      expect(reply.headers["accept-encoding"]).toBe("gzip, br, deflate");
+    },
+  );
   it("is taken as identity", async () => {
     const headers = { ...json, "content-encoding": "identity" };
     expect((await sturdy.send({ version, path: policyPath, headers, body: "{}" })).status).toBe(200);

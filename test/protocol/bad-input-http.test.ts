@@ -148,11 +148,11 @@ describe("gRPC's content type", () => {
 
 describe.each(versions)("verbs over HTTP/$version", ({ version }) => {
   const routes = [
-    { path: policyPath, allow: ["DELETE", "GET", "POST", "PUT"] },
-    { path: factorsPath, allow: ["POST"] },
-    { path: `${factorsPath}/1`, allow: ["DELETE"] },
+    { path: policyPath, allow: ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"] },
+    { path: factorsPath, allow: ["OPTIONS", "POST"] },
+    { path: `${factorsPath}/1`, allow: ["DELETE", "OPTIONS"] },
     // Under {type} too: DELETE takes "_search" for a type.
-    { path: `${factorsPath}/_search`, allow: ["DELETE", "POST"] },
+    { path: `${factorsPath}/_search`, allow: ["DELETE", "OPTIONS", "POST"] },
   ];
   const verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "REPORT"];
   it.each(
@@ -171,12 +171,36 @@ describe.each(versions)("verbs over HTTP/$version", ({ version }) => {
       expect(reply.headers.allow).toBe("POST");
     }
   });
+  it.each(routes)("answers OPTIONS $path with 204 and Allow, to anybody", async ({ path, allow }) => {
+    for (const authorization of [sturdy.auth.authorization, "Bearer unknown"]) {
+      const reply = await sturdy.send({ version, method: "OPTIONS", path, headers: { authorization } });
+      expect(reply).toMatchObject({ status: 204, headers: { allow: allow.join(", "), "cache-control": "no-store" } });
+      expect(reply.headers).not.toHaveProperty("content-type");
+      expect(reply.body).toHaveLength(0);
+    }
+  });
+  it("answers OPTIONS on an unknown path with 404", async () => {
+    expectStatus(await sturdy.send({ version, method: "OPTIONS", path: "/nope" }), { http: 404, code: 5 });
+  });
   it("answers HEAD without a body", async () => {
     for (const path of [factorsPath, read, "/nope"]) {
       const reply = await sturdy.send({ version, method: "HEAD", path });
       expect(reply.status).toBe(path === "/nope" ? 404 : 405);
       expect(reply.body).toHaveLength(0);
     }
+  });
+  it("answers HEAD where GET is known as GET, but for the body", async () => {
+    const get = await sturdy.send({ version, method: "GET", path: policyPath });
+    const head = await sturdy.send({ version, method: "HEAD", path: policyPath });
+    const withoutDate = ({ headers: { date: _, ...headers } }: Reply) => headers;
+    expect(head.status).toBe(200);
+    expect(withoutDate(head)).toEqual(withoutDate(get));
+    expect(get.headers["content-length"]).toBe(String(get.body.length));
+    expect(head.body).toHaveLength(0);
+    const headers = { authorization: "Bearer unknown" };
+    const refused = await sturdy.send({ version, method: "HEAD", path: policyPath, headers });
+    expect(refused).toMatchObject({ status: 401, headers: { "www-authenticate": "Bearer" } });
+    expect(refused.body).toHaveLength(0);
   });
   it("ignores a method override", async () => {
     const headers = { ...json, "x-http-method-override": "DELETE" };
@@ -193,10 +217,6 @@ describe.each(versions)("paths over HTTP/$version", ({ version }) => {
     `/${policyPath}`,
     policyPath.replace("/policies", "//policies"),
     policyPath.toUpperCase(),
-    "/management/v1/../v1/policies/login",
-    "/management/v1/./policies/login",
-    "/management/v1/x/../policies/login",
-    "/management/v1/%2e%2e/v1/policies/login",
     "/management/v1/policies%2Flogin",
     "/management/v1/policies%5Clogin",
     "/management/v1\\policies\\login",
@@ -220,6 +240,42 @@ describe.each(versions)("paths over HTTP/$version", ({ version }) => {
       expectStatus(await sturdy.send({ version, method, path }), { http: 404, code: 5 });
     }
   });
+
+  it.each([
+    "/management/v1/../v1/policies/login",
+    "/management/v1/./policies/login",
+    "/management/v1/x/../policies/login",
+    "/management/v1/%2e%2e/v1/policies/login",
+    "/management/v1/%2E./v1/policies/login",
+    "/management/v1/.%2e/v1/policies/login",
+    "/..",
+    "/.",
+    "/nope/..",
+    `${policyPath}/.`,
+    `${policyPath}/..`,
+    `${factorsPath}/..`,
+    `${factorsPath}/%2e%2e`,
+    `/admin/v1/policies/login/idps/..`,
+    `/admin/v1/policies/login/idps/%2e%2e`,
+    `/admin/v1/policies/login/idps/%2E`,
+  ])("%s is 400 for its dots", async (path) => {
+    for (const method of ["GET", "POST", "DELETE", "OPTIONS"]) {
+      const message = expectStatus(await sturdy.send({ version, method, path }), { http: 400, code: 3 });
+      expect(message).toContain("segment of dots");
+    }
+  });
+  it.each(["/management/v1/.../policies/login", `${policyPath}/..x`, `/.well-known/nope`])(
+    "%s is 404, for its dots mean nothing",
+    async (path) => {
+      expectStatus(await sturdy.send({ version, method: "GET", path }), { http: 404, code: 5 });
+    },
+  );
+  it.each(["/management/v1/policies/%6Cogin", "/%6d%61nagement/v1/policies/login"])(
+    "%s is known by its letters, however they are written",
+    async (path) => {
+      expect((await sturdy.send({ version, method: "GET", path })).status).toBe(200);
+    },
+  );
 
   it.each([
     { path: `${factorsPath}/%`, http: 400 },
@@ -254,8 +310,7 @@ describe.each(versions)("paths over HTTP/$version", ({ version }) => {
     "{type}",
     "__proto__",
     "constructor",
-    "..",
-    "%2e%2e",
+    "...",
     "%F0%9F%98%80",
     "a".repeat(9_000),
   ])("the type %s is 400, naming the field", async (type) => {
@@ -266,9 +321,9 @@ describe.each(versions)("paths over HTTP/$version", ({ version }) => {
   it.each([
     "a%2Fb",
     "a%252Fb",
-    "..",
-    "%2e%2e",
-    "%2E",
+    "...",
+    "..x",
+    "%252e%252e",
     ":x",
     "a+b",
     "a%20b",
@@ -284,11 +339,20 @@ describe.each(versions)("paths over HTTP/$version", ({ version }) => {
     expectStatus(reply, { http: 400, code: 3, field: "idp_id" });
   });
 
-  it("ignores any query", async () => {
+  it.each([
+    { name: "a field that the path sets", method: "DELETE", path: `${factorsPath}/1?type=NOPE` },
+    { name: "a field of the body", method: "POST", path: `${policyPath}?allowRegister=NOPE` },
+    { name: "a message", method: "POST", path: `${policyPath}/idps/_search?query=NOPE` },
+  ])("ignores a query that names $name", async ({ method, path }) => {
+    const reply = await sturdy.send({ version, method, path });
+    expect(reply.status, reply.body.toString()).toBe(200);
+  });
+  it("ignores a query that names no field", async () => {
     for (const query of [
       "?",
       "?x=1",
       "?policy.isDefault=x&policy.isDefault=y",
+      "?__proto__=1&constructor=1&=1&&=",
       "?%",
       "?%ff=%00",
       `?${"a".repeat(9_000)}`,
@@ -321,7 +385,6 @@ describe("request targets", () => {
   it.each([
     { line: "GET http://h", status: 404 },
     { line: "GET http://", status: 404 },
-    { line: "OPTIONS *", status: 404 },
     { line: "GET *", status: 404 },
     { line: "GET nope", status: 400 },
     { line: `GET ${policyPath}\x00`, status: 400 },
@@ -334,6 +397,17 @@ describe("request targets", () => {
     const reply = await raw(line);
     expect(reply).toMatchObject({ status });
     expect(bodyOf(reply.answer)).toMatchObject({ code: status === 400 ? 3 : 5, details: [] });
+  });
+});
+
+describe("OPTIONS *", () => {
+  it.each(versions)("is 204, with every method that a route may have, over HTTP/$version", async ({ version }) => {
+    const reply = await sturdy.send({ version, method: "OPTIONS", path: "*" });
+    expect(reply).toMatchObject({
+      status: 204,
+      headers: { allow: "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", "cache-control": "no-store" },
+    });
+    expect(reply.body).toHaveLength(0);
   });
 });
 

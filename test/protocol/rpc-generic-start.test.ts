@@ -52,6 +52,8 @@ function start(...services: readonly DescService[]): void {
 
 const get = (value: string): Rule => ({ pattern: { case: "get", value } });
 const post = (value: string, body = "*"): Rule => ({ pattern: { case: "post", value }, body });
+const custom = (kind: string, path: string): Rule => ({ pattern: { case: "custom", value: { kind, path } } });
+const rule = (init: Rule) => create(HttpRuleSchema, init);
 
 it("starts with the rules of the proto, with none, and with rules that overlap", () => {
   start(EchoService);
@@ -66,29 +68,52 @@ it("starts with the rules of the proto, with none, and with rules that overlap",
   );
 });
 
+it.each<[what: string, rpc: string, rule: Rule]>([
+  ["the root", "GetRoom", get("/")],
+  ["an escape", "GetRoom", get("/a%2Fb")],
+  ["a wildcard outside a variable", "GetRoom", get("/*")],
+  ["a wildcard over segments", "GetRoom", get("/a/**")],
+  ["a variable over segments", "GetRoom", get("/{room=**}")],
+  ["a variable of several segments", "GetRoom", get("/{room=a/*}")],
+  ["a verb behind a variable", "GetRoom", get("/{room}:verb")],
+  ["a verb behind a literal", "GetRoom", get("/a:verb")],
+  ["a body of one field", "Say", post("/a", "text")],
+  ["a response body", "Say", { ...get("/a"), responseBody: "text" }],
+  ["additional bindings", "Say", { ...get("/a"), additionalBindings: [rule(get("/b")), rule(post("/a"))] }],
+  ["a method of its own", "Say", custom("LIST", "/a")],
+  ["any method", "Say", custom("*", "/a")],
+  ["a stream of answers", "Count", get("/a")],
+])("starts with %s", (_, rpc, wanted) => {
+  start(echoWithRules({ [rpc]: wanted }));
+});
+
 it.each([
   ["", "it does not start with a slash"],
   ["a/b", "no slash first"],
-  ["/", "nothing"],
   ["/a/", "a slash last"],
   ["//a", "an empty segment"],
   ["/a//b", "an empty segment"],
   ["/a?x={room}", "a query"],
   ["/a b", "a blank"],
-  ["/a%2Fb", "an escape"],
-  ["/*", "a wildcard outside a variable"],
-  ["/a/**", "a wildcard over segments"],
-  ["/{room=**}", "a variable over segments"],
-  ["/{room=a/*}", "a variable of several segments"],
-  ["/{room}:verb", "a verb"],
-  ["/a:verb", "a verb"],
+  ["/a%2", "an escape that does not end"],
+  ["/a%ff", "an escape that is no UTF-8"],
+  ["/a/../b", "a segment of dots"],
+  ["/a*", "a wildcard within a segment"],
+  ["/***", "a wildcard too long"],
+  ["/**/a", "a segment after the rest"],
+  ["/{room=**}/a", "a segment after a variable of the rest"],
+  ["/{room={text}}", "a variable in a variable"],
+  ["/{room}:", "an empty verb"],
+  ["/{room}:a:b", "two verbs"],
+  ["/{room}:verb/a", "a segment after the verb"],
   ["/x{room}", "a variable within a segment"],
   ["/{room", "a brace that does not close"],
   ["/room}", "a brace that does not open"],
   ["/{}", "a variable without a name"],
   ["/{1}", "a name that starts with a digit"],
   ["/{a-b}", "a name with a dash"],
-  ["/{room.name}", "a dotted name"],
+  ["/{room.name}", "a dotted name that leads through a text"],
+  ["/{room.}", "a dotted name that does not end"],
   ["/{room}/{room}", "a name twice"],
   ["/é", "a letter that is no ASCII"],
 ])("refuses the template %j and names the RPC: %s", (template) => {
@@ -99,16 +124,26 @@ it.each<[string, string, Rule]>([
   ["a field that the request does not have", "GetRoom", get("/a/{nope}")],
   ["a JSON name for a field", "GetRoom", get("/a/{Room}")],
   ["a field that is a message, by its path", "Typed", get("/a/{received}")],
-  ["a body of one field", "Say", post("/a", "text")],
   ["a body that does not exist", "Say", post("/a", "nope")],
-  ["a response body", "Say", { ...get("/a"), responseBody: "text" }],
-  ["additional bindings", "Say", { ...get("/a"), additionalBindings: [create(HttpRuleSchema, get("/b"))] }],
-  ["a verb of its own", "Say", { pattern: { case: "custom", value: { kind: "LIST", path: "/a" } } }],
-  ["no verb", "Say", {}],
-  ["a stream", "Count", get("/a")],
+  ["a body that is in the path too", "Say", post("/a/{text}", "text")],
+  ["a body of GET", "Say", { ...get("/a"), body: "*" }],
+  ["a response body that does not exist", "Say", { ...get("/a"), responseBody: "nope" }],
+  ["an additional binding that is wrong", "Say", { ...get("/a"), additionalBindings: [rule(get("/b/"))] }],
+  [
+    "additional bindings of an additional binding",
+    "Say",
+    { ...get("/a"), additionalBindings: [rule({ ...get("/b"), additionalBindings: [rule(get("/c"))] })] },
+  ],
+  ["an additional binding of the same path", "Say", { ...get("/a"), additionalBindings: [rule(get("/a"))] }],
+  ["a method that is no token", "Say", custom("G E T", "/a")],
+  ["a method of proxies", "Say", custom("CONNECT", "/a")],
+  ["no method", "Say", {}],
   ["the path of an RPC", "Say", post("/portcullis.test.v1.EchoService/Bare")],
-])("refuses %s and names the RPC", (_, rpc, rule) => {
-  expect(() => start(echoWithRules({ [rpc]: rule }))).toThrow(
+  ["the path of an RPC, for any method", "Say", custom("*", "/portcullis.test.v1.EchoService/Bare")],
+  // Which is where Connect's own GET and its 405 are answered.
+  ["the path of an RPC, for another method than its own", "Say", get("/portcullis.test.v1.EchoService/Bare")],
+])("refuses %s and names the RPC", (_, rpc, wrong) => {
+  expect(() => start(echoWithRules({ [rpc]: wrong }))).toThrow(
     new RegExp(`portcullis\\.test\\.v1\\.EchoService/${rpc}`),
   );
 });

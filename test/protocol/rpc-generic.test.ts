@@ -75,16 +75,43 @@ describe("a POST route with a variable and a body", () => {
     const reply = await exchange(url, { path: "/test/v1/rooms/kitchen/say", headers: json, body: '{"text":"hi"}' });
     expect(bodyJson(reply)).toEqual({ room: "kitchen", text: "hi" });
   });
-  it.each(['{"room":"cellar","text":"hi"}', '{"text":"hi","room":null}'])(
-    "lets the path win over the body %s",
-    async (body) => {
-      const { url } = await openEcho();
-      for (const version of [1, 2] as const) {
-        const reply = await exchange(url, { version, path: "/test/v1/rooms/kitchen/say", headers: json, body });
-        expect(bodyJson(reply)).toEqual({ room: "kitchen", text: "hi" });
-      }
+  it.each([
+    { says: "the same", body: '{"room":"kitchen","text":"hi"}' },
+    { says: "nothing", body: '{"text":"hi","room":null}' },
+    { says: "an empty text, which a caller may not know from nothing,", body: '{"text":"hi","room":""}' },
+  ])("takes a body that says $says of what the path says", async ({ body }) => {
+    const { url } = await openEcho();
+    for (const version of [1, 2] as const) {
+      const reply = await exchange(url, { version, path: "/test/v1/rooms/kitchen/say", headers: json, body });
+      expect(bodyJson(reply)).toEqual({ room: "kitchen", text: "hi" });
+    }
+  });
+  it.each([
+    {
+      contradicts: "its body",
+      path: "/test/v1/rooms/kitchen/say",
+      body: '{"room":"cellar","text":"hi"}',
+      message: "invalid parameter room: the body has another value than the path",
     },
-  );
+    {
+      contradicts: "its query, where the body is the whole request,",
+      path: "/test/v1/rooms/kitchen/say?text=hi",
+      body: "{}",
+      message: "unexpected query parameter text: the body is the whole request, so there are no query parameters",
+    },
+  ])("refuses a request whose path contradicts $contradicts", async ({ path, body, message }) => {
+    const { url } = await openEcho();
+    for (const version of [1, 2] as const) {
+      const reply = await exchange(url, { version, path, headers: json, body });
+      expect(reply.status).toBe(400);
+      const [field] = /\b(room|text)\b/.exec(message) ?? [];
+      expect(bodyJson(reply)).toMatchObject({
+        code: 3,
+        message,
+        details: [{ "@type": "type.googleapis.com/google.rpc.BadRequest", fieldViolations: [{ field }] }],
+      });
+    }
+  });
   it.each(framings)("lets the path win in $framing framing", async (framing) => {
     const server = await openEcho();
     const call = { desc: echo.say.input, message: { room: "cellar", text: "hi" } };
@@ -108,7 +135,7 @@ describe("a POST route with a variable and a body", () => {
       return next(request);
     };
     const server = await openEcho({ interceptors: [spy] });
-    await exchange(server.url, { path: "/test/v1/rooms/kitchen/say", headers: json, body: '{"room":"cellar"}' });
+    await exchange(server.url, { path: "/test/v1/rooms/kitchen/say", headers: json, body: '{"text":"hi"}' });
     for (const framing of framings) {
       const call = { desc: echo.say.input, message: { room: "cellar" } };
       await sendFrame(server, framing, { ...call, path: "/test/v1/rooms/kitchen/say" });
@@ -193,7 +220,7 @@ describe("routes that overlap", () => {
   it("tell every verb of a path", async () => {
     const { url } = await openEcho();
     const reply = await exchange(url, { method: "PUT", path: "/test/v1/rooms/lobby" });
-    expect(reply).toMatchObject({ status: 405, headers: { allow: "GET, POST" } });
+    expect(reply).toMatchObject({ status: 405, headers: { allow: "GET, HEAD, OPTIONS, POST" } });
   });
 });
 
@@ -311,11 +338,42 @@ describe("REST", () => {
     const reply = await exchange(url, { method: "GET", path: "/test/v1/fail/connect" });
     expect(reply.headers).toMatchObject({ "x-before": "set" });
   });
-  it("passes headers on", async () => {
+  it("passes headers on, and trailers as headers", async () => {
     const { url } = await openEcho();
     const reply = await exchange(url, { method: "GET", path: "/test/v1/mark" });
-    expect(reply).toMatchObject({ status: 200, headers: { "x-header": "h" } });
+    expect(reply).toMatchObject({ status: 200, headers: { "x-header": "h", "trailer-x-trailer": "t" }, trailers: {} });
     expect(bodyJson(reply)).toEqual({});
+  });
+  it.each([
+    { name: "an unknown field", path: "/test/v1/rooms/kitchen/say", body: '{"nope":1}', field: "nope" },
+    { name: "an unknown query parameter", path: "/test/v1/rooms/lobby?nope=1", body: "", field: "nope" },
+    { name: "a body where none is mapped", path: "/test/v1/rooms/lobby", body: "{}", field: undefined },
+  ])("refuses $name, so that nothing is lost without a word", async ({ path, body, field }) => {
+    const { url } = await openEcho();
+    const reply = await exchange(url, { path, headers: json, body });
+    expect(reply.status).toBe(400);
+    const details = field === undefined ? [] : [{ fieldViolations: [{ field }] }];
+    expect(bodyJson(reply)).toMatchObject({ code: 3, details });
+  });
+  it.each([
+    { accept: "text/html", status: 406 },
+    { accept: "application/json;q=0, */*;q=0", status: 406 },
+    { accept: "application/*", status: 200 },
+    { accept: "text/html, */*;q=0.1", status: 200 },
+  ])("answers $status where $accept is accepted", async ({ accept, status }) => {
+    const { url } = await openEcho();
+    const reply = await exchange(url, { method: "GET", path: "/test/v1/mark", headers: { accept } });
+    expect(reply).toMatchObject({ status, headers: { "content-type": "application/json" } });
+    if (status === 406) expect(bodyJson(reply)).toMatchObject({ code: 3, details: [] });
+  });
+  it("challenges whom the gate does not know", async () => {
+    const { url } = await openEcho({
+      gate: () => {
+        throw new ConnectError("who?", Code.Unauthenticated);
+      },
+    });
+    const reply = await exchange(url, { method: "GET", path: "/test/v1/mark" });
+    expect(reply).toMatchObject({ status: 401, headers: { "www-authenticate": "Bearer" } });
   });
   it("answers 501 for an RPC that the implementation leaves out", async () => {
     const { url } = await openEcho();
@@ -433,6 +491,33 @@ describe("a deadline that only the server keeps", () => {
     const reply = await exchange(server.url, { version, path: rpcPath(echo.wait), headers, body });
     expect(outcomeOf(reply)).toMatchObject({ code: Code.DeadlineExceeded });
     expect(await server.waiting[0]?.aborted).toMatchObject({ code: Code.DeadlineExceeded });
+  });
+  it.each([
+    { "grpc-timeout": "30m" },
+    { "connect-timeout-ms": "30" },
+    { "x-server-timeout": "0.03" },
+    { "grpc-timeout": "1H", "connect-timeout-ms": "30", "x-server-timeout": "3600" },
+  ])("ends a call over REST: %o", async (headers) => {
+    const server = await openEcho();
+    const reply = await exchange(server.url, { method: "GET", path: "/test/v1/wait", headers });
+    expect(reply.status).toBe(504);
+    expect(bodyJson(reply)).toMatchObject({ code: Code.DeadlineExceeded });
+    expect(await server.waiting[0]?.aborted).toMatchObject({ code: Code.DeadlineExceeded });
+  });
+  it("that says no time is told once the gate has let the call pass", async () => {
+    let isOpen = false;
+    const server = await openEcho({
+      gate: () => {
+        if (!isOpen) throw new ConnectError("closed", Code.PermissionDenied);
+      },
+    });
+    const send = () =>
+      exchange(server.url, { method: "GET", path: "/test/v1/mark", headers: { "x-server-timeout": "soon" } });
+    expect((await send()).status).toBe(403);
+    isOpen = true;
+    const reply = await send();
+    expect(reply.status).toBe(400);
+    expect(bodyJson(reply)).toMatchObject({ message: "the header x-server-timeout says no time that can be waited" });
   });
 });
 

@@ -86,12 +86,25 @@ const discardForMs = 1_000;
  * with NO_ERROR, as it may (RFC 9113, 8.1); but curl 7.88 then drops the answer where it had not sent its body yet.
  */
 function discardUnread(stream: ServerHttp2Stream): void {
-  stream.once("prefinish", () => {
-    if (stream.readableEnded) return;
+  const isAnswered = () => stream.headersSent && stream.writableEnded && stream.writableLength === 0;
+  const discard = () => {
+    if (stream.readableEnded || stream.destroyed) return;
     stream.resume();
     const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), discardForMs).unref();
     stream.once("close", () => clearTimeout(timer));
-  });
+  };
+  // Answered at once, before anybody could listen.
+  if (isAnswered()) {
+    discard();
+    return;
+  }
+  stream.once("prefinish", discard);
+  const respond: ServerHttp2Stream["respond"] = stream.respond.bind(stream);
+  // An answer that has no body, to HEAD or with 204, is complete with its headers, and tells so by no event.
+  stream.respond = (...args) => {
+    respond(...args);
+    if (isAnswered()) discard();
+  };
 }
 
 /**

@@ -1,40 +1,108 @@
 import {
-  create,
+  type DescField,
   type DescMessage,
   fromJson,
   fromJsonString,
+  type JsonObject,
   type JsonValue,
-  type MessageShape,
+  mergeFromJson,
   type Registry,
 } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
+import { decompress, requestEncodings } from "./encoding.ts";
+import { isTextField, messageOf } from "./fields.ts";
+import { isRawBody, setRawBody } from "./http-body.ts";
+import { parseWithLongIntegers } from "./long-integers.ts";
+import type { Route } from "./route-table.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
+import { violation } from "./violations.ts";
+
+/** As deep as protobuf's own parsers go. */
+const maxDepth = 100;
+
+export interface BodyOptions {
+  /** The largest body in bytes, before and after decompression. */
+  readonly maxBytes: number;
+  readonly registry: Registry;
+  /** Whether fields that the message does not have are passed over, and a body that no field takes is not read. */
+  readonly ignoreUnknown: boolean;
+}
 
 /**
- * Reads a request body as one JSON message. An empty body is an empty message, of any content type. Rejects with
- * invalid_argument for what is no such message, with HTTP 413 (code 8) as soon as the body exceeds `maxBytes`, and with
- * HTTP 415 for another content type.
+ * Reads the request body into the part of the message that the route gives it: all of it, one field, or none. An empty body
+ * is an empty message, of any content type. Rejects with a ConnectError, invalid_argument, that names the field which does
+ * not fit, and with an HttpRefusalError: 413 (code 8) as soon as the body exceeds `maxBytes`, 415 for another content type or
+ * encoding.
  */
-export async function readJsonMessage<Desc extends DescMessage>(
+export async function mergeBody(
+  message: ReflectMessage,
+  { body, rpc }: Route,
   request: HttpRequest,
-  { desc, maxBytes, registry }: { readonly desc: Desc; readonly maxBytes: number; readonly registry: Registry },
-): Promise<MessageShape<Desc>> {
-  const body = await readBody(request, maxBytes);
-  if (body.length === 0) return create(desc);
+  options: BodyOptions,
+): Promise<void> {
+  if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(request, options);
+  const bytes = await readBody(request, options);
+  if (isRawBody(body, rpc.spec.method.input)) {
+    return setRawBody(message, body, { contentType: request.headers["content-type"] ?? "", data: bytes });
+  }
+  if (bytes.length === 0) return body === "whole" ? undefined : setEmpty(message, body);
   requireJson(request);
-  const json = withoutUnknownFields(desc, parse(body));
+  mergeJson(message, readText(bytes, body), options);
+}
+
+/** A body where none belongs says something that would be lost. */
+async function refuseBody(request: HttpRequest, options: BodyOptions): Promise<void> {
+  if ((await readBody(request, options)).length === 0) return;
+  throw new ConnectError("this method and path take no request body", Code.InvalidArgument);
+}
+
+/** A message that was sent empty is there; of the other kinds of fields, nothing was sent. */
+function setEmpty(message: ReflectMessage, field: DescField): void {
+  if (field.fieldKind !== "message" || isTextField(field)) return;
+  // A Value is always a value of some kind, and JSON has none that is empty.
+  if (field.message.typeName !== "google.protobuf.Value") message.set(field, reflect(field.message));
+}
+
+function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnknown }: BodyOptions): void {
+  const { desc } = message;
+  const sent = parseWithLongIntegers(desc, text);
+  const json = ignoreUnknown ? withoutUnknownFields(desc, sent) : sent;
   try {
-    return fromJson(desc, json, { registry });
+    mergeFromJson(desc, message.message, json, { registry });
   } catch (cause) {
     throw notTheMessage(findMisfit(desc, json, registry), cause);
   }
 }
 
-async function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+async function readBody(request: HttpRequest, { maxBytes }: BodyOptions): Promise<Buffer> {
+  const sent = await readSent(request, maxBytes);
+  const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
+  if (sent.length === 0 || encoding === "identity") return sent;
+  const decompressed = await decompress(sent, encoding, maxBytes);
+  switch (decompressed.kind) {
+    case "bytes":
+      return decompressed.bytes;
+    case "too_large":
+      throw tooLarge(maxBytes);
+    case "damaged":
+      throw new ConnectError(`the request body is not valid ${encoding}`, Code.InvalidArgument);
+    case "unknown_encoding":
+      throw new HttpRefusalError({
+        error: new ConnectError(
+          `send the body with Content-Encoding: ${requestEncodings.join(", ")}, or without the header`,
+          Code.InvalidArgument,
+        ),
+        status: 415,
+        header: { "accept-encoding": requestEncodings.join(", ") },
+      });
+  }
+}
+
+async function readSent(request: HttpRequest, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let length = 0;
@@ -61,14 +129,6 @@ function tooLarge(maxBytes: number): HttpRefusalError {
 }
 
 function requireJson(request: HttpRequest): void {
-  const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") {
-    throw new HttpRefusalError({
-      error: new ConnectError("send the body without Content-Encoding", Code.InvalidArgument),
-      status: 415,
-      header: { "accept-encoding": "identity" },
-    });
-  }
   if (mediaType(request) !== "application/json" || hasForeignCharset(request)) {
     throw new HttpRefusalError({
       error: new ConnectError("set the header Content-Type: application/json", Code.InvalidArgument),
@@ -78,42 +138,79 @@ function requireJson(request: HttpRequest): void {
   }
 }
 
-function parse(body: Buffer): JsonValue {
+/** The request message as JSON text, of which the body may be one field: with its parent, protobuf's own rules read it. */
+function readText(bytes: Buffer, body: "whole" | DescField): string {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+    const sent = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const text = body === "whole" ? sent : `{${JSON.stringify(body.name)}:${sent}}`;
+    if (isTooDeep(text)) throw new Error(`nested more than ${maxDepth} deep`);
+    // By itself, lest it close what it is put into.
+    JSON.parse(sent);
     // Refuses a key given twice, of which JSON.parse would keep the last without a word.
-    fromJsonString(ValueSchema, text);
-    return JSON.parse(text, keepLongIntegers) as JsonValue;
+    fromJsonString(EmptySchema, `{"":${text}}`, { ignoreUnknownFields: true });
+    return text;
   } catch (cause) {
     throw new ConnectError("the request body is not valid JSON", Code.InvalidArgument, undefined, undefined, cause);
   }
 }
 
-/** A 64-bit number keeps all its digits: as a text, which proto JSON takes too. */
-function keepLongIntegers(_: string, value: unknown, { source }: { source?: string } = {}): unknown {
-  return typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) ? source : value;
+/** Parsers call themselves once per level, and a stack has an end. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  let isInString = false;
+  // A pattern for strings would begin anew at every quote of one that does not end.
+  for (let at = 0; at < text.length && depth <= maxDepth; at += 1) {
+    const character = text[at];
+    if (character === '"') isInString = !isInString;
+    else if (isInString) at += character === "\\" ? 1 : 0;
+    else if (character === "{" || character === "[") depth += 1;
+    else if (character === "}" || character === "]") depth -= 1;
+  }
+  return depth > maxDepth;
 }
 
-/** The path, in wire names, of the first field whose value does not fit; undefined where the whole is no such message. */
-function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): string | undefined {
+interface Misfit {
+  /** The path of the field, in wire names. */
+  readonly field: string;
+  readonly description: string;
+}
+
+/** The first field whose value does not fit, or that is none; undefined where the whole is no such message. */
+function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): Misfit | undefined {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
+  const isKnown = (name: string) => desc.fields.some((field) => field.jsonName === name || field.name === name);
+  const unknown = Object.keys(json).find((name) => !isKnown(name));
+  if (unknown !== undefined) return { field: unknown.slice(0, 100), description: "the message has no such field" };
   for (const field of desc.fields) {
-    const value = json[field.jsonName] ?? json[field.name];
-    if (value === undefined || fits(desc, { [field.name]: value }, registry)) continue;
-    if (field.fieldKind === "message" && !field.message.typeName.startsWith("google.protobuf.")) {
-      const inner = findMisfit(field.message, value, registry);
-      return inner === undefined ? field.name : `${field.name}.${inner}`;
+    if (field.name !== field.jsonName && Object.hasOwn(json, field.name) && Object.hasOwn(json, field.jsonName)) {
+      return { field: field.name, description: "it is given under both of its names" };
     }
-    if (field.fieldKind === "list" && field.listKind === "message" && Array.isArray(value)) {
-      for (const [index, item] of value.entries()) {
-        const inner = findMisfit(field.message, item, registry);
-        if (inner !== undefined) return `${field.name}[${index}].${inner}`;
+    const value = own(json, field.jsonName) ?? own(json, field.name);
+    if (value === undefined || fits(desc, { [field.name]: value }, registry)) continue;
+    const message = messageOf(field);
+    const items = field.fieldKind === "list" && Array.isArray(value) ? value : [value];
+    if (message !== undefined && !message.typeName.startsWith("google.protobuf.")) {
+      for (const [index, item] of items.entries()) {
+        const inner = findMisfit(message, item, registry);
+        const place = field.fieldKind === "list" ? `${field.name}[${index}]` : field.name;
+        if (inner !== undefined) return { ...inner, field: `${place}.${inner.field}` };
       }
     }
-    return field.name;
+    return { field: field.name, description: "the value does not fit the type of the field" };
+  }
+  for (const { fields } of desc.oneofs) {
+    const [first, second] = fields.filter(
+      (field) => (own(json, field.jsonName) ?? own(json, field.name) ?? null) !== null,
+    );
+    if (first === undefined || second === undefined) continue;
+    return { field: second.name, description: `it and ${first.name} are alternatives: send one of them` };
   }
   return undefined;
 }
+
+/** A name that every object inherits may be a field's too. */
+const own = (json: JsonObject, name: string): JsonValue | undefined =>
+  Object.hasOwn(json, name) ? json[name] : undefined;
 
 function fits(desc: DescMessage, json: JsonValue, registry: Registry): boolean {
   try {
@@ -125,17 +222,11 @@ function fits(desc: DescMessage, json: JsonValue, registry: Registry): boolean {
 }
 
 /** Names the field that does not fit. The parser's own words are the cause, for the log. */
-function notTheMessage(field: string | undefined, cause: unknown): ConnectError {
-  if (field === undefined) {
+function notTheMessage(misfit: Misfit | undefined, cause: unknown): ConnectError {
+  if (misfit === undefined) {
     const text = "the request body must be a JSON object with the fields of the request message";
     return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
   }
-  const description = "the value does not fit the type of the field";
-  return new ConnectError(
-    `invalid value for the field ${field}: ${description}`,
-    Code.InvalidArgument,
-    undefined,
-    [{ desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } }],
-    cause,
-  );
+  const { field, description } = misfit;
+  return violation(`invalid value for the field ${field}: ${description}`, { field, description, cause });
 }

@@ -1,12 +1,21 @@
-import { create, type Registry, toJsonString } from "@bufbuild/protobuf";
-import { Code, ConnectError, createHandlerContext } from "@connectrpc/connect";
-import { type CallOptions, callUnary } from "../call.ts";
+import type { OutgoingHttpHeaders } from "node:http";
+import { create, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import { type CallOptions, callServerStream, callUnary } from "../call.ts";
 import type { Codec, RpcExchange } from "../codec.ts";
-import { onClose, send } from "../http.ts";
-import { readJsonMessage } from "./body.ts";
+import { type HttpResponse, isGone, onClose, rawQuery, send } from "../http.ts";
+import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
+import { mergeBody } from "./body.ts";
+import { compress, responseEncodings } from "./encoding.ts";
+import { isHttpBody, rawAnswer } from "./http-body.ts";
+import { chooseEncoding, chooseMediaType } from "./negotiation.ts";
 import { bindPath } from "./path-binding.ts";
+import { bindQuery } from "./query.ts";
 import type { Route } from "./route-table.ts";
-import { HttpRefusalError, sendStatus } from "./status.ts";
+import { HttpRefusalError, sendStatus, toStatusJson } from "./status.ts";
+import { streamTypes, writeRawStream, writeStream } from "./stream.ts";
+import { readTimeout } from "./timeout.ts";
 
 export interface RestExchange extends RpcExchange {
   readonly route: Route;
@@ -18,6 +27,15 @@ export interface RestExchange extends RpcExchange {
 export interface RestOptions extends CallOptions {
   /** The message types that `google.protobuf.Any` may hold, in requests and answers. */
   readonly registry: Registry;
+  /**
+   * Whether what no field takes is passed over: fields of a body, parameters of a query, and a body where the rule has none.
+   * Default false: it is refused, because a misspelt name would be lost without a word.
+   */
+  readonly ignoreUnknown?: boolean;
+  /** Paths that are served by others: a rule that has one of them is an error at start. */
+  readonly reservedPaths?: readonly string[];
+  /** Whether answers to GET carry an ETag and may be kept by the caller for comparison. Default false: `no-store`. */
+  readonly etags?: boolean;
   /** Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. */
   onFailure(reason: unknown): void;
 }
@@ -27,63 +45,172 @@ export interface RestCodec extends Pick<Codec, "refuse"> {
   serve(exchange: RestExchange): Promise<void>;
 }
 
+const json = "application/json";
+
 export function createRestCodec(options: RestOptions): RestCodec {
-  const { registry, maxRequestBytes } = options;
+  const { registry, maxRequestBytes: maxBytes, ignoreUnknown = false, etags = false } = options;
+
+  /** Body, then query, then path: nothing overrides what the path says. */
+  async function readMessage({ route, request, pathValues }: RestExchange, context: HandlerContext): Promise<Message> {
+    // Told no sooner, as on every protocol: the gate comes first.
+    const { error } = readTimeout(context.requestHeader);
+    if (error !== undefined) throw error;
+    const { input } = route.rpc.spec.method;
+    const message = create(input);
+    const target = reflect(input, message);
+    await mergeBody(target, route, request, { maxBytes, registry, ignoreUnknown });
+    const query = rawQuery(request);
+    if (query !== "") bindQuery(target, route, query, { registry, ignoreUnknown });
+    bindPath(target, route, { pathValues, overrides: ignoreUnknown, registry });
+    return message;
+  }
+
+  async function serveUnary(exchange: RestExchange, context: HandlerContext): Promise<void> {
+    const { route, request, response } = exchange;
+    const { spec } = route.rpc;
+    if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
+    const { output } = spec.method;
+    const isRaw = isRawAnswer(route);
+    if (!isRaw) requireAcceptable(request.headers.accept, [json]);
+    const answer = await callUnary({ spec, context, readMessage: () => readMessage(exchange, context) }, options);
+    const headers = { "cache-control": "no-store", ...answerHeaders(context) };
+    if (isRaw) {
+      const { contentType, data } = rawAnswer(rawPart(answer, route));
+      const body = Buffer.from(data);
+      return sendBody(exchange, {
+        body,
+        headers: { ...headers, "content-type": contentType, "x-content-type-options": "nosniff" },
+      });
+    }
+    const value = answerJson(answer, output, { registry, field: route.responseBody });
+    const body = Buffer.from(JSON.stringify(value));
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (!etags || !isRead) return sendCompressed(exchange, body, { ...headers, "content-type": json });
+    const etag = context.responseHeader.get("etag") ?? weakEtag(body);
+    const kept = { "cache-control": "private, no-cache", ...answerHeaders(context), etag };
+    if (isHeld(request, etag)) return send(response, { status: 304, header: withVary(kept, "Accept-Encoding") });
+    return sendCompressed(exchange, body, { ...kept, "content-type": json });
+  }
+
+  async function serveStream(exchange: RestExchange, context: HandlerContext): Promise<void> {
+    const { route, request, response } = exchange;
+    const { spec } = route.rpc;
+    if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} does not stream`);
+    const isRaw = isRawAnswer(route);
+    const type = isRaw ? "" : requireAcceptable(request.headers.accept, streamTypes);
+    const answers = callServerStream({ spec, context, readMessage: () => readMessage(exchange, context) }, options);
+    const headers = () => withVary(answerHeaders(context), "Accept");
+    const isHead = request.method === "HEAD";
+    const onFailure = (reason: unknown): void => {
+      if (!(reason instanceof ConnectError)) options.onFailure(reason);
+    };
+    if (isRaw) {
+      const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)), context.signal);
+      return writeRawStream({ response, isHead, chunks, headers, onFailure });
+    }
+    const { output } = spec.method;
+    const toJson = (answer: Message) => answerJson(answer, output, { registry, field: route.responseBody });
+    return writeStream({
+      response,
+      isHead,
+      type,
+      headers,
+      messages: map(answers, toJson, context.signal),
+      toStatus(reason) {
+        onFailure(reason);
+        return toStatusJson(reason, registry);
+      },
+    });
+  }
+
   return {
     refuse: (response, { error, status, header }) => {
       sendStatus(response, new HttpRefusalError({ error, status, ...(header && { header }) }), { registry });
     },
 
-    async serve({ route, pathValues, request, response, contextValues }) {
-      const { spec } = route.rpc;
+    async serve(exchange) {
+      const { route, request, response } = exchange;
       const gone = new AbortController();
       onClose(request, response, () => {
         if (!response.writableEnded) gone.abort(new ConnectError("the client is gone", Code.Canceled));
       });
-      const context = createHandlerContext({
-        service: spec.method.parent,
-        method: spec.method,
-        protocolName: "rest",
-        requestMethod: route.verb,
-        url: request.url ?? "",
-        requestHeader: toHeaders(request.headers),
-        requestSignal: gone.signal,
-        contextValues,
-      });
+      let context: (HandlerContext & { abort(): void }) | undefined;
       try {
-        const output = await callUnary(
-          {
-            spec,
-            context,
-            async readMessage() {
-              const message = route.hasBody
-                ? await readJsonMessage(request, { desc: spec.method.input, maxBytes: maxRequestBytes, registry })
-                : create(spec.method.input);
-              bindPath(route, pathValues)(message);
-              return message;
-            },
-          },
-          options,
-        );
-        const json = toJsonString(spec.method.output, output, { registry, alwaysEmitImplicit: true });
-        send(response, {
-          status: 200,
-          header: {
-            "cache-control": "no-store",
-            ...Object.fromEntries(context.responseHeader),
-            "content-type": "application/json",
-          },
-          body: Buffer.from(json),
-        });
+        context = openContext(exchange, gone.signal);
+        await (route.rpc.spec.kind === "unary" ? serveUnary(exchange, context) : serveStream(exchange, context));
       } catch (reason) {
         // Interceptors and gate have mapped what is expected: the rest comes from an answer that cannot be encoded.
-        if (!(reason instanceof ConnectError || reason instanceof HttpRefusalError)) options.onFailure(reason);
-        sendStatus(response, reason, { registry, header: context.responseHeader });
+        const isExpected = reason instanceof ConnectError || reason instanceof HttpRefusalError;
+        if (!isExpected && !isGone(response)) options.onFailure(reason);
+        const isHead = request.method === "HEAD";
+        sendStatus(response, reason, { registry, isHead, ...(context && { header: answerHeaders(context) }) });
       } finally {
-        context.abort();
+        context?.abort();
       }
     },
   };
+}
+
+function openContext({ route, request, contextValues }: RestExchange, requestSignal: AbortSignal) {
+  const requestHeader = toHeaders(request.headers);
+  const { timeoutMs } = readTimeout(requestHeader);
+  return createHandlerContext({
+    service: route.rpc.spec.method.parent,
+    method: route.rpc.spec.method,
+    protocolName: "rest",
+    requestMethod: request.method ?? "",
+    url: request.url ?? "",
+    requestHeader,
+    requestSignal,
+    contextValues,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  });
+}
+
+/** The media type to answer with. Throws a 406 that names those there are. */
+function requireAcceptable(accept: string | undefined, available: readonly string[]): string {
+  const chosen = chooseMediaType(accept, available);
+  if (chosen !== undefined) return chosen;
+  throw new HttpRefusalError({
+    error: new ConnectError(`the answer comes as ${available.join(" or ")}: accept it`, Code.InvalidArgument),
+    status: 406,
+  });
+}
+
+const rawDesc = ({ rpc, responseBody }: Route): DescMessage | undefined => {
+  if (responseBody === undefined) return rpc.spec.method.output;
+  return responseBody.fieldKind === "message" ? responseBody.message : undefined;
+};
+
+const isRawAnswer = (route: Route): boolean => isHttpBody(rawDesc(route));
+
+/** The HttpBody of an answer: the whole, or the field that is the response body. */
+function rawPart(answer: Message, route: Route): Message {
+  const desc = rawDesc(route);
+  if (route.responseBody === undefined || desc === undefined) return answer;
+  const fields = reflect(route.rpc.spec.method.output, answer);
+  return fields.isSet(route.responseBody) ? (fields.get(route.responseBody) as ReflectMessage).message : create(desc);
+}
+
+async function sendCompressed(exchange: RestExchange, body: Buffer, header: OutgoingHttpHeaders): Promise<void> {
+  const encoding = chooseEncoding(exchange.request.headers["accept-encoding"] as string | undefined, responseEncodings);
+  const compressed = await compress(body, encoding);
+  const headers = { ...withVary(header, "Accept-Encoding"), ...(compressed && { "content-encoding": encoding }) };
+  sendBody(exchange, { body: compressed ?? body, headers });
+}
+
+function sendBody(
+  { request, response }: Pick<RestExchange, "request"> & { readonly response: HttpResponse },
+  { body, headers: header }: { readonly body: Buffer; readonly headers: OutgoingHttpHeaders },
+): void {
+  if (request.method === "HEAD") send(response, { status: 200, header: { ...header, "content-length": body.length } });
+  else send(response, { status: 200, header, body });
+}
+
+async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B, signal: AbortSignal): AsyncIterable<B> {
+  for await (const one of all) yield change(one);
+  // A handler that stops because its time is over, and says nothing, has not said all.
+  signal.throwIfAborted();
 }
 
 function toHeaders(raw: RestExchange["request"]["headers"]): Headers {

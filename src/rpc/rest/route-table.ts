@@ -3,136 +3,241 @@ import type { MethodImplSpec } from "@connectrpc/connect";
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "../../../gen/google/api/http_pb.ts";
 import type { Rpc, RpcTable } from "../router.ts";
-import { parseTemplate, type Segment } from "./template.ts";
+import { resolveTextField } from "./fields.ts";
+import { type PathTemplate, parseTemplate } from "./template.ts";
 
-/** An RPC as its google.api.http rule offers it. */
+/** An RPC that REST can serve: one request message, and one or several answers. */
+export type RestRpc = Rpc & { readonly spec: MethodImplSpec & { readonly kind: "unary" | "server_streaming" } };
+
+/** One binding of a google.api.http rule. */
 export interface Route {
-  readonly rpc: Rpc & { readonly spec: MethodImplSpec & { readonly kind: "unary" } };
-  readonly verb: string;
-  readonly segments: readonly Segment[];
-  /** The fields that the path's variables set, in the order of the variables. */
-  readonly pathFields: readonly DescField[];
-  /** Whether the request body is the message (`body: "*"`). Where it is not, the body is never read. */
-  readonly hasBody: boolean;
+  readonly rpc: RestRpc;
+  /** The HTTP method; `*` for any. */
+  readonly method: string;
+  /** The template as it was written. */
+  readonly pattern: string;
+  readonly template: PathTemplate;
+  /** For each variable of the template the field it sets, behind the fields that lead to it. */
+  readonly pathFields: readonly (readonly DescField[])[];
+  /** Which part of the request message is the body; absent: none. */
+  readonly body?: "whole" | DescField;
+  /** The field of the answer that is sent alone; absent: the whole answer is. */
+  readonly responseBody?: DescField;
 }
 
-/** What a request's verb and path lead to. */
+/** What a request's method and path lead to. */
 export type RouteMatch =
   | { readonly kind: "found"; readonly route: Route; readonly pathValues: readonly string[] }
-  /** The path is known under other verbs: these. */
-  | { readonly kind: "wrong_verb"; readonly allow: readonly string[] }
+  /** The path is known under other methods: these, sorted, with the HEAD and OPTIONS that come by themselves. */
+  | { readonly kind: "wrong_method"; readonly allow: readonly string[] }
   | { readonly kind: "bad_escape" }
   | { readonly kind: "not_found" };
 
-/** Finds the route of a verb and a raw, still percent-encoded path. */
-export type MatchRoute = (verb: string, path: string) => RouteMatch;
+export interface RouteTable {
+  readonly routes: readonly Route[];
+  /**
+   * Finds the route for a raw, still percent-encoded path. The most specific template wins, segment by segment: a literal,
+   * then `*`, then `**`; among equals, the one of the very method before one of `*`. The order of registration never
+   * counts. The time is bounded by the number of routes, whatever the path.
+   */
+  match(method: string, path: string): RouteMatch;
+}
 
 /**
- * Compiles the HTTP rules of all RPCs. Throws an Error, naming the RPC, for a rule that is not understood, for a field that
- * the request message does not have, and for two rules of the same shape.
+ * Compiles the HTTP rules of all RPCs. Throws an Error, naming the RPC, for a rule that cannot be served, for a field that
+ * is not there or cannot be bound, and, naming both RPCs, for two rules of one method and shape or a rule with an RPC's path.
  */
-export function createRouteTable(rpcs: RpcTable): MatchRoute {
+export function createRouteTable(rpcs: RpcTable, reservedPaths: readonly string[] = []): RouteTable {
   const root = new Node();
+  const routes: Route[] = [];
   for (const rpc of rpcs.values()) {
     if (!hasOption(rpc.spec.method, http)) continue;
     try {
-      const route = compile(rpc, getOption(rpc.spec.method, http));
-      const taken = route.verb === "POST" ? rpcs.get(pathOf(route)) : undefined;
-      if (taken !== undefined) throw new Error(`has the path of the RPC ${taken.path}`);
-      root.insert(route);
+      for (const route of compileRule(rpc, getOption(rpc.spec.method, http))) {
+        const path = literalPath(route);
+        if (reservedPaths.includes(path))
+          throw new Error(`"${route.pattern}" is a path that the server keeps for itself`);
+        // Whatever the method: all that is sent there is taken for a call of the RPC.
+        const taken = rpcs.get(path);
+        if (taken !== undefined) throw new Error(`"${route.pattern}" is the path of the RPC ${taken.path}`);
+        root.insert(route);
+        routes.push(route);
+      }
     } catch (cause) {
       throw new Error(`the HTTP rule of ${rpc.path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
     }
   }
-  return (verb, path) => match(root, verb, path);
+  return { routes, match: (method, path) => match(root, method, path) };
 }
 
-function compile(rpc: Rpc, rule: HttpRule): Route {
+function compileRule(rpc: Rpc, rule: HttpRule): Route[] {
   const { spec } = rpc;
-  if (spec.kind !== "unary") throw new Error("only unary RPCs are served as REST");
-  if (rule.additionalBindings.length > 0) throw new Error("additional bindings are not supported");
-  if (rule.responseBody !== "") throw new Error("response_body is not supported");
-  if (rule.body !== "" && rule.body !== "*") throw new Error(`the body must be "*" or absent, not "${rule.body}"`);
-  if (rule.pattern.case === undefined || rule.pattern.case === "custom") throw new Error("it needs a standard verb");
-  const segments = parseTemplate(rule.pattern.value);
-  const pathFields = segments.flatMap((segment) =>
-    segment.kind === "variable" ? [scalarField(spec.method.input, segment.field)] : [],
-  );
+  if (spec.kind !== "unary" && spec.kind !== "server_streaming") {
+    throw new Error("only RPCs with one request message are served as REST");
+  }
+  const nested = rule.additionalBindings.find((binding) => binding.additionalBindings.length > 0);
+  if (nested !== undefined) throw new Error("an additional binding cannot have additional bindings");
+  return [rule, ...rule.additionalBindings].map((binding) => compileBinding({ ...rpc, spec }, binding));
+}
+
+function compileBinding(rpc: RestRpc, rule: HttpRule): Route {
+  const { method, pattern } = patternOf(rule);
+  const template = parseTemplate(pattern);
+  const { input, output } = rpc.spec.method;
+  const pathFields = template.variables.map(({ fieldPath }) => resolveTextField(input, fieldPath));
+  const body = rule.body === "*" ? "whole" : rule.body === "" ? undefined : topField(input, rule.body, "body");
+  if (body !== undefined && body !== "whole" && pathFields.some(([first]) => first === body)) {
+    throw new Error(`the field ${body.name} is both the body and in the path`);
+  }
+  if (body !== undefined && (method === "GET" || method === "HEAD")) throw new Error(`${method} has no body`);
+  const responseBody = rule.responseBody === "" ? undefined : topField(output, rule.responseBody, "response_body");
   return {
-    rpc: { ...rpc, spec },
-    verb: rule.pattern.case.toUpperCase(),
-    segments,
+    rpc,
+    method,
+    pattern,
+    template,
     pathFields,
-    hasBody: rule.body === "*",
+    ...(body !== undefined && { body }),
+    ...(responseBody !== undefined && { responseBody }),
   };
 }
 
-const pathOf = ({ segments }: Route): string =>
-  segments.map((segment) => (segment.kind === "literal" ? `/${segment.text}` : "/{}")).join("");
+function patternOf({ pattern }: HttpRule): { readonly method: string; readonly pattern: string } {
+  if (pattern.case === undefined) throw new Error("a binding needs a method and a path");
+  if (pattern.case !== "custom") return { method: pattern.case.toUpperCase(), pattern: pattern.value };
+  const { kind, path } = pattern.value;
+  // RFC 9110, 5.6.2.
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(kind)) throw new Error(`"${kind}" is no HTTP method`);
+  if (kind === "CONNECT" || kind === "TRACE") throw new Error(`${kind} is not for services`);
+  return { method: kind, pattern: path };
+}
 
-function scalarField(message: DescMessage, name: string): DescField {
+function topField(message: DescMessage, name: string, what: string): DescField {
   const field = message.fields.find((candidate) => candidate.name === name);
-  if (field === undefined) throw new Error(`${message.typeName} has no field ${name}`);
-  if (field.fieldKind !== "scalar" && field.fieldKind !== "enum") {
-    throw new Error(`field ${name} of ${message.typeName} is neither a scalar nor an enum`);
-  }
+  if (field === undefined) throw new Error(`${what} names the field ${name}, which ${message.typeName} does not have`);
   return field;
 }
 
-/** One place in the tree of paths. Literals are tried before the variable, with backtracking. */
+/** The only path that a template without wildcards matches; for others, one that no RPC has. */
+function literalPath({ template: { segments, verb } }: Route): string {
+  const path = segments.map((segment) => (segment.kind === "literal" ? `/${segment.text}` : "/*")).join("");
+  return verb === undefined ? path : `${path}:${verb}`;
+}
+
+/**
+ * One place in the tree of templates. A `**` ends a template, so a place is as deep as a path's segments are many when it is
+ * reached: no search visits one twice, and backtracking costs no more than the tree has places.
+ */
 class Node {
-  readonly literals = new Map<string, Node>();
-  variable: Node | undefined;
-  /** By verb. */
-  readonly routes = new Map<string, Route>();
+  readonly #literals = new Map<string, Node>();
+  #one: Node | undefined;
+  #rest: Node | undefined;
+  /** The routes that end here, by verb, then by method. */
+  readonly #ends = new Map<string | undefined, Map<string, Route>>();
 
   insert(route: Route): void {
     let node: Node = this;
-    for (const segment of route.segments) {
-      if (segment.kind === "variable") {
-        node.variable ??= new Node();
-        node = node.variable;
-      } else {
-        const next: Node = node.literals.get(segment.text) ?? new Node();
-        node.literals.set(segment.text, next);
-        node = next;
-      }
+    for (const segment of route.template.segments) node = node.#next(segment);
+    const { verb } = route.template;
+    const byMethod = node.#ends.get(verb) ?? new Map<string, Route>();
+    const other = byMethod.get(route.method);
+    if (other !== undefined) {
+      throw new Error(`${route.method} "${route.pattern}" has the method and shape of that of ${other.rpc.path}`);
     }
-    const other = node.routes.get(route.verb);
-    if (other !== undefined) throw new Error(`has the same verb and path as that of ${other.rpc.path}`);
-    node.routes.set(route.verb, route);
+    node.#ends.set(verb, byMethod.set(route.method, route));
   }
 
-  /** Every node that the segments lead to, the most specific first, with what its variables took. */
-  *find(segments: readonly string[], depth = 0): Iterable<{ node: Node; taken: readonly number[] }> {
-    const segment = segments[depth];
-    if (segment === undefined) {
-      if (this.routes.size > 0) yield { node: this, taken: [] };
-      return;
+  #next(segment: PathTemplate["segments"][number]): Node {
+    switch (segment.kind) {
+      case "one":
+        this.#one ??= new Node();
+        return this.#one;
+      case "rest":
+        this.#rest ??= new Node();
+        return this.#rest;
+      case "literal": {
+        const next = this.#literals.get(segment.text) ?? new Node();
+        this.#literals.set(segment.text, next);
+        return next;
+      }
     }
-    const literal = this.literals.get(segment);
-    if (literal !== undefined) yield* literal.find(segments, depth + 1);
-    if (this.variable !== undefined && segment !== "") {
-      for (const { node, taken } of this.variable.find(segments, depth + 1)) yield { node, taken: [depth, ...taken] };
+  }
+
+  /** The routes by method of every template that fits, the most specific first. An empty segment fits nothing. */
+  *find(path: Path, depth = 0): Iterable<ReadonlyMap<string, Route>> {
+    if (depth === path.segments.length) {
+      const ends = this.#ends.get(path.verb);
+      if (ends !== undefined) yield ends;
+    } else {
+      const text = path.texts[depth];
+      const literal = text === undefined ? undefined : this.#literals.get(text);
+      if (literal !== undefined) yield* literal.find(path, depth + 1);
+      if (this.#one !== undefined && text !== "") yield* this.#one.find(path, depth + 1);
     }
+    const ends = this.#rest === undefined ? undefined : this.#rest.#ends.get(path.verb);
+    if (ends !== undefined && !path.segments.includes("", depth)) yield ends;
   }
 }
 
-function match(root: Node, verb: string, path: string): RouteMatch {
+interface Path {
+  /** Still percent-encoded. */
+  readonly segments: readonly string[];
+  /** The same, decoded; undefined for one that cannot be. */
+  readonly texts: readonly (string | undefined)[];
+  readonly verb: string | undefined;
+}
+
+function match(root: Node, method: string, path: string): RouteMatch {
   if (!path.startsWith("/")) return { kind: "not_found" };
-  const segments = path.slice(1).split("/");
   const allow = new Set<string>();
-  for (const { node, taken } of root.find(segments)) {
-    const route = node.routes.get(verb);
-    if (route === undefined) {
-      for (const other of node.routes.keys()) allow.add(other);
-      continue;
-    }
-    try {
-      return { kind: "found", route, pathValues: taken.map((index) => decodeURIComponent(segments[index] as string)) };
-    } catch {
-      return { kind: "bad_escape" };
+  for (const read of readings(path)) {
+    for (const byMethod of root.find(read)) {
+      const route = byMethod.get(method) ?? (method === "HEAD" ? byMethod.get("GET") : undefined) ?? byMethod.get("*");
+      if (route !== undefined) return take(route, read);
+      for (const other of byMethod.keys()) allow.add(other);
     }
   }
-  return allow.size > 0 ? { kind: "wrong_verb", allow: [...allow].sort() } : { kind: "not_found" };
+  if (allow.size === 0) return { kind: "not_found" };
+  if (allow.has("GET")) allow.add("HEAD");
+  return { kind: "wrong_method", allow: [...allow.add("OPTIONS")].sort() };
+}
+
+/**
+ * What is behind the last colon may be a verb, or belong to the value: which one, the templates say. The verb comes first. A
+ * percent-encoded colon is always part of the value.
+ */
+function readings(path: string): readonly Path[] {
+  const segments = path === "/" ? [] : path.slice(1).split("/");
+  const texts = segments.map(decode);
+  const plain = { segments, texts, verb: undefined };
+  const last = segments.at(-1) ?? "";
+  const colon = last.lastIndexOf(":");
+  const verb = colon === -1 ? undefined : decode(last.slice(colon + 1));
+  if (verb === undefined) return [plain];
+  const value = last.slice(0, colon);
+  return [{ segments: segments.with(-1, value), texts: texts.with(-1, decode(value)), verb }, plain];
+}
+
+function take(route: Route, { segments, texts }: Path): RouteMatch {
+  if (texts.includes(undefined)) return { kind: "bad_escape" };
+  const pathValues = route.template.variables.map(({ start, end, isMultiple }) =>
+    isMultiple ? decodeAllButSlashes(segments.slice(start, end).join("/")) : (texts[start] ?? ""),
+  );
+  return { kind: "found", route, pathValues };
+}
+
+/** An escaped slash is data, and decoded it would look like one that parts segments. */
+function decodeAllButSlashes(raw: string): string {
+  return raw
+    .split(/(%2f)/i)
+    .map((part, index) => (index % 2 === 1 ? part : decodeURIComponent(part)))
+    .join("");
+}
+
+function decode(raw: string): string | undefined {
+  try {
+    return decodeURIComponent(raw);
+  } catch {
+    return undefined;
+  }
 }

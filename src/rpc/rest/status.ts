@@ -1,6 +1,20 @@
-import { create, type JsonObject, type Registry, toJson } from "@bufbuild/protobuf";
+import type { OutgoingHttpHeaders } from "node:http";
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  type MessageInitShape,
+  type Registry,
+  toBinary,
+  toJson,
+} from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http.ts";
+import { sendable } from "./answer.ts";
 
 /**
  * Answers with an error as proto JSON of google.rpc.Status: the numeric code, the message, and `details`, perhaps empty.
@@ -9,20 +23,35 @@ import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http.t
 export function sendStatus(
   response: HttpResponse,
   reason: unknown,
-  options: { readonly registry: Registry; readonly header?: Headers },
+  options: { readonly registry: Registry; readonly header?: OutgoingHttpHeaders; readonly isHead?: boolean },
 ): void {
   const { error, status, header } = toRefusal(reason);
-  send(response, {
-    status,
-    header: {
-      ...Object.fromEntries(options.header ?? []),
-      ...Object.fromEntries(error.metadata),
-      ...header,
-      "content-type": "application/json",
-      "cache-control": "no-store",
-    },
-    body: Buffer.from(JSON.stringify(statusJson(error, options.registry))),
-  });
+  const body = Buffer.from(JSON.stringify(statusJson(error, options.registry)));
+  const headers = {
+    ...options.header,
+    ...sendable(error.metadata),
+    ...(status === 401 && { "www-authenticate": "Bearer" }),
+    ...retryAfter(error),
+    ...header,
+    "content-type": "application/json",
+    "cache-control": "no-store",
+  };
+  if (options.isHead) send(response, { status, header: { ...headers, "content-length": body.length } });
+  else send(response, { status, header: headers, body });
+}
+
+/** An error as proto JSON of google.rpc.Status. */
+export const toStatusJson = (reason: unknown, registry: Registry): JsonObject =>
+  statusJson(toRefusal(reason).error, registry);
+
+/** What a google.rpc.RetryInfo among the details says, for clients that know HTTP alone: in whole seconds. */
+function retryAfter({ details }: ConnectError): OutgoingHttpHeaders {
+  for (const detail of details) {
+    if (!("desc" in detail) || detail.desc.typeName !== RetryInfoSchema.typeName) continue;
+    const { retryDelay } = create(RetryInfoSchema, detail.value as MessageInitShape<typeof RetryInfoSchema>);
+    if (retryDelay) return { "retry-after": String(Number(retryDelay.seconds) + (retryDelay.nanos > 0 ? 1 : 0)) };
+  }
+  return {};
 }
 
 /** An HttpRefusal on its way out of a call. */
@@ -51,10 +80,33 @@ function statusJson(error: ConnectError, registry: Registry): JsonObject {
 }
 
 function detailJson(detail: ConnectError["details"][number], registry: Registry): JsonObject {
-  if ("desc" in detail) {
-    const json = toJson(detail.desc, create(detail.desc, detail.value), { registry, alwaysEmitImplicit: true });
-    return { "@type": `type.googleapis.com/${detail.desc.typeName}`, ...(json as JsonObject) };
+  if ("desc" in detail) return messageJson(detail.desc, create(detail.desc, detail.value), registry);
+  // A detail that came over the wire from elsewhere, still encoded.
+  const desc = registry.getMessage(detail.type);
+  if (desc !== undefined) {
+    try {
+      return messageJson(desc, fromBinary(desc, detail.value), registry);
+    } catch {
+      // Its bytes are kept, as those of an unknown type are.
+    }
   }
-  // A detail that came over the wire from elsewhere, still encoded: its bytes are kept.
-  return { "@type": `type.googleapis.com/${detail.type}`, value: Buffer.from(detail.value).toString("base64") };
+  return bytesJson(detail.type, detail.value);
 }
+
+function messageJson(desc: DescMessage, message: Message, registry: Registry): JsonObject {
+  let json: JsonValue;
+  try {
+    json = toJson(desc, message, { registry, alwaysEmitImplicit: true });
+  } catch {
+    // It holds a message of a type that nobody knows, or a text that is no Unicode. The code is worth more than the detail.
+    return bytesJson(desc.typeName, toBinary(desc, message));
+  }
+  // A type with a JSON form of its own, a text perhaps, is a value beside its name.
+  const fields = desc.typeName.startsWith("google.protobuf.") ? { value: json } : (json as JsonObject);
+  return { "@type": `type.googleapis.com/${desc.typeName}`, ...fields };
+}
+
+const bytesJson = (typeName: string, bytes: Uint8Array): JsonObject => ({
+  "@type": `type.googleapis.com/${typeName}`,
+  value: Buffer.from(bytes).toString("base64"),
+});

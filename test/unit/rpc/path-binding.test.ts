@@ -1,41 +1,90 @@
-import { create, type Message } from "@bufbuild/protobuf";
+import {
+  create,
+  createRegistry,
+  type DescMessage,
+  type Message,
+  type MessageInitShape,
+  toJson,
+} from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
 import { bindPath } from "../../../src/rpc/rest/path-binding.ts";
-import { createRouteTable } from "../../../src/rpc/rest/route-table.ts";
+import { createRouteTable, type RouteTable } from "../../../src/rpc/rest/route-table.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
-import { serviceOf } from "../../fixtures/builders.ts";
+import { routesOf, ruleOf, type thingType } from "../../fixtures/builders.ts";
+
+const registry = createRegistry();
+
+type ThingInit = MessageInitShape<ReturnType<typeof thingType>>;
 
 /** Binds a path to a message, which may hold values already. */
 function bind(
-  service: Parameters<typeof createRouteTable>[0],
-  verb: string,
-  path: string,
-  before: Record<string, unknown> = {},
+  table: RouteTable,
+  {
+    method,
+    path,
+    before = {},
+    overrides = false,
+  }: { method: string; path: string; before?: object; overrides?: boolean },
 ): Message {
-  const match = createRouteTable(service)(verb, path);
+  const match = table.match(method, path);
   if (match.kind !== "found") throw new Error(match.kind);
-  const message = create(match.route.rpc.spec.method.input, before);
-  bindPath(match.route, match.pathValues)(message);
+  const { input } = match.route.rpc.spec.method;
+  const message = create(input, before as ThingInit);
+  bindPath(reflect(input, message), match.route, { pathValues: match.pathValues, overrides, registry });
   return message;
 }
 
-const management = createRpcTable((router) => router.service(ManagementService, {}));
+const management = createRouteTable(createRpcTable((router) => router.service(ManagementService, {})));
 const login = "/management/v1/policies/login";
+const bindLogin = (path: string, before?: object, overrides?: boolean) =>
+  bind(management, {
+    method: "DELETE",
+    path: login + path,
+    ...(before && { before }),
+    ...(overrides && { overrides }),
+  });
 
-/** The value of a field of test.Thing that a path gave it. */
-function bindField(field: string, text: string): unknown {
-  const service = serviceOf({ name: "Get", rule: { pattern: { case: "get", value: `/things/{${field}}` } } });
-  const { input } = service.method["get"] ?? {};
-  const descriptor = input?.fields.find(({ name }) => name === field);
-  if (input === undefined || descriptor === undefined) throw new Error(`no field ${field}`);
-  const rpcs = createRpcTable((router) => router.service(service, {}));
-  const message = bind(rpcs, "GET", `/things/${encodeURIComponent(text)}`);
-  return reflect(input, message).get(descriptor);
+/** What a path makes of a test.Thing, by the rest of a template and of a path: every field that is set, as proto JSON. */
+function bindThing(template: string, path: string, before?: object, overrides?: boolean) {
+  const table = routesOf({ name: "Get", rule: ruleOf("get", `/x/${template}`) });
+  const message = bind(table, {
+    method: "GET",
+    path: `/x/${path}`,
+    ...(before && { before }),
+    ...(overrides && { overrides }),
+  });
+  const { input } = table.routes[0]?.rpc.spec.method ?? {};
+  if (input === undefined) throw new Error("no route");
+  return toJson(input, message, { registry });
 }
+
+const bindField = (field: string, text: string) => bindThing(`{${field}}`, encodeURIComponent(text));
+
+function errorOf(act: () => unknown): ConnectError {
+  try {
+    act();
+  } catch (reason) {
+    if (reason instanceof ConnectError) return reason;
+    throw reason;
+  }
+  throw new Error("it was not refused");
+}
+
+/** What a refusal says, and the field that it names. */
+function refusal(act: () => unknown): readonly [message: string, field: string | undefined] {
+  const error = errorOf(act);
+  expect(error.code).toBe(Code.InvalidArgument);
+  return [error.rawMessage, error.findDetails(BadRequestSchema)[0]?.fieldViolations[0]?.field];
+}
+
+const mismatch = (field: string, text: string) => [
+  `type mismatch, parameter: ${field}, error: ${text} is not valid`,
+  field,
+];
 
 describe("bindPath of an enum", () => {
   it.each([
@@ -49,7 +98,7 @@ describe("bindPath of an enum", () => {
     ["99", 99],
     ["-1", -1],
   ])("takes %s", (text, type) => {
-    expect(bind(management, "DELETE", `${login}/second_factors/${text}`)).toMatchObject({ type });
+    expect(bindLogin(`/second_factors/${text}`)).toMatchObject({ type });
   });
 
   it.each([
@@ -64,7 +113,7 @@ describe("bindPath of an enum", () => {
     "null",
     "-",
   ])("refuses %s, naming the field", (text) => {
-    const error = errorOf(() => bind(management, "DELETE", `${login}/second_factors/${text}`));
+    const error = errorOf(() => bindLogin(`/second_factors/${text}`));
     expect(error).toMatchObject({
       code: Code.InvalidArgument,
       rawMessage: `type mismatch, parameter: type, error: ${text} is not valid`,
@@ -74,9 +123,9 @@ describe("bindPath of an enum", () => {
     ]);
   });
 
-  it("takes the place of what the message holds already", () => {
-    expect(bind(management, "DELETE", `${login}/second_factors/2`, { type: 4 })).toMatchObject({ type: 2 });
-    expect(bind(management, "DELETE", `${login}/second_factors/0`, { type: 4 })).toMatchObject({ type: 0 });
+  it("that is closed refuses a number without a name", () => {
+    expect(bindField("shade", "DARK")).toEqual({ shade: "DARK" });
+    expect(refusal(() => bindField("shade", "3"))).toEqual(mismatch("shade", "3"));
   });
 });
 
@@ -89,29 +138,58 @@ describe("bindPath of a string", () => {
     ["%F0%9F%94%91", "🔑"],
     ["true", "true"],
     ["a+b", "a+b"],
+    ["a:b", "a:b"],
   ])("takes %s for %j", (text, idpId) => {
-    expect(bind(management, "DELETE", `${login}/idps/${text}`)).toMatchObject({ idpId });
+    expect(bindLogin(`/idps/${text}`)).toMatchObject({ idpId });
   });
 
   it("refuses a NUL character", () => {
-    expect(errorOf(() => bind(management, "DELETE", `${login}/idps/a%00b`))).toMatchObject({
-      code: Code.InvalidArgument,
-      rawMessage: "type mismatch, parameter: idp_id, error: a\0b is not valid",
-    });
+    expect(refusal(() => bindLogin("/idps/a%00b"))).toEqual(mismatch("idp_id", "a\0b"));
+  });
+
+  it.each([
+    ["{name=**}", "a/b/c", "a/b/c"],
+    ["{name=**}", "a%2Fb/c", "a%2Fb/c"],
+    ["{name=a/*}", "a/b%20c", "a/b c"],
+    ["{name=*}", "a%2Fb", "a/b"],
+  ])("of the template %s takes %s for %j", (template, path, name) => {
+    expect(bindThing(template, path)).toEqual({ name });
+  });
+
+  it("of no segment at all is empty", () => {
+    const table = routesOf({ name: "Get", rule: ruleOf("get", "/x/{nick=**}") });
+    expect(bind(table, { method: "GET", path: "/x" })).toMatchObject({ nick: "" });
   });
 });
 
-describe("bindPath of other scalars", () => {
-  it.each<[field: string, text: string, value: unknown]>([
-    ["count", "42", 42],
-    ["count", "-1", -1],
-    ["big", "18446744073709551615", 18_446_744_073_709_551_615n],
-    ["flag", "true", true],
-    ["flag", "false", false],
-    ["color", "RED", 1],
-    ["display_name", "x", "x"],
-  ])("sets %s from %s", (field, text, value) => {
-    expect(bindField(field, text)).toBe(value);
+describe("bindPath of other kinds", () => {
+  it.each<[field: string, text: string, wanted: unknown]>([
+    ["count", "42", { count: 42 }],
+    ["count", "-1", { count: -1 }],
+    ["big", "18446744073709551615", { big: "18446744073709551615" }],
+    ["long", "-9223372036854775808", { long: "-9223372036854775808" }],
+    ["flag", "true", { flag: true }],
+    ["flag", "false", {}],
+    ["color", "RED", { color: "RED" }],
+    ["display_name", "x", { displayName: "x" }],
+    ["double", "-Infinity", { double: "-Infinity" }],
+    ["float", "0.5", { float: 0.5 }],
+    ["blob", "-_8", { blob: "+/8=" }],
+    ["blob", "+/8=", { blob: "+/8=" }],
+    ["at", "2026-01-02T03:04:05+01:00", { at: "2026-01-02T02:04:05Z" }],
+    ["span", "1.5s", { span: "1.500s" }],
+    ["mask", "display_name,inner.byKey", { mask: "displayName,inner.byKey" }],
+    ["int_box", "0", { intBox: 0 }],
+    ["text_box", "x", { textBox: "x" }],
+    ["nick", "x", { nick: "x" }],
+    ["maybe_count", "0", { maybeCount: 0 }],
+    ["left", "x", { left: "x" }],
+    ["inner.name", "x", { inner: { name: "x" } }],
+    ["inner.inner.left", "x", { inner: { inner: { left: "x" } } }],
+    ["side.count", "0", { side: {} }],
+    ["value_of", "x", { valueOf: "x" }],
+  ])("sets %s from %s", (field, text, wanted) => {
+    expect(bindField(field, text)).toEqual(wanted);
   });
 
   it.each([
@@ -125,19 +203,110 @@ describe("bindPath of other scalars", () => {
     ["flag", "1"],
     ["flag", "yes"],
     ["color", "GREEN"],
+    ["double", "1e309"],
+    ["float", "1e39"],
+    ["blob", "=="],
+    ["at", "2026-01-02"],
+    ["span", "1m"],
+    ["mask", "a_1"],
+    ["int_box", "x"],
+    ["inner.count", "x"],
   ])("refuses %s from %j", (field, text) => {
-    expect(errorOf(() => bindField(field, text)).rawMessage).toBe(
-      `type mismatch, parameter: ${field}, error: ${text} is not valid`,
-    );
+    expect(refusal(() => bindField(field, text))).toEqual(mismatch(field, text));
+  });
+
+  it("sets several fields, each from its own part", () => {
+    expect(bindThing("{inner.name}/{count}/{inner.count}", "a/1/2")).toEqual({
+      inner: { name: "a", count: 2 },
+      count: 1,
+    });
+  });
+
+  it.each([
+    ["StringValue", "a%2Fb", "a/b"],
+    ["Int64Value", "9007199254740993", "9007199254740993"],
+    ["BoolValue", "false", false],
+    ["BytesValue", "AQI", "AQI="],
+  ])("sets the value of a request that is a %s", (type, path, wanted) => {
+    const inputType = `.google.protobuf.${type}`;
+    const table = routesOf({ name: "Get", rule: ruleOf("get", "/x/{value}"), inputType });
+    const message = bind(table, { method: "GET", path: `/x/${path}` });
+    expect(toJson(table.routes[0]?.rpc.spec.method.input as DescMessage, message)).toEqual(wanted);
+  });
+
+  it("refuses two members of a oneof", () => {
+    expect(refusal(() => bindThing("{left}/{right}", "a/1"))).toEqual([
+      "invalid parameter right: it and left are alternatives: send one of them",
+      "right",
+    ]);
   });
 });
 
-function errorOf(act: () => unknown): ConnectError {
-  try {
-    act();
-  } catch (reason) {
-    if (reason instanceof ConnectError) return reason;
-    throw reason;
-  }
-  throw new Error("it was not refused");
-}
+describe("bindPath over a body", () => {
+  it.each<[template: string, path: string, before: ThingInit]>([
+    // Not sent, or sent empty, which the message cannot tell apart.
+    ["{name}", "a", { name: "" }],
+    ["{count}", "1", { count: 0 }],
+    ["{name}", "a", { name: "a" }],
+    ["{color}", "RED", { color: 1 }],
+    ["{color}", "1", { color: 1 }],
+    ["{count}", "0", { count: 0 }],
+    ["{double}", "NaN", { double: Number.NaN }],
+    ["{big}", "9007199254740993", { big: 9_007_199_254_740_993n }],
+    ["{nick}", "a", { nick: "a" }],
+    ["{int_box}", "5", { intBox: 5 }],
+    ["{span}", "1.0s", { span: { seconds: 1n, nanos: 0 } }],
+    ["{left}", "a", { choice: { case: "left", value: "a" } }],
+    ["{inner.name}", "a", { inner: { name: "a" } }],
+    ["{inner.name}", "a", { inner: {} }],
+  ])("of %s from %s takes what says the same: %o", (template, path, before) => {
+    for (const overrides of [false, true]) {
+      expect(bindThing(template, path, before, overrides)).toEqual(bindThing(template, path));
+    }
+  });
+
+  it.each<[template: string, path: string, before: ThingInit, field: string]>([
+    ["{name}", "a", { name: "b" }, "name"],
+    ["{count}", "0", { count: 5 }, "count"],
+    ["{flag}", "false", { flag: true }, "flag"],
+    ["{big}", "9007199254740993", { big: 9_007_199_254_740_992n }, "big"],
+    ["{blob}", "AQI", { blob: Uint8Array.of(1) }, "blob"],
+    ["{nick}", "a", { nick: "" }, "nick"],
+    ["{int_box}", "5", { intBox: 0 }, "int_box"],
+    ["{span}", "1s", { span: { seconds: 1n, nanos: 1 } }, "span"],
+    ["{display_name}", "a", { displayName: "b" }, "display_name"],
+    ["{inner.name}", "a", { inner: { name: "b" } }, "inner.name"],
+    ["{left}", "a", { choice: { case: "left", value: "b" } }, "left"],
+  ])("of %s from %s refuses what says otherwise, or lets the path win: %o", (template, path, before, field) => {
+    expect(refusal(() => bindThing(template, path, before))).toEqual([
+      `invalid parameter ${field}: the body has another value than the path`,
+      field,
+    ]);
+    expect(bindThing(template, path, before, true)).toEqual(bindThing(template, path));
+  });
+
+  it("leaves the rest as it was", () => {
+    const before = { count: 1, inner: { count: 2 }, words: ["a"] };
+    expect(bindThing("{name}/{inner.name}", "a/b", before)).toEqual({
+      name: "a",
+      count: 1,
+      inner: { name: "b", count: 2 },
+      words: ["a"],
+    });
+  });
+
+  it("refuses another member of a oneof, even where the path wins", () => {
+    const before = { choice: { case: "right", value: 1 } };
+    for (const overrides of [false, true]) {
+      expect(refusal(() => bindThing("{left}", "a", before, overrides))).toEqual([
+        "invalid parameter left: it and right are alternatives: send one of them",
+        "left",
+      ]);
+    }
+  });
+
+  it("takes the place of what the message holds already", () => {
+    expect(bindLogin("/second_factors/2", { type: 4 }, true)).toMatchObject({ type: 2 });
+    expect(bindLogin("/second_factors/0", { type: 4 }, true)).toMatchObject({ type: 0 });
+  });
+});

@@ -1,10 +1,16 @@
 import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type OutgoingHttpHeaders, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { create, createRegistry, toBinary } from "@bufbuild/protobuf";
+import { DurationSchema, StructSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { BadRequestSchema, file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  file_google_rpc_error_details,
+  RetryInfoSchema,
+} from "../../../gen/google/rpc/error_details_pb.ts";
+import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 import { ErrorDetailSchema, file_zitadel_message } from "../../../gen/zitadel/message_pb.ts";
 import { HttpRefusalError, sendStatus } from "../../../src/rpc/rest/status.ts";
 
@@ -18,13 +24,24 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 /** What a client sees of a reason, sent by a real server. */
-async function sent(reason: unknown, before: (response: ServerResponse) => void = () => undefined) {
+async function sent(
+  reason: unknown,
+  {
+    before,
+    ...options
+  }: {
+    readonly before?: (response: ServerResponse) => void;
+    readonly header?: OutgoingHttpHeaders;
+    readonly isHead?: boolean;
+  } = {},
+) {
   answer = (response) => {
-    before(response);
-    sendStatus(response, reason, { registry });
+    before?.(response);
+    sendStatus(response, reason, { registry, ...options });
     if (!response.writableEnded) response.end();
   };
-  const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const response = await fetch(url, { method: options.isHead ? "HEAD" : "GET" });
   return { status: response.status, header: response.headers, body: await response.text() };
 }
 
@@ -106,6 +123,117 @@ describe("sendStatus", () => {
     ]);
   });
 
+  it("reads a detail that came encoded, where its type is known", async () => {
+    const error = new ConnectError("x", Code.NotFound);
+    error.details.push({
+      type: ErrorDetailSchema.typeName,
+      value: toBinary(ErrorDetailSchema, create(ErrorDetailSchema, detail)),
+    });
+    const malformed = Uint8Array.of(0);
+    error.details.push({ type: ErrorDetailSchema.typeName, value: malformed });
+    expect(JSON.parse((await sent(error)).body).details).toEqual([
+      { "@type": "type.googleapis.com/zitadel.v1.ErrorDetail", ...detail },
+      { "@type": "type.googleapis.com/zitadel.v1.ErrorDetail", value: Buffer.from(malformed).toString("base64") },
+    ]);
+  });
+
+  it("puts a detail whose JSON is no object of fields beside its type", async () => {
+    const error = new ConnectError("x", Code.NotFound, undefined, [
+      { desc: DurationSchema, value: { seconds: 1n } },
+      { desc: StructSchema, value: { fields: { "@type": { kind: { case: "stringValue", value: "a" } } } } },
+    ]);
+    expect(JSON.parse((await sent(error)).body).details).toEqual([
+      { "@type": "type.googleapis.com/google.protobuf.Duration", value: "1s" },
+      { "@type": "type.googleapis.com/google.protobuf.Struct", value: { "@type": "a" } },
+    ]);
+  });
+
+  it("keeps the bytes of a detail that cannot be told as JSON", async () => {
+    const init = { code: 3, details: [{ typeUrl: "type.googleapis.com/a.B", value: Uint8Array.of(1) }] };
+    const error = new ConnectError("x", Code.NotFound, undefined, [{ desc: StatusSchema, value: init }]);
+    const value = Buffer.from(toBinary(StatusSchema, create(StatusSchema, init))).toString("base64");
+    const { status, body } = await sent(error);
+    expect([status, JSON.parse(body).details]).toEqual([
+      404,
+      [{ "@type": "type.googleapis.com/google.rpc.Status", value }],
+    ]);
+  });
+
+  it("challenges whom it does not know, and nobody else", async () => {
+    const challenge = async (code: Code) => {
+      const { status, header } = await sent(new ConnectError("x", code));
+      return [status, header.get("www-authenticate")];
+    };
+    expect(await challenge(Code.Unauthenticated)).toEqual([401, "Bearer"]);
+    expect(await challenge(Code.PermissionDenied)).toEqual([403, null]);
+  });
+
+  it.each([
+    [{ seconds: 3n }, "3"],
+    // Whole seconds, and none too early.
+    [{ seconds: 3n, nanos: 1 }, "4"],
+    [{ nanos: 1 }, "1"],
+    [{}, "0"],
+  ])("tells clients that know HTTP alone when to come back: %o", async (retryDelay, seconds) => {
+    const error = new ConnectError("x", Code.Unavailable, undefined, [
+      { desc: ErrorDetailSchema, value: detail },
+      { desc: RetryInfoSchema, value: { retryDelay } },
+    ]);
+    const { status, header } = await sent(error);
+    expect([status, header.get("retry-after")]).toEqual([503, seconds]);
+  });
+
+  it("names no time to come back where the error names none", async () => {
+    const error = new ConnectError("x", Code.Unavailable, undefined, [{ desc: RetryInfoSchema, value: {} }]);
+    expect((await sent(error)).header.get("retry-after")).toBeNull();
+  });
+
+  it("answers HEAD with the headers alone", async () => {
+    const error = new ConnectError("Not Found", Code.NotFound);
+    const get = await sent(error);
+    const head = await sent(error, { isHead: true });
+    expect([head.status, head.body]).toEqual([404, ""]);
+    expect(head.header.get("content-length")).toBe(String(get.body.length));
+    expect(head.header.get("content-type")).toBe("application/json");
+  });
+
+  it("sends the headers that were set before, unless the error or the refusal says otherwise", async () => {
+    const error = new ConnectError("x", Code.NotFound, { "x-both": "error" });
+    const { header } = await sent(error, {
+      header: { "x-before": "1", "x-both": "before", "cache-control": "public" },
+    });
+    expect([header.get("x-before"), header.get("x-both"), header.get("cache-control")]).toEqual([
+      "1",
+      "error",
+      "no-store",
+    ]);
+  });
+
+  it("passes on no header of an error from elsewhere that is about another connection or protocol", async () => {
+    const error = new ConnectError("x", Code.NotFound, {
+      "content-encoding": "gzip",
+      "content-length": "1",
+      "transfer-encoding": "chunked",
+      connection: "close",
+      "grpc-status": "5",
+      "x-own": "1",
+    });
+    error.metadata.append("set-cookie", "a=1");
+    error.metadata.append("set-cookie", "b=2");
+    const { status, header, body } = await sent(error);
+    expect([status, JSON.parse(body)]).toEqual([404, { code: 5, message: "x", details: [] }]);
+    expect(["content-encoding", "transfer-encoding", "grpc-status"].map((name) => header.get(name))).toEqual([
+      null,
+      null,
+      null,
+    ]);
+    expect([header.get("x-own"), header.get("content-length"), header.getSetCookie()]).toEqual([
+      "1",
+      String(body.length),
+      ["a=1", "b=2"],
+    ]);
+  });
+
   it("sends the headers of a refusal and of an error, but its own content type", async () => {
     const refused = new HttpRefusalError({
       error: new ConnectError("x", Code.Unimplemented, { "x-more": "1", "content-type": "text/html" }),
@@ -122,7 +250,9 @@ describe("sendStatus", () => {
   });
 
   it("leaves an answer alone that has begun", async () => {
-    const { status, body } = await sent(new Error("late"), (response) => response.writeHead(200).write("begun"));
+    const { status, body } = await sent(new Error("late"), {
+      before: (response) => response.writeHead(200).write("begun"),
+    });
     expect([status, body]).toEqual([200, "begun"]);
   });
 });

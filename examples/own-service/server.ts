@@ -1,0 +1,52 @@
+// Serves library.proto on gRPC, gRPC-Web, Connect and REST JSON: npm exec -- node examples/own-service/server.ts
+// Where the package is installed, import from "portcullis/rpc" instead.
+import { createRegistry } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createDispatch, createOpenApi, createRouteTable, createRpcTable, openListener } from "../../src/rpc/index.ts";
+import { type Book, file_library, LibraryService } from "./gen/library_pb.ts";
+
+const books = new Map<string, Pick<Book, "name" | "title">>();
+
+const rpcs = createRpcTable((router) => {
+  router.service(LibraryService, {
+    getBook({ name }) {
+      const book = books.get(name);
+      if (book === undefined) throw new ConnectError(`there is no book ${name}`, Code.NotFound);
+      return book;
+    },
+    addBook({ shelf, book }) {
+      const added = { name: `${shelf}/books/${books.size + 1}`, title: book?.title ?? "" };
+      books.set(added.name, added);
+      return added;
+    },
+    async *listBooks({ shelf, title }) {
+      for (const book of books.values()) {
+        if (book.name.startsWith(`${shelf}/`) && book.title.includes(title)) yield book;
+      }
+    },
+  });
+});
+
+const dispatch = createDispatch(rpcs, {
+  // Runs before the body of a request is read, the same on every protocol.
+  gate(context) {
+    if (context.requestHeader.get("authorization") === "Bearer secret") return;
+    throw new ConnectError("say the secret", Code.Unauthenticated);
+  },
+  interceptors: [],
+  maxRequestBytes: 64 * 1024,
+  registry: createRegistry(file_library),
+  onFailure: console.error,
+});
+
+const openApi = createOpenApi(createRouteTable(rpcs).routes, {
+  info: { title: "Library", version: "1" },
+  comments: {},
+  securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
+  security: [{ bearer: [] }],
+  headers: {},
+});
+
+const port = Number(process.env["PORT"] ?? 8081);
+const { url } = await openListener({ host: "127.0.0.1", port, handler: dispatch, onError: console.error });
+console.log(`serves ${Object.keys(openApi["paths"] ?? {}).join(" and ")} on ${url}`);

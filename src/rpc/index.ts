@@ -1,0 +1,14 @@
+/**
+ * Serves any Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. The order of use: a table of RPCs, a
+ * dispatch over it, a listener. See examples/own-service.
+ */
+export type { CallOptions, Gate } from "./call.ts";
+export { type CorsPolicy, corsDefaults, withCors } from "./cors.ts";
+export { createDispatch, type Dispatch } from "./dispatch.ts";
+export type { ListenerHandler } from "./listener/handler.ts";
+export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
+export { type Listener, openListener } from "./listener/listener.ts";
+export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
+export type { RestOptions } from "./rest/codec.ts";
+export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
+export { createRpcTable, type Router, type RpcTable } from "./router.ts";

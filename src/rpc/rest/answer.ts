@@ -1,0 +1,91 @@
+import { createHash } from "node:crypto";
+import type { OutgoingHttpHeaders } from "node:http";
+import {
+  type DescField,
+  type DescMessage,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  type Registry,
+  toJson,
+} from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { HttpRequest } from "../http.ts";
+import { isTextField } from "./fields.ts";
+
+/**
+ * Headers that describe the connection or the bytes sent, of which a handler knows nothing, and those of other protocols,
+ * which come with an error that a handler passes on from elsewhere.
+ */
+const ownHeaders: ReadonlySet<string> = new Set([
+  "connect-protocol-version",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "grpc-encoding",
+  "grpc-message",
+  "grpc-status",
+  "grpc-status-details-bin",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** A message, or the field of it that is the response body, as proto JSON with every field that has no presence. */
+export function answerJson(
+  message: Message,
+  desc: DescMessage,
+  options: { readonly registry: Registry; readonly field?: DescField | undefined },
+): JsonValue {
+  const { registry, field } = options;
+  const json = toJson(desc, message, { registry, alwaysEmitImplicit: true });
+  if (field === undefined) return json;
+  const value = (json as JsonObject)[field.jsonName];
+  if (value !== undefined) return value;
+  // With presence and not set: what a reader of the type expects of nothing.
+  if (field.fieldKind !== "message" || isTextField(field)) return null;
+  const { typeName } = field.message;
+  return typeName === "google.protobuf.Value" ? null : typeName === "google.protobuf.ListValue" ? [] : {};
+}
+
+/** What the handler and the interceptors said in headers and trailers. REST has no trailers, so they come as `trailer-…`. */
+export function answerHeaders(context: HandlerContext): OutgoingHttpHeaders {
+  const trailers = Object.entries(sendable(context.responseTrailer));
+  return {
+    ...sendable(context.responseHeader),
+    ...Object.fromEntries(trailers.map(([name, value]) => [`trailer-${name}`, value])),
+  };
+}
+
+/** What a handler may say in headers. */
+export function sendable(headers: Headers): OutgoingHttpHeaders {
+  const cookies = headers.getSetCookie();
+  return {
+    ...Object.fromEntries([...headers].filter(([name]) => !ownHeaders.has(name))),
+    // The only header whose values cannot be joined.
+    ...(cookies.length > 0 && { "set-cookie": cookies }),
+  };
+}
+
+/** A Vary with one more name. */
+export function withVary(headers: OutgoingHttpHeaders, name: string): OutgoingHttpHeaders {
+  const { vary } = headers;
+  return { ...headers, vary: vary === undefined ? name : `${vary}, ${name}` };
+}
+
+/** A weak ETag (RFC 9110, 8.8.3): the same for the same bytes before compression. */
+export const weakEtag = (body: Buffer): string =>
+  `W/"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`;
+
+/** Whether the caller holds this very answer (RFC 9110, 13.1.2). */
+export function isHeld(request: HttpRequest, etag: string): boolean {
+  const wanted = request.headers["if-none-match"];
+  const opaque = (tag: string) => tag.trim().replace(/^W\//, "");
+  return (
+    wanted !== undefined && (wanted.trim() === "*" || wanted.split(",").some((tag) => opaque(tag) === opaque(etag)))
+  );
+}

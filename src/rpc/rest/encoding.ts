@@ -1,0 +1,47 @@
+import { promisify } from "node:util";
+import { brotliCompress, brotliDecompress, gunzip, gzip, inflate } from "node:zlib";
+
+type Transform = (bytes: Buffer) => Promise<Buffer>;
+
+const compressors: Readonly<Record<string, Transform>> = { br: promisify(brotliCompress), gzip: promisify(gzip) };
+
+/** In the order of preference. */
+export const responseEncodings: readonly string[] = Object.keys(compressors);
+
+/** Fewer bytes fit into one packet anyway, and cost more to compress than to send. */
+const worthCompressingBytes = 1024;
+
+/** Compresses an answer. Resolves to undefined where it is not worth it, or `encoding` is `identity`. */
+export async function compress(bytes: Buffer, encoding: string): Promise<Buffer | undefined> {
+  return bytes.length < worthCompressingBytes ? undefined : await compressors[encoding]?.(bytes);
+}
+
+type Bounded = (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>;
+
+const decompressors: ReadonlyMap<string, Bounded> = new Map<string, Bounded>([
+  ["gzip", promisify(gunzip)],
+  ["br", promisify(brotliDecompress)],
+  ["deflate", promisify(inflate)],
+]);
+
+export const requestEncodings: readonly string[] = [...decompressors.keys()];
+
+/** What became of a compressed body. */
+export type Decompressed =
+  | { readonly kind: "bytes"; readonly bytes: Buffer }
+  | { readonly kind: "too_large" }
+  | { readonly kind: "damaged" }
+  | { readonly kind: "unknown_encoding" };
+
+/** Decompresses a body, and stops as soon as it exceeds `maxBytes`. */
+export async function decompress(bytes: Buffer, encoding: string, maxBytes: number): Promise<Decompressed> {
+  if (encoding === "identity") return { kind: "bytes", bytes };
+  const transform = decompressors.get(encoding);
+  if (transform === undefined) return { kind: "unknown_encoding" };
+  try {
+    return { kind: "bytes", bytes: await transform(bytes, { maxOutputLength: maxBytes }) };
+  } catch (error) {
+    const isTooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
+    return { kind: isTooLarge ? "too_large" : "damaged" };
+  }
+}

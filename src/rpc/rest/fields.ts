@@ -1,0 +1,93 @@
+import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+
+// Which fields a text can set, as path variables and query parameters do.
+
+/** Messages whose JSON form is a single text, number or truth value. */
+const textTypes: ReadonlySet<string> = new Set([
+  "google.protobuf.Timestamp",
+  "google.protobuf.Duration",
+  "google.protobuf.FieldMask",
+  "google.protobuf.BoolValue",
+  "google.protobuf.BytesValue",
+  "google.protobuf.DoubleValue",
+  "google.protobuf.FloatValue",
+  "google.protobuf.Int32Value",
+  "google.protobuf.Int64Value",
+  "google.protobuf.StringValue",
+  "google.protobuf.UInt32Value",
+  "google.protobuf.UInt64Value",
+]);
+
+/** Whether one text is one value of the field; of a list, one item. */
+export function isTextField(field: DescField): boolean {
+  switch (field.fieldKind) {
+    case "scalar":
+    case "enum":
+      return true;
+    case "message":
+      return textTypes.has(field.message.typeName);
+    case "list":
+      return field.listKind !== "message" || textTypes.has(field.message.typeName);
+    case "map":
+      return false;
+  }
+}
+
+/**
+ * The fields on the way that a path of proto names takes through a message, the last of which a path variable sets. Throws an
+ * Error that names the field which is not there, or which a text cannot set.
+ */
+export function resolveTextField(message: DescMessage, fieldPath: readonly string[]): readonly DescField[] {
+  const fields: DescField[] = [];
+  let within: DescMessage | undefined = message;
+  for (const name of fieldPath) {
+    const field: DescField | undefined = within?.fields.find((candidate) => candidate.name === name);
+    if (within === undefined || field === undefined) {
+      const place = within?.typeName ?? `the field ${fields.at(-1)?.name}, which leads no further,`;
+      throw new Error(`the path names the field ${name}, which ${place} does not have`);
+    }
+    fields.push(field);
+    within = innerMessage(field);
+  }
+  const last = fields.at(-1);
+  if (last === undefined || last.fieldKind === "list" || !isTextField(last)) {
+    throw new Error(`the path names the field ${fieldPath.join(".")}, which a text cannot set`);
+  }
+  return fields;
+}
+
+/** The message that a dotted name leads into. A well-known type is one value to JSON, and has no names within. */
+export function innerMessage(field: DescField): DescMessage | undefined {
+  if (field.fieldKind !== "message" || field.message.typeName.startsWith("google.protobuf.")) return undefined;
+  return field.message;
+}
+
+/** The scalar type of a field's value, or of what a wrapper wraps; undefined where it has none. */
+export function scalarOf(field: DescField): ScalarType | undefined {
+  if (field.fieldKind === "scalar") return field.scalar;
+  if (field.fieldKind === "list" && field.listKind === "scalar") return field.scalar;
+  const message = messageOf(field);
+  const wrapped = message === undefined ? undefined : wrappedScalars.get(message.typeName);
+  return wrapped;
+}
+
+/** The message that a field, or each item of a list, is. */
+export function messageOf(field: DescField): DescMessage | undefined {
+  if (field.fieldKind === "message") return field.message;
+  return field.fieldKind === "list" && field.listKind === "message" ? field.message : undefined;
+}
+
+/** Whether a message is one scalar that can be absent. */
+export const isWrapper = (message: DescMessage): boolean => wrappedScalars.has(message.typeName);
+
+const wrappedScalars: ReadonlyMap<string, ScalarType> = new Map([
+  ["google.protobuf.BoolValue", ScalarType.BOOL],
+  ["google.protobuf.BytesValue", ScalarType.BYTES],
+  ["google.protobuf.DoubleValue", ScalarType.DOUBLE],
+  ["google.protobuf.FloatValue", ScalarType.FLOAT],
+  ["google.protobuf.Int32Value", ScalarType.INT32],
+  ["google.protobuf.Int64Value", ScalarType.INT64],
+  ["google.protobuf.StringValue", ScalarType.STRING],
+  ["google.protobuf.UInt32Value", ScalarType.UINT32],
+  ["google.protobuf.UInt64Value", ScalarType.UINT64],
+]);

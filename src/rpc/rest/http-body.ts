@@ -1,0 +1,33 @@
+import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { messageOf } from "./fields.ts";
+
+// google.api.HttpBody: bytes of any media type, which go over HTTP as they are.
+
+export const isHttpBody = (desc: DescMessage | undefined): boolean => desc?.typeName === "google.api.HttpBody";
+
+/** Whether the request body of a route is raw. */
+export const isRawBody = (body: "whole" | DescField, input: DescMessage): boolean =>
+  isHttpBody(body === "whole" ? input : body.fieldKind === "message" ? messageOf(body) : undefined);
+
+/** Puts what was sent into the message, or the field of it, that is an HttpBody. */
+export function setRawBody(
+  message: ReflectMessage,
+  body: "whole" | DescField,
+  sent: { readonly contentType: string; readonly data: Uint8Array },
+): void {
+  let target = message;
+  if (body !== "whole") {
+    message.set(body, reflect(messageOf(body) as DescMessage));
+    target = message.get(body) as ReflectMessage;
+  }
+  target.set(target.desc.field["contentType"] as DescField, sent.contentType);
+  target.set(target.desc.field["data"] as DescField, sent.data);
+}
+
+/** What an HttpBody sends. A content type that no header could carry is not sent. */
+export function rawAnswer(message: Message): { readonly contentType: string; readonly data: Uint8Array } {
+  const { contentType, data } = message as Message & { readonly contentType: string; readonly data: Uint8Array };
+  const isSendable = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+[\t\x20-\x7e]*$/.test(contentType);
+  return { contentType: isSendable ? contentType : "application/octet-stream", data };
+}

@@ -1,0 +1,83 @@
+import { type DescField, type DescMessage, type JsonObject, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import { scalarOf } from "./fields.ts";
+
+/**
+ * Parses JSON text that is meant for a message. An integer that JavaScript would round stays exact where its field is one of
+ * 64 bits: as a text, which proto JSON takes too. Everywhere else it stays a number, so that a field of another type
+ * refuses it, or rounds it, as it does with any.
+ */
+export function parseWithLongIntegers(desc: DescMessage, text: string): JsonValue {
+  let hasLong = false;
+  const exact = JSON.parse(text, (_, value: unknown, { source }: { source?: string } = {}) => {
+    if (!Number.isInteger(value) || Number.isSafeInteger(value)) return withoutInfinity(value);
+    hasLong = true;
+    return source === undefined ? value : withoutExponent(source);
+  }) as JsonValue;
+  return hasLong
+    ? merge(desc, JSON.parse(text, (_, value: unknown) => withoutInfinity(value)) as JsonValue, exact)
+    : exact;
+}
+
+/** For a number past all numbers, one that no field takes. A google.protobuf.Value would take infinity, and never be JSON again. */
+const withoutInfinity = (value: unknown): unknown =>
+  value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY ? 2n ** 64n : value;
+
+/** An integer as its digits alone, which is how protobuf reads one from a text; what is no integer, as it is. */
+function withoutExponent(source: string): string {
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(source) ?? [];
+  const digits = whole + fraction;
+  const length = whole.length + Number(exponent);
+  if (length < 1 || /[1-9]/.test(digits.slice(length))) return source;
+  // A number that JavaScript has at all is at most 309 digits longer than it was written.
+  return sign + digits.slice(0, length).padEnd(length, "0");
+}
+
+/** The values of `exact` for fields of 64-bit integers, and those of `rounded` for all others. */
+function merge(desc: DescMessage, rounded: JsonValue, exact: JsonValue): JsonValue {
+  // Which fields an Any has, its type alone says. Nobody means a number of so many digits to be anything but an integer.
+  if (desc.typeName === "google.protobuf.Any") return exact;
+  if (!isObject(rounded) || !isObject(exact)) return rounded;
+  const fields = new Map(
+    desc.fields.flatMap((field) => [[field.jsonName, field] as const, [field.name, field] as const]),
+  );
+  return mapValues(rounded, exact, (name, value, other) => {
+    const field = fields.get(name);
+    return field === undefined ? value : mergeField(field, value, other);
+  });
+}
+
+function mergeField(field: DescField, rounded: JsonValue, exact: JsonValue): JsonValue {
+  if (longTypes.has(field.fieldKind === "map" ? field.scalar : scalarOf(field))) return exact;
+  if (field.fieldKind === "enum" || field.fieldKind === "scalar" || field.message === undefined) return rounded;
+  const { message } = field;
+  if (field.fieldKind === "message") return merge(message, rounded, exact);
+  if (field.fieldKind === "map") {
+    if (!isObject(rounded) || !isObject(exact)) return rounded;
+    return mapValues(rounded, exact, (_, value, other) => merge(message, value, other));
+  }
+  if (!Array.isArray(rounded) || !Array.isArray(exact)) return rounded;
+  return rounded.map((item, index) => merge(message, item, exact[index] ?? null));
+}
+
+const longTypes: ReadonlySet<ScalarType | undefined> = new Set([
+  ScalarType.INT64,
+  ScalarType.UINT64,
+  ScalarType.SINT64,
+  ScalarType.FIXED64,
+  ScalarType.SFIXED64,
+]);
+
+function mapValues(
+  rounded: JsonObject,
+  exact: JsonObject,
+  change: (name: string, value: JsonValue, other: JsonValue) => JsonValue,
+): JsonObject {
+  const others = new Map(Object.entries(exact));
+  const entries = Object.entries(rounded);
+  return Object.fromEntries(entries.map(([name, value]) => [name, change(name, value, others.get(name) ?? null)]));
+}
+
+function isObject(json: JsonValue): json is JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}

@@ -1,0 +1,118 @@
+import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
+import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { innerMessage, isTextField } from "./fields.ts";
+import type { Route } from "./route-table.ts";
+import { setByText } from "./text-value.ts";
+import { conflict, violation } from "./violations.ts";
+
+/** Deeper than any message that a person writes; of a message that holds itself, a query could make any number. */
+const maxDepth = 32;
+
+export interface QueryOptions {
+  /** Whether parameters that name no field, or one that the path or body sets, are passed over rather than refused. */
+  readonly ignoreUnknown: boolean;
+  readonly registry: Registry;
+}
+
+interface Parameter {
+  readonly fields: readonly DescField[];
+  readonly texts: string[];
+  readonly name: string;
+}
+
+/**
+ * Sets the fields that a query names: `page.size=3&tag=a&tag=b`, each part of a name in JSON's form or the proto file's. Throws
+ * a ConnectError, invalid_argument, that names the parameter: for one that is no field or cannot be set by text, for one
+ * that the path or the body sets, for a single value given twice, and for a value that does not fit.
+ */
+export function bindQuery(message: ReflectMessage, route: Route, query: string, options: QueryOptions): void {
+  const parameters = new Map<string, Parameter>();
+  for (const [rawName, rawText] of splitQuery(query)) {
+    const name = decode(rawName);
+    // What cannot be decoded names no field.
+    if (name === undefined && options.ignoreUnknown) continue;
+    if (name === undefined) throw badEscape();
+    const fields = findFields(route, name, options);
+    if (fields === undefined) continue;
+    const text = decode(rawText);
+    if (text === undefined) throw badEscape();
+    const key = fields.map(({ number }) => number).join(".");
+    const given = parameters.get(key);
+    if (given === undefined) parameters.set(key, { fields, texts: [text], name });
+    else if (fields.at(-1)?.fieldKind === "list") given.texts.push(text);
+    else throw conflict(name, "it is given twice and has one value");
+  }
+  for (const parameter of parameters.values()) setByText(message, { ...parameter, registry: options.registry });
+}
+
+/** The names and values, in their order and still encoded. */
+function splitQuery(query: string): (readonly [name: string, text: string])[] {
+  return query
+    .split("&")
+    .filter((part) => part !== "")
+    .map((part) => {
+      const equals = part.indexOf("=");
+      return equals === -1 ? [part, ""] : [part.slice(0, equals), part.slice(equals + 1)];
+    });
+}
+
+/** A plus is a space, as forms write it. */
+function decode(raw: string): string | undefined {
+  try {
+    return decodeURIComponent(raw.replaceAll("+", " "));
+  } catch {
+    return undefined;
+  }
+}
+
+const badEscape = (): ConnectError =>
+  new ConnectError("the query holds a percent sign that starts no valid UTF-8 escape", Code.InvalidArgument);
+
+function findFields(
+  { rpc, body, pathFields }: Route,
+  name: string,
+  { ignoreUnknown }: QueryOptions,
+): readonly DescField[] | undefined {
+  const refuse = (description: string): undefined => {
+    if (ignoreUnknown) return undefined;
+    throw violation(`unexpected query parameter ${name}: ${description}`, { field: name, description });
+  };
+  if (body === "whole") return refuse("the body is the whole request, so there are no query parameters");
+  const fields = resolve(rpc.spec.method.input, name);
+  if (fields === undefined) return refuse("the request has no such field");
+  if (!isTextField(fields.at(-1) as DescField)) return refuse("a field of this kind is set by the body alone");
+  if (fields[0] === body) return refuse("the body sets this field");
+  if (pathFields.some((bound) => bound.every((field, index) => field === fields[index]))) {
+    return refuse("the path sets this field");
+  }
+  return fields;
+}
+
+function resolve(message: DescMessage, name: string): readonly DescField[] | undefined {
+  const parts = name.split(".");
+  if (parts.length > maxDepth) return undefined;
+  const fields: DescField[] = [];
+  let within: DescMessage | undefined = message;
+  for (const part of parts) {
+    const field: DescField | undefined = within && fieldsOf(within).get(part);
+    if (field === undefined) return undefined;
+    fields.push(field);
+    within = innerMessage(field);
+  }
+  return fields;
+}
+
+const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
+
+/** By JSON name and by proto name; where one field's proto name is another's JSON name, the JSON name counts. */
+function fieldsOf(message: DescMessage): ReadonlyMap<string, DescField> {
+  const found = known.get(message);
+  if (found !== undefined) return found;
+  const fields = new Map([
+    ...message.fields.map((field) => [field.name, field] as const),
+    ...message.fields.map((field) => [field.jsonName, field] as const),
+  ]);
+  known.set(message, fields);
+  return fields;
+}

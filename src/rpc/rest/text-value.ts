@@ -1,0 +1,123 @@
+import {
+  type DescField,
+  type DescMessage,
+  fromJson,
+  type JsonValue,
+  type Registry,
+  ScalarType,
+} from "@bufbuild/protobuf";
+import { protoCamelCase, protoSnakeCase, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { isWrapper, messageOf, scalarOf } from "./fields.ts";
+import { conflict, mismatch } from "./violations.ts";
+
+export interface TextSetting {
+  /** The field to set, behind the fields that lead to it. */
+  readonly fields: readonly DescField[];
+  /** One text, or the items of a list. */
+  readonly texts: readonly string[];
+  /** What the caller knows it by, for errors. */
+  readonly name: string;
+  readonly registry: Registry;
+}
+
+/**
+ * Sets a field of a message by text, as protobuf's JSON reads it. Throws a ConnectError, invalid_argument, that names the
+ * field: for a text that is no such value, and for a second member of a oneof.
+ */
+export function setByText(message: ReflectMessage, { fields, texts, name, registry }: TextSetting): void {
+  let target = message;
+  for (const field of fields.slice(0, -1)) {
+    refuseSecondMember(target, field, name);
+    if (!target.isSet(field)) target.set(field, reflect(messageOf(field) as DescMessage));
+    target = target.get(field) as ReflectMessage;
+  }
+  const field = fields.at(-1) as DescField;
+  refuseSecondMember(target, field, name);
+  target.set(field, parse(target, { field, texts, name, registry }));
+}
+
+function refuseSecondMember(target: ReflectMessage, field: DescField, name: string): void {
+  const set = field.oneof && target.oneofCase(field.oneof);
+  if (set !== undefined && set !== field) {
+    throw conflict(name, `it and ${set.name} are alternatives: send one of them`);
+  }
+}
+
+function parse(
+  target: ReflectMessage,
+  { field, texts, name, registry }: Omit<TextSetting, "fields"> & { readonly field: DescField },
+): never {
+  const text = texts.join(",");
+  try {
+    const values = texts.map((one) => toJsonValue(field, one));
+    const value = field.fieldKind === "list" ? values : (values[0] as JsonValue);
+    // A request may be a wrapper, whose JSON is the value alone.
+    const json = isWrapper(target.desc) ? value : { [field.name]: value };
+    const parsed = fromJson(target.desc, json, { registry });
+    // `set` knows the type by the field; its declaration cannot.
+    return reflect(target.desc, parsed).get(field) as never;
+  } catch (cause) {
+    throw mismatch(name, text, cause);
+  }
+}
+
+/** A text in the JSON form of its field, so that protobuf's own rules say whether it fits. */
+function toJsonValue(field: DescField, text: string): JsonValue {
+  if (field.fieldKind === "enum" || (field.fieldKind === "list" && field.listKind === "enum")) {
+    return /^-?\d+$/.test(text) ? Number(text) : text;
+  }
+  const scalar = scalarOf(field);
+  if (scalar === undefined) {
+    return messageOf(field)?.typeName === "google.protobuf.FieldMask" ? toCamelCase(text) : text;
+  }
+  switch (scalar) {
+    case ScalarType.STRING:
+      // Databases and C programs would cut the text there.
+      if (text.includes("\0")) throw new Error("a NUL character");
+      return text;
+    case ScalarType.BOOL:
+      if (text === "true" || text === "false") return text === "true";
+      throw new Error("neither true nor false");
+    case ScalarType.BYTES:
+      return toBase64(text);
+    case ScalarType.FLOAT:
+    case ScalarType.DOUBLE:
+      return toNumber(text);
+    default:
+      if (!/^-?\d+$/.test(text)) throw new Error("not a decimal integer");
+      return text;
+  }
+}
+
+/** Standard or URL-safe, padded or not. A raw plus arrives as a space, which is neither. */
+function toBase64(text: string): string {
+  const bare = text
+    .replaceAll("-", "+")
+    .replaceAll("_", "/")
+    .replace(/={1,2}$/, "");
+  const isPadded = bare.length < text.length;
+  if (!/^[A-Za-z0-9+/]*$/.test(bare) || bare.length % 4 === 1 || (isPadded && text.length % 4 !== 0)) {
+    throw new Error("not base64");
+  }
+  return bare.padEnd(Math.ceil(bare.length / 4) * 4, "=");
+}
+
+function toNumber(text: string): JsonValue {
+  if (text === "NaN" || text === "Infinity" || text === "-Infinity") return text;
+  const value = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isFinite(value)) throw new Error("not a number, or too large");
+  return value;
+}
+
+/** Paths in JSON's form; those of proto files, which people know better, are taken too. */
+function toCamelCase(mask: string): string {
+  return mask
+    .split(",")
+    .map((path) => {
+      const camel = path.split(".").map(protoCamelCase).join(".");
+      // JSON has no way to write some names, `a_1` among them: another field must not take their place.
+      if (path.includes("_") && protoSnakeCase(camel) !== path) throw new Error("no path that JSON can write");
+      return camel;
+    })
+    .join(",");
+}

@@ -1,0 +1,22 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+
+/** invalid_argument with a google.rpc.BadRequest that names what is wrong; the cause is for the log. */
+export function violation(
+  message: string,
+  { field, description, cause }: { readonly field: string; readonly description: string; readonly cause?: unknown },
+): ConnectError {
+  const detail = { desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } };
+  return new ConnectError(message, Code.InvalidArgument, undefined, [detail], cause);
+}
+
+/** A text that is no value of its field. The text of the message is grpc-gateway's, which clients of ZITADEL have met. */
+export function mismatch(field: string, text: string, cause?: unknown): ConnectError {
+  const description = `${text} is not valid`;
+  return violation(`type mismatch, parameter: ${field}, error: ${description}`, { field, description, cause });
+}
+
+/** A field that is set in a way that it cannot be, or twice. */
+export function conflict(field: string, description: string): ConnectError {
+  return violation(`invalid parameter ${field}: ${description}`, { field, description });
+}

@@ -1,0 +1,10 @@
+import { readFileSync } from "node:fs";
+
+// Two levels up in the compiled package, one in the checkout.
+const packageFile = new URL(
+  import.meta.url.endsWith(".ts") ? "../package.json" : "../../package.json",
+  import.meta.url,
+);
+
+/** The version of this program. */
+export const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string };
