@@ -366,6 +366,15 @@ describe("REST", () => {
     expect(reply).toMatchObject({ status, headers: { "content-type": "application/json" } });
     if (status === 406) expect(bodyJson(reply)).toMatchObject({ code: 3, details: [] });
   });
+  it("asks the gate before it looks at what is accepted", async () => {
+    const { url } = await openEcho({
+      gate: () => {
+        throw new ConnectError("who?", Code.Unauthenticated);
+      },
+    });
+    const reply = await exchange(url, { method: "GET", path: "/test/v1/mark", headers: { accept: "text/html" } });
+    expect(reply.status).toBe(401);
+  });
   it("challenges whom the gate does not know", async () => {
     const { url } = await openEcho({
       gate: () => {

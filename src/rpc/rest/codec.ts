@@ -71,8 +71,11 @@ export function createRestCodec(options: RestOptions): RestCodec {
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
     const { output } = spec.method;
     const isRaw = isRawAnswer(route);
-    if (!isRaw) requireAcceptable(request.headers.accept, [json]);
-    const answer = await callUnary({ spec, context, readMessage: () => readMessage(exchange, context) }, options);
+    const readAcceptable = () => {
+      if (!isRaw) requireAcceptable(request.headers.accept, [json]);
+      return readMessage(exchange, context);
+    };
+    const answer = await callUnary({ spec, context, readMessage: async () => readAcceptable() }, options);
     const headers = { "cache-control": "no-store", ...answerHeaders(context) };
     if (isRaw) {
       const { contentType, data } = rawAnswer(rawPart(answer, route));
@@ -97,8 +100,12 @@ export function createRestCodec(options: RestOptions): RestCodec {
     const { spec } = route.rpc;
     if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} does not stream`);
     const isRaw = isRawAnswer(route);
-    const type = isRaw ? "" : requireAcceptable(request.headers.accept, streamTypes);
-    const answers = callServerStream({ spec, context, readMessage: () => readMessage(exchange, context) }, options);
+    let type = "";
+    const readAcceptable = () => {
+      if (!isRaw) type = requireAcceptable(request.headers.accept, streamTypes);
+      return readMessage(exchange, context);
+    };
+    const answers = callServerStream({ spec, context, readMessage: async () => readAcceptable() }, options);
     const headers = () => withVary(answerHeaders(context), "Accept");
     const isHead = request.method === "HEAD";
     const onFailure = (reason: unknown): void => {
@@ -113,7 +120,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     return writeStream({
       response,
       isHead,
-      type,
+      type: () => type,
       headers,
       messages: map(answers, toJson, context.signal),
       toStatus(reason) {

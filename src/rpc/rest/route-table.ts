@@ -85,6 +85,7 @@ function compileBinding(rpc: RestRpc, rule: HttpRule): Route {
   const template = parseTemplate(pattern);
   const { input, output } = rpc.spec.method;
   const pathFields = template.variables.map(({ fieldPath }) => resolveTextField(input, fieldPath));
+  refuseAlternatives(pathFields);
   const body = rule.body === "*" ? "whole" : rule.body === "" ? undefined : topField(input, rule.body, "body");
   if (body !== undefined && body !== "whole" && pathFields.some(([first]) => first === body)) {
     throw new Error(`the field ${body.name} is both the body and in the path`);
@@ -100,6 +101,19 @@ function compileBinding(rpc: RestRpc, rule: HttpRule): Route {
     ...(body !== undefined && { body }),
     ...(responseBody !== undefined && { responseBody }),
   };
+}
+
+/** Of two members of one oneof, the path would always set both. */
+function refuseAlternatives(pathFields: readonly (readonly DescField[])[]): void {
+  for (const [index, fields] of pathFields.entries()) {
+    for (const other of pathFields.slice(index + 1)) {
+      const depth = fields.findIndex((field, at) => field !== other[at]);
+      const [a, b] = [fields[depth], other[depth]];
+      if (a?.oneof !== undefined && a.oneof === b?.oneof) {
+        throw new Error(`the path names the fields ${a.name} and ${b.name}, which are alternatives`);
+      }
+    }
+  }
 }
 
 function patternOf({ pattern }: HttpRule): { readonly method: string; readonly pattern: string } {

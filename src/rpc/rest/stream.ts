@@ -41,7 +41,8 @@ export interface StreamAnswer {
   readonly response: HttpResponse;
   /** Whether nothing but the headers is wanted: then the messages end with the first. */
   readonly isHead: boolean;
-  readonly type: string;
+  /** The media type; known with the first message, or the end. */
+  type(): string;
   /** Asked when the first message, or the end, is there. */
   headers(): OutgoingHttpHeaders;
   readonly messages: AsyncIterable<JsonValue>;
@@ -55,13 +56,15 @@ export interface StreamAnswer {
  * error ever looks like a clean end. Stops reading the messages when the client is gone.
  */
 export async function writeStream(answer: StreamAnswer): Promise<void> {
-  const { response, isHead, type, headers, messages, toStatus } = answer;
-  const framing = framings[type] as Framing;
+  const { response, isHead, headers, messages, toStatus } = answer;
   const out = response as ServerResponse;
   let isBegun = false;
+  let framing = {} as Framing;
   const begin = (): void => {
     if (isBegun) return;
     isBegun = true;
+    const type = answer.type();
+    framing = framings[type] as Framing;
     out.writeHead(200, { "cache-control": "no-store", ...headers(), "content-type": type, "x-accel-buffering": "no" });
     if (framing.first !== "" && !isHead) write(out, framing.first);
   };

@@ -549,6 +549,16 @@ describe("createRouteTable", () => {
       "Do: the path names the field seconds, which the field span, which leads no further, does not have",
     ],
     ["a message", { Do: "/x/{inner}" }, "Do: the path names the field inner, which a text cannot set"],
+    [
+      "two members of a oneof",
+      { Do: "/x/{left}/{right}" },
+      "Do: the path names the fields left and right, which are alternatives",
+    ],
+    [
+      "two members of a oneof within",
+      { Do: "/x/{inner.left}/{inner.right}" },
+      "Do: the path names the fields left and right, which are alternatives",
+    ],
     ["a list", { Do: "/x/{words}" }, "Do: the path names the field words, which a text cannot set"],
     [
       "a list further in",
