@@ -15,7 +15,7 @@ interface Framing {
 }
 
 const framings: Readonly<Record<string, Framing>> = {
-  /** A message per line; an error is a last line that no message can be. */
+  /** A message per line; an error is a last line of its own. */
   "application/x-ndjson": {
     first: "",
     between: "",
