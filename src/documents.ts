@@ -39,6 +39,8 @@ export function createDocumentHandler(report: (reason: unknown) => void) {
       rendered.get(path) ??
       renderDocument(path === "/openapi.json" ? "json" : "yaml").then((text) => Buffer.from(text));
     rendered.set(path, rendering);
+    // What fails now, such as for too many open files, may succeed later.
+    rendering.catch(() => rendered.delete(path));
     const body = await rendering;
     const etag = weakEtag(body);
     const header = { "content-type": contentTypes[path], "cache-control": "no-cache", etag };

@@ -45,7 +45,20 @@ export async function callUnary(
 ): Promise<MessageShape<MethodImplSpec["method"]["output"]>> {
   await passGate(call.context, gate);
   const message = await call.readMessage();
-  return invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]);
+  return untilAborted(
+    invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]),
+    call.context.signal,
+  );
+}
+
+/** What a call comes to, unless its time is over or its caller gone before: not every implementation looks at the signal. */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 /**

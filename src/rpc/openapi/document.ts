@@ -1,5 +1,5 @@
 import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { isTextField } from "../rest/fields.ts";
+import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
 import type { Route } from "../rest/route-table.ts";
 import { streamTypes } from "../rest/stream.ts";
@@ -27,16 +27,28 @@ export function createOpenApi(routes: readonly Route[], options: OpenApiOptions)
   const schemas = new SchemaCollection(options.comments);
   const paths = new Map<string, JsonObject>();
   const seen = new Map<string, number>();
+  const shapes = new Map<string, ReturnType<typeof openApiPath>>();
   for (const route of routes) {
     const method = route.method.toLowerCase();
     if (!["get", "put", "post", "delete", "options", "head", "patch", "trace"].includes(method)) continue;
     const name = operationName(route);
     const count = (seen.get(name) ?? 0) + 1;
     seen.set(name, count);
-    const path = openApiPath(route);
-    paths.set(path, {
-      ...paths.get(path),
-      [method]: operation(route, { ...options, schemas, id: count === 1 ? name : `${name}_${count}` }),
+    const own = openApiPath(route);
+    // To OpenAPI, paths that differ in the names of parameters alone are one: the first names them.
+    const shape = own.path.replace(/\{[^}]*\}/g, "{}");
+    const known = shapes.get(shape) ?? own;
+    shapes.set(shape, known);
+    const parameters = own.parameters.map((parameter, index) => ({
+      ...parameter,
+      name: known.parameters[index]?.name ?? parameter.name,
+    }));
+    const item = paths.get(known.path);
+    if (item?.[method] !== undefined) throw new Error(`OpenAPI cannot tell two routes of ${known.path} apart`);
+    const id = count === 1 ? name : `${name}_${count}`;
+    paths.set(known.path, {
+      ...item,
+      [method]: operation(route, { ...options, schemas, id, pathParameters: parameters }),
     });
   }
   return {
@@ -88,35 +100,60 @@ function tagsOf(routes: readonly Route[], schemas: SchemaCollection): JsonValue[
   return [...services.values()].map(({ name, typeName }) => ({ name, ...schemas.describe(typeName) }));
 }
 
-/** The path with a name in braces for every variable, and for every wildcard that has none. */
-function openApiPath({ template }: Route): string {
-  const parts: string[] = [];
-  let wildcards = 0;
-  for (let index = 0; index < template.segments.length; ) {
-    const variable = template.variables.find(({ start }) => start === index);
-    const segment = template.segments[index];
-    if (variable !== undefined) {
-      parts.push(`{${variable.fieldPath.join(".")}}`);
-      index = variable.end ?? template.segments.length;
-    } else {
-      if (segment?.kind === "literal") parts.push(encodeURIComponent(segment.text));
-      else parts.push(`{segment${++wildcards}}`);
-      index += 1;
-    }
+/** A wildcard of a template, as OpenAPI has parameters: each takes one segment. */
+interface PathParameter {
+  readonly name: string;
+  /** The field that it sets alone; absent where it is a part of one, or of none. */
+  readonly field?: DescField;
+  readonly description?: string;
+}
+
+/**
+ * The path with a name in braces for every wildcard, and what the names are. The literals of a variable of several segments
+ * are written out: no value may hold a slash.
+ */
+function openApiPath({ template, pathFields }: Route): { readonly path: string; readonly parameters: PathParameter[] } {
+  const parameters: PathParameter[] = [];
+  const parts = template.segments.map((segment, index) => {
+    if (segment.kind === "literal") return encodeURIComponent(segment.text);
+    const parameter = parameterAt(index);
+    parameters.push(parameter);
+    return `{${parameter.name}}`;
+  });
+
+  function parameterAt(index: number): PathParameter {
+    const isRest = template.segments[index]?.kind === "rest";
+    const slashes = isRest ? { description: "It may hold slashes." } : {};
+    const at = template.variables.findIndex(
+      ({ start, end = template.segments.length }) => start <= index && index < end,
+    );
+    const variable = template.variables[at];
+    if (variable === undefined) return { name: `segment${index + 1}`, ...slashes };
+    const { fieldPath, start, end = template.segments.length } = variable;
+    const wildcards = template.segments.slice(start, end).filter(({ kind }) => kind !== "literal");
+    const name = fieldPath.join(".");
+    const field = pathFields[at]?.at(-1);
+    if (end - start === 1 && field !== undefined) return { name, field, ...slashes };
+    if (wildcards.length === 1) return { name, description: `Part of the field ${name}.`, ...slashes };
+    const number = template.segments.slice(start, index).filter(({ kind }) => kind !== "literal").length + 1;
+    return { name: `${name}_${number}`, description: `Part ${number} of the field ${name}.`, ...slashes };
   }
-  return `/${parts.join("/")}${template.verb === undefined ? "" : `:${template.verb}`}`;
+
+  return { path: `/${parts.join("/")}${template.verb === undefined ? "" : `:${template.verb}`}`, parameters };
 }
 
 interface OperationOptions extends OpenApiOptions {
   readonly schemas: SchemaCollection;
   readonly id: string;
+  readonly pathParameters: readonly PathParameter[];
 }
 
-function operation(route: Route, { schemas, id, headers, comments }: OperationOptions): JsonObject {
+function operation(route: Route, options: OperationOptions): JsonObject {
+  const { schemas, id, headers, comments } = options;
   const { method } = route.rpc.spec;
   const comment = comments[`${method.parent.typeName}.${method.name}`];
   const parameters = [
-    ...pathParameters(route, schemas),
+    ...options.pathParameters.map((parameter) => pathParameter(parameter, schemas)),
     ...queryParameters(route, schemas),
     ...(headers[method.parent.typeName] ?? []),
   ];
@@ -136,25 +173,10 @@ function operation(route: Route, { schemas, id, headers, comments }: OperationOp
 
 const firstSentence = (text: string): string => /^.*?\.(?=\s|$)/s.exec(text)?.[0].replace(/\s+/g, " ") ?? text;
 
-function pathParameters({ template, pathFields }: Route, schemas: SchemaCollection): JsonObject[] {
-  const named = template.variables.map(({ fieldPath, isMultiple }, index) => {
-    const { description, ...schema } = schemas.field(pathFields[index]?.at(-1) as DescField);
-    const segments = isMultiple ? "It may hold slashes." : undefined;
-    const text = [description, segments].filter((part) => part !== undefined).join(" ");
-    return {
-      name: fieldPath.join("."),
-      in: "path",
-      required: true,
-      ...(text !== "" && { description: text }),
-      schema,
-    };
-  });
-  const inVariables = (index: number) =>
-    template.variables.some(({ start, end = template.segments.length }) => start <= index && index < end);
-  const unnamed = template.segments
-    .filter((segment, index) => segment.kind !== "literal" && !inVariables(index))
-    .map((_, index) => ({ name: `segment${index + 1}`, in: "path", required: true, schema: { type: "string" } }));
-  return [...named, ...unnamed];
+function pathParameter({ name, field, description }: PathParameter, schemas: SchemaCollection): JsonObject {
+  const { description: meaning, ...schema } = field === undefined ? { type: "string" } : schemas.field(field);
+  const text = [meaning, description].filter((part) => part !== undefined).join(" ");
+  return { name, in: "path", required: true, ...(text !== "" && { description: text }), schema };
 }
 
 function queryParameters(route: Route, schemas: SchemaCollection): JsonObject[] {
@@ -171,7 +193,10 @@ function queryParameters(route: Route, schemas: SchemaCollection): JsonObject[] 
         const { description, ...schema } = schemas.field(field);
         const name = path.map(({ jsonName }) => jsonName).join(".");
         found.push({ name, in: "query", ...(description !== undefined && { description }), schema });
-      } else if (field.fieldKind === "message" && path.length < maxQueryDepth) collect(field.message, path);
+      } else {
+        const inner = innerMessage(field);
+        if (inner !== undefined && path.length < maxQueryDepth) collect(inner, path);
+      }
     }
   };
   collect(route.rpc.spec.method.input, []);
@@ -187,7 +212,11 @@ const framed = (route: Route): JsonObject =>
 function requestBody(route: Route, schemas: SchemaCollection): JsonObject | undefined {
   const { input } = route.rpc.spec.method;
   const { body } = route;
-  if (body === undefined) return route.method === "POST" ? { content: framed(route) } : undefined;
+  if (body === undefined) {
+    if (route.method !== "POST") return undefined;
+    const unread = { schema: { type: "object", description: "Send none: nothing of it is read as JSON." } };
+    return { required: false, content: { "application/json": unread, ...framed(route) } };
+  }
   const message = body === "whole" ? input : body.fieldKind === "message" ? body.message : undefined;
   if (isHttpBody(message)) return { content: { "*/*": binary } };
   const schema = body === "whole" ? schemas.message(input) : schemas.field(body);

@@ -142,7 +142,7 @@ function requireJson(request: HttpRequest): void {
 function readText(bytes: Buffer, body: "whole" | DescField): string {
   try {
     const sent = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const text = body === "whole" ? sent : `{${JSON.stringify(body.name)}:${sent}}`;
+    const text = body === "whole" ? sent : `{${JSON.stringify(body.jsonName)}:${sent}}`;
     if (isTooDeep(text)) throw new Error(`nested more than ${maxDepth} deep`);
     // By itself, lest it close what it is put into.
     JSON.parse(sent);
@@ -186,7 +186,7 @@ function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): Mis
       return { field: field.name, description: "it is given under both of its names" };
     }
     const value = own(json, field.jsonName) ?? own(json, field.name);
-    if (value === undefined || fits(desc, { [field.name]: value }, registry)) continue;
+    if (value === undefined || fits(desc, { [field.jsonName]: value }, registry)) continue;
     const message = messageOf(field);
     const items = field.fieldKind === "list" && Array.isArray(value) ? value : [value];
     if (message !== undefined && !message.typeName.startsWith("google.protobuf.")) {

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { create, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
-import { type CallOptions, callServerStream, callUnary } from "../call.ts";
+import { type CallOptions, callServerStream, callUnary, untilAborted } from "../call.ts";
 import type { Codec, RpcExchange } from "../codec.ts";
 import { type HttpResponse, isGone, onClose, rawQuery, send } from "../http.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
@@ -113,7 +113,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     };
     if (isRaw) {
       const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)), context.signal);
-      return writeRawStream({ response, isHead, chunks, headers, onFailure });
+      return writeRawStream({ response, isHead, chunks, headers, onFailure, signal: context.signal });
     }
     const { output } = spec.method;
     const toJson = (answer: Message) => answerJson(answer, output, { registry, field: route.responseBody });
@@ -121,6 +121,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
       response,
       isHead,
       type: () => type,
+      signal: context.signal,
       headers,
       messages: map(answers, toJson, context.signal),
       toStatus(reason) {
@@ -214,10 +215,20 @@ function sendBody(
   else send(response, { status: 200, header, body });
 }
 
+/** Ends with the call, whether or not its handler looks at the signal. */
 async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B, signal: AbortSignal): AsyncIterable<B> {
-  for await (const one of all) yield change(one);
-  // A handler that stops because its time is over, and says nothing, has not said all.
-  signal.throwIfAborted();
+  const iterator = all[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await untilAborted(iterator.next(), signal);
+      // A handler that stops because its time is over, and says nothing, has not said all.
+      if (done) return signal.throwIfAborted();
+      yield change(value);
+    }
+  } finally {
+    // Not waited for: a handler that does not look at the signal ends when it likes.
+    iterator.return?.().catch(() => {});
+  }
 }
 
 function toHeaders(raw: RestExchange["request"]["headers"]): Headers {

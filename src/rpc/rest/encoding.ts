@@ -1,9 +1,16 @@
 import { promisify } from "node:util";
-import { brotliCompress, brotliDecompress, gunzip, gzip, inflate } from "node:zlib";
+import { brotliCompress, brotliDecompress, constants, gunzip, gzip, inflate } from "node:zlib";
 
 type Transform = (bytes: Buffer) => Promise<Buffer>;
 
-const compressors: Readonly<Record<string, Transform>> = { br: promisify(brotliCompress), gzip: promisify(gzip) };
+const brotli = promisify(brotliCompress);
+// Node's default, the highest, is for files that are compressed once: it takes seconds for a few megabytes.
+const brotliOptions = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
+
+const compressors: Readonly<Record<string, Transform>> = {
+  br: (bytes) => brotli(bytes, brotliOptions),
+  gzip: promisify(gzip),
+};
 
 /** In the order of preference. */
 export const responseEncodings: readonly string[] = Object.keys(compressors);

@@ -41,6 +41,8 @@ export interface StreamAnswer {
   readonly response: HttpResponse;
   /** Whether nothing but the headers is wanted: then the messages end with the first. */
   readonly isHead: boolean;
+  /** Of the call: a client that reads nothing keeps it no longer than its deadline. */
+  readonly signal: AbortSignal;
   /** The media type; known with the first message, or the end. */
   type(): string;
   /** Asked when the first message, or the end, is there. */
@@ -56,7 +58,7 @@ export interface StreamAnswer {
  * error ever looks like a clean end. Stops reading the messages when the client is gone.
  */
 export async function writeStream(answer: StreamAnswer): Promise<void> {
-  const { response, isHead, headers, messages, toStatus } = answer;
+  const { response, isHead, headers, messages, toStatus, signal } = answer;
   const out = response as ServerResponse;
   let isBegun = false;
   let framing = {} as Framing;
@@ -75,7 +77,7 @@ export async function writeStream(answer: StreamAnswer): Promise<void> {
       begin();
       if (isHead) break;
       const text = framing.message(JSON.stringify(message));
-      if (!write(out, count++ === 0 ? text : framing.between + text)) await drained(out);
+      if (!write(out, count++ === 0 ? text : framing.between + text)) await drained(out, signal);
     }
   } catch (reason) {
     if (!isBegun || isGone(response)) throw reason;
@@ -96,7 +98,8 @@ const write = (out: ServerResponse, text: string): boolean => out.write(Buffer.f
 function breakOff(response: HttpResponse): void {
   // Destroyed, a stream of HTTP/2 says NO_ERROR.
   if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  else response.destroy();
+  // What was written before still goes out.
+  else if (response.socket) response.socket.destroySoon();
 }
 
 /** Raw bytes of any type, one chunk after the other. The first one says the type. */
@@ -106,9 +109,11 @@ export async function writeRawStream({
   chunks,
   headers,
   onFailure,
+  signal,
 }: {
   readonly response: HttpResponse;
   readonly isHead: boolean;
+  readonly signal: AbortSignal;
   readonly chunks: AsyncIterable<{ readonly contentType: string; readonly data: Uint8Array }>;
   headers(): OutgoingHttpHeaders;
   /** Told why, where the bytes break off. */
@@ -130,7 +135,7 @@ export async function writeRawStream({
       if (isGone(response)) return;
       if (!isBegun) begin(contentType);
       if (isHead) break;
-      if (!out.write(data)) await drained(out);
+      if (!out.write(data)) await drained(out, signal);
     }
   } catch (reason) {
     if (!isBegun || isGone(response)) throw reason;
@@ -144,10 +149,11 @@ export async function writeRawStream({
 }
 
 /** Resolves when more can be written, or nobody is there to read it. */
-async function drained(out: ServerResponse): Promise<void> {
+async function drained(out: ServerResponse, signal: AbortSignal): Promise<void> {
   const done = new AbortController();
+  const until = { signal: AbortSignal.any([done.signal, signal]) };
   try {
-    await Promise.race([once(out, "drain", done), once(out, "close", done)]);
+    await Promise.race([once(out, "drain", until), once(out, "close", until)]);
   } catch {
     // An error of the connection: whoever writes next sees that it is gone.
   } finally {

@@ -52,7 +52,7 @@ function parse(
     const values = texts.map((one) => toJsonValue(field, one));
     const value = field.fieldKind === "list" ? values : (values[0] as JsonValue);
     // A request may be a wrapper, whose JSON is the value alone.
-    const json = isWrapper(target.desc) ? value : { [field.name]: value };
+    const json = isWrapper(target.desc) ? value : { [field.jsonName]: value };
     const parsed = fromJson(target.desc, json, { registry });
     // `set` knows the type by the field; its declaration cannot.
     return reflect(target.desc, parsed).get(field) as never;

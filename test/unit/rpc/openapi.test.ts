@@ -7,8 +7,10 @@ import { createApiDocument } from "../../../src/openapi.ts";
 import { createOpenApi } from "../../../src/rpc/openapi/document.ts";
 import { createRouteTable } from "../../../src/rpc/rest/route-table.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
+import { ruleOf, serviceOf } from "../../fixtures/builders.ts";
 import { TranscodingService } from "../../fixtures/gen/portcullis/test/v1/transcoding_pb.ts";
 
+const options = { info: { title: "Test", version: "1" }, comments: {}, securitySchemes: {}, security: [], headers: {} };
 const document = createApiDocument("1.2.3");
 
 async function problemsOf(specification: JsonObject): Promise<unknown> {
@@ -95,7 +97,8 @@ describe("the OpenAPI document of the API", () => {
 
   it("asks for no JSON where the rule has no body", () => {
     const search = at(document, "paths", "/management/v1/policies/login/second_factors/_search", "post");
-    expect(at(search, "requestBody", "content", "application/json")).toBeUndefined();
+    expect(at(search, "requestBody", "required")).toBe(false);
+    expect(at(search, "requestBody", "content", "application/json", "schema", "properties")).toBeUndefined();
     expect(at(document, "paths", "/management/v1/policies/login", "get", "requestBody")).toBeUndefined();
   });
 
@@ -138,15 +141,32 @@ describe("the OpenAPI document of the API", () => {
 });
 
 describe("the OpenAPI document of a service that uses every feature", () => {
+  it("writes out the literals of a variable, since no value may hold a slash, and takes paths of one shape together", () => {
+    const service = serviceOf(
+      { name: "GetShelf", rule: ruleOf("get", "/v1/{name=shelves/*}") },
+      { name: "GetAuthor", rule: ruleOf("get", "/v1/{name=authors/*/books/*}") },
+      { name: "Put", rule: ruleOf("put", "/v1/shelves/{display_name}") },
+      { name: "File", rule: ruleOf("get", "/v1/files/{name=**}") },
+    );
+    const table = createRouteTable(createRpcTable((router) => router.service(service, {})));
+    const { paths } = createOpenApi(table.routes, options) as { paths: Record<string, object> };
+    expect(Object.entries(paths).map(([path, item]) => `${Object.keys(item).join()} ${path}`)).toEqual([
+      "get,put /v1/shelves/{name}",
+      "get /v1/authors/{name_1}/books/{name_2}",
+      "get /v1/files/{name}",
+    ]);
+  });
+
+  it("has every route of a method that OpenAPI knows", () => {
+    const { routes: all } = createRouteTable(createRpcTable((router) => router.service(TranscodingService, {})));
+    const known = all.filter(({ method }) => /^(GET|PUT|POST|DELETE|PATCH|HEAD|OPTIONS)$/.test(method));
+    const names = collect(createOpenApi(all, options)["paths"] as JsonValue, "operationId");
+    expect(names).toHaveLength(known.length);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
   it("is valid", async () => {
     const table = createRouteTable(createRpcTable((router) => router.service(TranscodingService, {})));
-    const options = {
-      info: { title: "Test", version: "1" },
-      comments: {},
-      securitySchemes: {},
-      security: [],
-      headers: {},
-    };
     expect(await problemsOf(createOpenApi(table.routes, options))).toBeUndefined();
   });
 });

@@ -233,13 +233,6 @@ describe("bindPath of other kinds", () => {
     const message = bind(table, { method: "GET", path: `/x/${path}` });
     expect(toJson(table.routes[0]?.rpc.spec.method.input as DescMessage, message)).toEqual(wanted);
   });
-
-  it("refuses two members of a oneof", () => {
-    expect(refusal(() => bindThing("{left}/{right}", "a/1"))).toEqual([
-      "invalid parameter right: it and left are alternatives: send one of them",
-      "right",
-    ]);
-  });
 });
 
 describe("bindPath over a body", () => {
