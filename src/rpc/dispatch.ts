@@ -83,8 +83,8 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
   async function dispatchRest(request: HttpRequest, response: HttpResponse): Promise<void> {
     const path = rawPath(request);
     if (request.method === "OPTIONS" && path === "*") return sendAllow(response, knownMethods);
-    // Over HTTP/2 such bytes come as they are, and nobody knows of which character set. A fragment is the client's own.
-    if (/[^\x21-\x7e]|#/.test(request.url ?? "")) return rest.refuse(response, notAscii());
+    // Over HTTP/2 such bytes come as they are, and nobody knows of which character set. In a path, a # is data only escaped.
+    if (/[^\x21-\x7e]/.test(request.url ?? "") || path.includes("#")) return rest.refuse(response, notAscii());
     if (hasDotSegment(path)) return rest.refuse(response, dotSegment());
     const match = routes.match(request.method ?? "", path);
     switch (match.kind) {
