@@ -5,12 +5,11 @@ import { ConfigError } from "../config.ts";
 import { createKeyFile } from "../issuer/key-file.ts";
 import {
   asCommandLine,
-  formatInstant,
   parseSpan,
   print,
+  printExpiring,
   type SharedOptions,
   storeSubcommand,
-  table,
   withStore,
 } from "./shared.ts";
 
@@ -60,19 +59,10 @@ export function keyCommand(): Command {
   key.addCommand(
     storeSubcommand("list", "list the keys").action(async (options: SharedOptions) => {
       const all = await withStore(options, (store) => createCredentials(asCommandLine(store)).listKeys());
-      const rows = all.map(({ keyId, userName, createdAt, expiresAt }) => ({
-        id: keyId,
-        user: userName,
-        created: formatInstant(createdAt),
-        expires: expiresAt === undefined ? null : formatInstant(expiresAt),
-      }));
-      print(options, {
-        json: rows,
-        text: table(
-          ["ID", "USER", "CREATED", "EXPIRES"],
-          rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
-        ),
-      });
+      printExpiring(
+        options,
+        all.map(({ keyId, ...rest }) => ({ ...rest, id: keyId })),
+      );
     }),
   );
 

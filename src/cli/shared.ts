@@ -73,6 +73,31 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
     .join("\n");
 }
 
+/** Prints what users have that may expire: keys, tokens. */
+export function printExpiring(
+  options: SharedOptions,
+  all: readonly {
+    readonly id: string;
+    readonly userName: string;
+    readonly createdAt: number;
+    readonly expiresAt?: number;
+  }[],
+): void {
+  const rows = all.map(({ id, userName, createdAt, expiresAt }) => ({
+    id,
+    user: userName,
+    created: formatInstant(createdAt),
+    expires: expiresAt === undefined ? null : formatInstant(expiresAt),
+  }));
+  print(options, {
+    json: rows,
+    text: table(
+      ["ID", "USER", "CREATED", "EXPIRES"],
+      rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
+    ),
+  });
+}
+
 /** An instant as RFC 3339 in UTC. */
 export const formatInstant = (ms: number): string => new Date(ms).toISOString();
 

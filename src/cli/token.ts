@@ -4,9 +4,9 @@ import {
   formatInstant,
   parseSpan,
   print,
+  printExpiring,
   type SharedOptions,
   storeSubcommand,
-  table,
   withDirectory,
 } from "./shared.ts";
 
@@ -35,19 +35,10 @@ export function tokenCommand(): Command {
   token.addCommand(
     storeSubcommand("list", "list the tokens, without their secrets").action(async (options: SharedOptions) => {
       const all = await withDirectory(options, (directory) => directory.listTokens());
-      const rows = all.map(({ tokenId, userName, createdAt, expiresAt }) => ({
-        id: tokenId,
-        user: userName,
-        created: formatInstant(createdAt),
-        expires: expiresAt === undefined ? null : formatInstant(expiresAt),
-      }));
-      print(options, {
-        json: rows,
-        text: table(
-          ["ID", "USER", "CREATED", "EXPIRES"],
-          rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
-        ),
-      });
+      printExpiring(
+        options,
+        all.map(({ tokenId, ...rest }) => ({ ...rest, id: tokenId })),
+      );
     }),
   );
 
