@@ -1,5 +1,6 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import { type DescField, getOption, hasOption, type JsonObject } from "@bufbuild/protobuf";
 import { comments } from "../gen/comments.ts";
+import { rules } from "../gen/validate/validate_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
 import { createOpenApi } from "./rpc/openapi/document.ts";
@@ -15,8 +16,14 @@ const organizationHeader: JsonObject = {
   schema: { type: "string" },
 };
 
+export interface ApiDocumentOptions {
+  readonly version: string;
+  /** The built-in issuer; absent: off. Without a URL it is where the document is. */
+  readonly issuer?: { readonly url?: string };
+}
+
 /** The OpenAPI 3.1 document of the API. */
-export function createApiDocument(version: string): JsonObject {
+export function createApiDocument({ version, issuer }: ApiDocumentOptions): JsonObject {
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, {});
     router.service(AdminService, {});
@@ -33,22 +40,40 @@ export function createApiDocument(version: string): JsonObject {
     },
     comments,
     securitySchemes: {
-      OAuth2: {
-        type: "oauth2",
-        flows: {
-          authorizationCode: {
-            authorizationUrl: "/oauth/v2/authorize",
-            tokenUrl: "/oauth/v2/token",
-            scopes: { openid: "openid", [apiScope]: "Makes the token good for this API." },
-          },
-        },
+      ...(issuer && { OAuth2: oauth2(issuer.url ?? "") }),
+      bearer: {
+        type: "http",
+        scheme: "bearer",
+        description: "A personal access token, or an access token of an OpenID issuer that the server trusts.",
       },
-      bearer: { type: "http", scheme: "bearer", description: "A personal access token." },
     },
-    security: [{ OAuth2: ["openid", apiScope] }, { bearer: [] }],
+    security: [...(issuer ? [{ OAuth2: ["openid", apiScope] }] : []), { bearer: [] }],
+    isRequired,
     headers: {
       [ManagementService.typeName]: [organizationHeader],
       [AdminService.typeName]: [],
     },
   });
+}
+
+/** The flows of the built-in issuer, under the name that they have in ZITADEL's published documents. */
+function oauth2(origin: string): JsonObject {
+  const tokenUrl = `${origin}/oauth/v2/token`;
+  const scopes = { openid: "openid", [apiScope]: "Makes the token good for this API." };
+  return {
+    type: "oauth2",
+    description: "The code flow is with PKCE (S256). Client credentials are those of a service user.",
+    flows: {
+      authorizationCode: { authorizationUrl: `${origin}/oauth/v2/authorize`, tokenUrl, scopes },
+      clientCredentials: { tokenUrl, scopes },
+    },
+  };
+}
+
+/** Whether the rules of a field refuse its default, which a message cannot tell from nothing. */
+function isRequired(field: DescField): boolean {
+  if (!hasOption(field, rules)) return false;
+  const { type } = getOption(field, rules);
+  if (type.case === "string") return type.value.minLen > 0n;
+  return type.case === "enum" && type.value.notIn.includes(0);
 }

@@ -8,7 +8,7 @@ import { createIdentify } from "./auth/identify.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { createPermissionTable } from "./auth/permissions.ts";
 import { createLoginPolicies } from "./commands/login-policy.ts";
-import { createDocumentHandler, documentPaths, isDocumentPath } from "./documents.ts";
+import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { isIssuerPath } from "./issuer/paths.ts";
@@ -18,6 +18,7 @@ import { rawPath } from "./rpc/http.ts";
 import type { ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
+import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createManagementService } from "./services/management.ts";
@@ -71,7 +72,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     maxRequestBytes,
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
-    reservedPaths: documentPaths,
+    reservedPaths: openApiPaths,
     registry: createRegistry(
       file_zitadel_management,
       file_zitadel_admin,
@@ -82,9 +83,10 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   });
   let listener: Listener | undefined;
   const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
-  const serveDocument = createDocumentHandler((reason) => report({ reason }));
-  const serveOpen: ListenerHandler = (request, response) =>
-    isDocumentPath(rawPath(request)) ? serveDocument(request, response) : dispatch(request, response);
+  const serveOpen = withOpenApi(dispatch, {
+    document: () => loadDocument(options.issuer === undefined ? {} : { issuer: options.issuer }),
+    onFailure: (reason) => report({ reason }),
+  });
   const serveApi = withCors(serveOpen, {
     ...corsDefaults,
     origins: corsOrigins,

@@ -2,12 +2,12 @@
 // Where the package is installed, import from "portcullis/rpc" instead.
 import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { createDispatch, createOpenApi, createRouteTable, createRpcTable, openListener } from "../../src/rpc/index.ts";
+import * as portcullis from "../../src/rpc/index.ts";
 import { type Book, file_library, LibraryService } from "./gen/library_pb.ts";
 
 const books = new Map<string, Pick<Book, "name" | "title">>();
 
-const rpcs = createRpcTable((router) => {
+const rpcs = portcullis.createRpcTable((router) => {
   router.service(LibraryService, {
     getBook({ name }) {
       const book = books.get(name);
@@ -27,7 +27,7 @@ const rpcs = createRpcTable((router) => {
   });
 });
 
-const dispatch = createDispatch(rpcs, {
+const dispatch = portcullis.createDispatch(rpcs, {
   // Runs before the body of a request is read, the same on every protocol.
   gate(context) {
     if (context.requestHeader.get("authorization") === "Bearer secret") return;
@@ -36,17 +36,20 @@ const dispatch = createDispatch(rpcs, {
   interceptors: [],
   maxRequestBytes: 64 * 1024,
   registry: createRegistry(file_library),
+  reservedPaths: portcullis.openApiPaths,
   onFailure: console.error,
 });
 
-const openApi = createOpenApi(createRouteTable(rpcs).routes, {
-  info: { title: "Library", version: "1" },
-  comments: {},
-  securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
-  security: [{ bearer: [] }],
-  headers: {},
+const handler = portcullis.withOpenApi(dispatch, {
+  document: () =>
+    portcullis.createOpenApi(portcullis.createRouteTable(rpcs).routes, {
+      info: { title: "Library", version: "1" },
+      securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
+      security: [{ bearer: [] }],
+    }),
+  onFailure: console.error,
 });
 
 const port = Number(process.env["PORT"] ?? 8081);
-const { url } = await openListener({ host: "127.0.0.1", port, handler: dispatch, onError: console.error });
-console.log(`serves ${Object.keys(openApi["paths"] ?? {}).join(" and ")} on ${url}`);
+const { url } = await portcullis.openListener({ host: "127.0.0.1", port, handler, onError: console.error });
+console.log(`serves the library on ${url} (what there is: /openapi.json)`);

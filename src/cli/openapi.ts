@@ -1,11 +1,25 @@
-import { Command } from "commander";
-import { renderDocument } from "../documents.ts";
+import { Command, Option } from "commander";
+import { ConfigError } from "../config.ts";
+import { loadDocument } from "../documents.ts";
+import { renderOpenApi } from "../rpc/openapi/serve.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")
     .description("print the OpenAPI 3.1 document of the REST API, as a server has it at /openapi.json")
     .option("--yaml", "as YAML")
-    .action(async ({ yaml }: { readonly yaml?: boolean }) => {
-      process.stdout.write(await renderDocument(yaml ? "yaml" : "json"));
+    .addOption(
+      new Option("--issuer [url]", "of a server that is an OpenID issuer, as `serve --issuer` or --dev makes it").env(
+        "PORTCULLIS_ISSUER",
+      ),
+    )
+    .action(async ({ yaml, issuer }: { readonly yaml?: boolean; readonly issuer?: string | true }) => {
+      const document = await loadDocument(issuer === undefined ? {} : { issuer: readIssuer(issuer) });
+      process.stdout.write(await renderOpenApi(document, yaml ? "yaml" : "json"));
     });
+}
+
+function readIssuer(text: string | true): { readonly url?: string } {
+  if (text === true || text === "true") return {};
+  if (URL.canParse(text) && new URL(text).origin === text) return { url: text };
+  throw new ConfigError(`--issuer must be an origin, such as https://login.example, and not "${text}"`);
 }

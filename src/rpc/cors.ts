@@ -16,12 +16,13 @@ export interface CorsPolicy {
 }
 
 /**
- * What browsers need for the four protocols: Connect's own lists, the REST verbs, the bearer token, and the headers that
- * explain an answer. Applications add the headers they invent.
+ * What browsers need for the four protocols: Connect's own lists, the REST verbs, the bearer token, REST's own request
+ * headers, and the headers that explain an answer. Applications add the headers they invent.
  */
 export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze({
   methods: ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-  allowHeaders: [...cors.allowedHeaders, "Authorization"],
+  // Connect's list has its own timeout, that of gRPC, and what gRPC-Web sends.
+  allowHeaders: [...cors.allowedHeaders, "Authorization", "If-None-Match", "X-Server-Timeout"],
   // Connect's list has grpc-status, grpc-message and grpc-status-details-bin: errors without a body travel in them.
   exposeHeaders: [...cors.exposedHeaders, "Allow", "Retry-After", "ETag"],
   // Chrome's own upper limit; more is cut.

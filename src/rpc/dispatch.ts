@@ -19,6 +19,7 @@ import { headerProblem } from "./listener/limits.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable } from "./rest/route-table.ts";
+import { flaw } from "./rest/violations.ts";
 import type { RpcTable } from "./router.ts";
 import { createStock } from "./stock.ts";
 
@@ -154,18 +155,15 @@ const wrongMethod = (allow: readonly string[]): HttpRefusal => ({
   header: { allow: allow.join(", ") },
 });
 const badEscape = (): HttpRefusal => ({
-  error: new ConnectError("the path holds a percent sign that starts no valid UTF-8 escape", Code.InvalidArgument),
+  error: flaw("url", "the path holds a percent sign that starts no valid UTF-8 escape: write a percent sign as %25"),
   status: 400,
 });
 const notAscii = (): HttpRefusal => ({
-  error: new ConnectError("the request target holds bytes that must be percent-encoded", Code.InvalidArgument),
+  error: flaw("url", "the request target holds bytes that must be percent-encoded: escape them as UTF-8"),
   status: 400,
 });
 const dotSegment = (): HttpRefusal => ({
-  error: new ConnectError(
-    "the path holds a segment of dots, which clients resolve before they send it",
-    Code.InvalidArgument,
-  ),
+  error: flaw("url", "the path holds a segment of dots: resolve it before you send it"),
   status: 400,
 });
 const notFound = (): HttpRefusal => ({ error: new ConnectError("Not Found", Code.NotFound), status: 404 });

@@ -135,6 +135,18 @@ describe("examples/own-service", () => {
     expect([misspelt.status, await misspelt.text()]).toEqual([400, expect.stringContaining("titel")]);
   });
 
+  it("serves a document of its own, whose paths are there", async () => {
+    const response = await fetch(`${url}/openapi.json`, { headers: { "accept-encoding": "gzip" } });
+    expect([response.status, response.headers.get("content-encoding")]).toEqual([200, "gzip"]);
+    const document = (await response.json()) as { info: object; tags: object; paths: Record<string, object> };
+    expect(document).toMatchObject({ info: { title: "Library" }, tags: [{ name: "LibraryService" }] });
+    const operations = Object.entries(document.paths).map(([path, item]) => `${Object.keys(item)} ${path}`);
+    expect(operations).toEqual(["get /v1/shelves/{name_1}/books/{name_2}", "post,get /v1/shelves/{shelf}/books"]);
+    for (const path of Object.keys(document.paths)) {
+      expect((await fetch(url + path.replace(/\{[^}]+\}/g, "1"))).status, path).toBe(401);
+    }
+  });
+
   it("fits on a page", () => {
     expect(readFileSync(join(root, "examples/own-service/server.ts"), "utf8").split("\n").length).toBeLessThan(60);
   });

@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   issuer: ["policy", "store", "commands", "auth", "rpc", "node:", "oidc-provider", "jose", "lru-cache"],
   services: ["policy", "commands", "auth", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
   interceptors: ["policy", "store", "auth", "rpc", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
-  rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
+  rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
   cli: [
     "config.ts",
     "commands",
@@ -38,7 +38,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "make-directory.ts": ["node:"],
   "version.ts": ["node:"],
   "openapi.ts": ["gen", "rpc", "@bufbuild/protobuf"],
-  "documents.ts": ["openapi.ts", "version.ts", "rpc", "yaml"],
+  "documents.ts": ["openapi.ts", "version.ts", "@bufbuild/protobuf"],
   "server.ts": [
     "auth",
     "auth/identify.ts",

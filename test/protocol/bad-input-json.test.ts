@@ -149,7 +149,9 @@ const accepted: readonly JsonCase[] = [
 
 describe("JSON over REST", () => {
   it.each(notJson)("refuses $name", async (given) => {
-    expect(expectStatus(await viaRest(given), { http: 400, code: 3 })).toBe("the request body is not valid JSON");
+    expect(expectStatus(await viaRest(given), { http: 400, code: 3, field: "body" })).toBe(
+      "the request body is not valid JSON: send one JSON value, in UTF-8",
+    );
   });
   it.each(notTheMessage)("refuses $name", async (given) => {
     expectStatus(await viaRest(given), { http: 400, code: 3 });

@@ -347,13 +347,12 @@ describe("REST", () => {
   it.each([
     { name: "an unknown field", path: "/test/v1/rooms/kitchen/say", body: '{"nope":1}', field: "nope" },
     { name: "an unknown query parameter", path: "/test/v1/rooms/lobby?nope=1", body: "", field: "nope" },
-    { name: "a body where none is mapped", path: "/test/v1/rooms/lobby", body: "{}", field: undefined },
+    { name: "a body where none is mapped", path: "/test/v1/rooms/lobby", body: "{}", field: "body" },
   ])("refuses $name, so that nothing is lost without a word", async ({ path, body, field }) => {
     const { url } = await openEcho();
     const reply = await exchange(url, { path, headers: json, body });
     expect(reply.status).toBe(400);
-    const details = field === undefined ? [] : [{ fieldViolations: [{ field }] }];
-    expect(bodyJson(reply)).toMatchObject({ code: 3, details });
+    expect(bodyJson(reply)).toMatchObject({ code: 3, details: [{ fieldViolations: [{ field }] }] });
   });
   it.each([
     { accept: "text/html", status: 406 },
@@ -526,7 +525,9 @@ describe("a deadline that only the server keeps", () => {
     isOpen = true;
     const reply = await send();
     expect(reply.status).toBe(400);
-    expect(bodyJson(reply)).toMatchObject({ message: "the header x-server-timeout says no time that can be waited" });
+    expect(bodyJson(reply)).toMatchObject({
+      message: expect.stringContaining("the header x-server-timeout says no time that can be waited"),
+    });
   });
 });
 

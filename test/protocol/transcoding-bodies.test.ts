@@ -184,6 +184,10 @@ const misfits: readonly { readonly name: string; readonly body: string; readonly
   { name: "an Any of an unknown type", body: '{"any":{"@type":"type.googleapis.com/a.B"}}', field: "any" },
   { name: "a wrapper that does not fit", body: '{"wrappedSmall":"x"}', field: "wrapped_small" },
   { name: "two members of a oneof", body: '{"chosenText":"a","chosenNumber":1}', field: "chosen_number" },
+  { name: "a key twice", body: '{"text":"a","text":"b"}', field: "text" },
+  { name: "a key twice, once with an escape", body: String.raw`{"text":"a","te\u0078t":"b"}`, field: "text" },
+  { name: "a key twice in free JSON", body: '{"object":{"a":1,"a":2}}', field: "object.a" },
+  { name: "a key twice, further in", body: '{"parts":[{},{"size":1,"size":1}]}', field: "parts[1].size" },
   { name: "both names of a field", body: '{"shortReal":1,"short_real":2}', field: "short_real" },
 ];
 
@@ -193,11 +197,11 @@ const notJson: readonly { readonly name: string; readonly body: string | Uint8Ar
   { name: "a comma too many", body: '{"text":"a",}' },
   { name: "blanks alone", body: " \n" },
   { name: "NaN", body: '{"real":NaN}' },
-  { name: "a key twice", body: '{"text":"a","text":"b"}' },
-  { name: "a key twice, once with an escape", body: String.raw`{"text":"a","te\u0078t":"b"}` },
-  { name: "a key twice in free JSON", body: '{"object":{"a":1,"a":2}}' },
   { name: "invalid UTF-8", body: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]) },
   { name: "UTF-16", body: Buffer.from("{}", "utf16le") },
+];
+
+const tooDeep: readonly { readonly name: string; readonly body: string }[] = [
   { name: "arrays 10,000 deep", body: nested(10_000, "[", "", "]") },
   { name: "objects 101 deep", body: nested(101, '{"child":', "{}", "}") },
 ];
@@ -213,11 +217,17 @@ describe.each(versions)("the whole body over HTTP/$version", ({ version }) => {
   });
   it.each(notJson)("refuses $name as no JSON", async ({ body }) => {
     const reply = await ask({ version, path: "/t/v1/whole", headers: json, body });
-    expect(expectStatus(reply, { http: 400, code: 3 })).toBe("the request body is not valid JSON");
+    expect(expectStatus(reply, { http: 400, code: 3, field: "body" })).toBe(
+      "the request body is not valid JSON: send one JSON value, in UTF-8",
+    );
+  });
+  it.each(tooDeep)("refuses $name", async ({ body }) => {
+    const reply = await ask({ version, path: "/t/v1/whole", headers: json, body });
+    expect(expectStatus(reply, { http: 400, code: 3, field: "body" })).toContain("too deep");
   });
   it.each(["[]", "1", '"a"', "true", "null"])("refuses %s, which is no object", async (body) => {
     const reply = await ask({ version, path: "/t/v1/whole", headers: json, body });
-    expectStatus(reply, { http: 400, code: 3 });
+    expectStatus(reply, { http: 400, code: 3, field: "body" });
   });
   it.each([undefined, ""])("takes nothing (%j) for an empty message, of any content type", async (body) => {
     const request = { version, path: "/t/v1/whole", ...(body !== undefined && { body }) };
@@ -264,8 +274,16 @@ describe.each(versions)("the whole body over HTTP/$version", ({ version }) => {
     );
     expect((await ask({ version, path: "/t/v1/object" })).body.toString()).toBe("{}");
     expect((await ask({ version, path: "/t/v1/text" })).body.toString()).toBe('""');
-    expectStatus(await ask({ version, path: "/t/v1/object", headers: json, body: "[]" }), { http: 400, code: 3 });
-    expectStatus(await ask({ version, path: "/t/v1/text", headers: json, body: "1" }), { http: 400, code: 3 });
+    expectStatus(await ask({ version, path: "/t/v1/object", headers: json, body: "[]" }), {
+      http: 400,
+      code: 3,
+      field: "body",
+    });
+    expectStatus(await ask({ version, path: "/t/v1/text", headers: json, body: "1" }), {
+      http: 400,
+      code: 3,
+      field: "body",
+    });
   });
   it.each(['{"value":1e999}', '{"object":{"a":[-1e999]}}', '{"list":[1e999]}'])(
     "refuses %s, which is past all numbers",
@@ -345,10 +363,9 @@ describe.each(versions)("a field as the body over HTTP/$version", ({ version }) 
   });
   it.each(fields)("refuses a wrong $field", async ({ field, wrong }) => {
     const reply = await ask({ version, path: `/t/v1/bodies/${field}`, headers: json, body: wrong });
-    const message = expectStatus(reply, { http: 400, code: 3 });
-    if (message !== "the request body is not valid JSON") {
-      expect(JSON.parse(reply.body.toString()).details[0].fieldViolations[0].field).toMatch(new RegExp(`^${field}\\b`));
-    }
+    const isJson = !expectStatus(reply, { http: 400, code: 3 }).startsWith("the request body is not valid JSON");
+    const [violation] = JSON.parse(reply.body.toString()).details[0].fieldViolations;
+    expect(violation.field).toMatch(isJson ? new RegExp(`^${field}\\b`) : /^body$/);
   });
   it.each(fields)("leaves $field as it is where nothing is sent", async ({ field, name, empty }) => {
     const answer = jsonOf(await ask({ version, path: `/t/v1/bodies/${field}?small=3` }));
@@ -421,6 +438,14 @@ describe.each(versions)("bodies over HTTP/$version", ({ version }) => {
     expect(expectStatus(reply, { http: 415, code: 3 })).toContain("application/json");
     expect(reply.headers.accept).toBe("application/json");
   });
+  it.each(["utf8", "UTF8", '"utf8"', "latin1"])("in the charset %s are told to be in utf-8", async (charset) => {
+    const reply = await ask({
+      ...request,
+      headers: { "content-type": `application/json; charset=${charset}` },
+      body: "{}",
+    });
+    expect(expectStatus(reply, { http: 415, code: 3 })).toContain("charset=utf-8");
+  });
   it("without a content type are refused with 415", async () => {
     expectStatus(await ask({ ...request, body: "{}" }), { http: 415, code: 3 });
   });
@@ -451,7 +476,7 @@ describe.each(versions)("bodies over HTTP/$version", ({ version }) => {
   it.each(["gzip", "br", "deflate"])("that are not the %s they say are refused", async (encoding) => {
     for (const body of ["{}", gzipSync("{}").subarray(0, 12)]) {
       const reply = await ask({ ...request, headers: { ...json, "content-encoding": encoding }, body });
-      expectStatus(reply, { http: 400, code: 3 });
+      expectStatus(reply, { http: 400, code: 3, field: "body" });
     }
   });
   it("as large as they may be are taken", async () => {
@@ -483,6 +508,7 @@ describe.each(versions)("bodies over HTTP/$version", ({ version }) => {
       expectStatus(await ask({ version, method, path, headers: { ...json, "content-length": "2" }, body: "{}" }), {
         http: 400,
         code: 3,
+        field: "body",
       });
       jsonOf(await ask({ version, method, path, headers: { ...json, "content-length": "0" } }));
     }
@@ -533,5 +559,11 @@ describe.each(versions)("a server that ignores what it does not know, over HTTP/
       lenient,
     );
     expect(jsonOf(reply)).toMatchObject({ text: "path", small: 0 });
+  });
+  it("lets the path win over an alternative in the query", async () => {
+    const path = "/t/v1/optionals/a/1/true/SHADE_DARK/2?chosenText=query";
+    const answer = jsonOf(await ask({ version, method: "GET", path }, lenient));
+    expect(answer).toMatchObject({ chosenNumber: "2" });
+    expect(answer).not.toHaveProperty("chosenText");
   });
 });

@@ -187,14 +187,20 @@ describe.each(versions)("a query over HTTP/$version", ({ version }) => {
   it.each(refused)("refuses ?$query, and names the parameter", async ({ query, field }) => {
     expectStatus(await ask(version, `/t/v1/query?${query}`), { http: 400, code: 3, field });
   });
-  it.each(["text=%", "text=%zz", "text=%ff", "text=%C0%AF", "%ff=1", "text=%ED%A0%80"])(
-    "refuses ?%s, which is no text",
-    async (query) => {
-      expectStatus(await ask(version, `/t/v1/query?${query}`), { http: 400, code: 3 });
-    },
-  );
+  it.each([
+    ["text=%", "text"],
+    ["text=%zz", "text"],
+    ["small=1&part.id=%ff", "part.id"],
+    ["text=%C0%AF", "text"],
+    ["te%xt=1", "te%xt"],
+    ["text=%ED%A0%80", "text"],
+  ])("refuses ?%s, which is no text, and names %s", async (query, field) => {
+    expectStatus(await ask(version, `/t/v1/query?${query}`), { http: 400, code: 3, field });
+  });
   it("refuses bytes that are not escaped and no ASCII", async () => {
-    expectStatus(await ask(version, "/t/v1/query?text=\u00c3\u00a9"), { http: 400, code: 3 });
+    // Over HTTP/1.1 the parser refuses them, before there is a request.
+    const field = version === 2 ? { field: "url" } : {};
+    expectStatus(await ask(version, "/t/v1/query?text=\u00c3\u00a9"), { http: 400, code: 3, ...field });
   });
   it("ends its names at a depth that no person reaches", async () => {
     const deep = (depth: number) => `${"child.".repeat(depth)}text`;

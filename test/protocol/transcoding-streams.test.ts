@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { setImmediate as turn } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
@@ -37,15 +38,21 @@ interface Reading {
   readonly type: () => string;
 }
 
-async function read(server: TranscodingServer, version: 1 | 2, path: string, accept?: string): Promise<Reading> {
-  return version === 1 ? read1(server, path, accept) : read2(server, path, accept);
+async function read(
+  server: TranscodingServer,
+  version: 1 | 2,
+  path: string,
+  accept = "*/*",
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reading> {
+  return version === 1 ? read1(server, path, { accept, ...headers }) : read2(server, path, { accept, ...headers });
 }
 
-async function read1(server: TranscodingServer, path: string, accept = "*/*"): Promise<Reading> {
-  const client = await rawClient(
-    server,
-    `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAccept: ${accept}\r\n\r\n`,
+async function read1(server: TranscodingServer, path: string, headers: Record<string, string>): Promise<Reading> {
+  const lines = Object.entries({ host: "h", connection: "close", ...headers }).map(
+    ([name, text]) => `${name}: ${text}`,
   );
+  const client = await rawClient(server, `GET ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
   const parts = () => {
     const raw = client.text();
     const end = raw.indexOf("\r\n\r\n");
@@ -86,8 +93,8 @@ function dechunk(body: string): { text: string; isWhole: boolean } {
   }
 }
 
-async function read2(server: TranscodingServer, path: string, accept = "*/*"): Promise<Reading> {
-  const stream = session2(server).request({ ":path": path, accept });
+async function read2(server: TranscodingServer, path: string, headers: Record<string, string>): Promise<Reading> {
+  const stream = session2(server).request({ ":path": path, ...headers });
   let text = "";
   let status = 0;
   let type = "";
@@ -127,7 +134,7 @@ async function read2(server: TranscodingServer, path: string, accept = "*/*"): P
   };
 }
 
-const line = (number: number) => `{"number":${number},"padding":"","name":""}`;
+const line = (number: number, padding = "") => `{"number":${number},"padding":"${padding}","name":""}`;
 
 /** A stream in each form: what messages, its end and an error in it look like. */
 const forms: readonly {
@@ -316,6 +323,188 @@ describe.each(versions.flatMap(({ version }) => forms.map((form) => ({ version, 
     }, 10_000);
   },
 );
+
+describe.each(versions.flatMap(({ version }) => forms.map(({ accept }) => ({ version, accept }))))(
+  "a stream as $accept over HTTP/$version that nobody reads",
+  ({ version, accept }) => {
+    it("ends its handler at the deadline, and is not whole", async () => {
+      const server = await openTranscoding();
+      const began = server.nextNumbers();
+      const path = "/t/v1/count?endless=true&padding=20000";
+      const reading = await read(server, version, path, accept, { "x-server-timeout": "0.3" });
+      reading.pause();
+      const call = await began;
+      await call.ended;
+      expect(call.context.signal.reason).toMatchObject({ code: Code.DeadlineExceeded });
+      reading.resume();
+      const isWhole = await reading.over;
+      if (accept === "application/json") expect(isWhole).toBe(false);
+      else expect(reading.text().slice(-300)).toContain('"code":4');
+      expect(server.failures).toEqual([]);
+    }, 10_000);
+  },
+);
+
+/** What an array of messages is up to an error after so many. */
+const arrayOf = (count: number, padding: number): string =>
+  `[${Array.from({ length: count }, (_, index) => line(index + 1, "x".repeat(padding))).join(",")}`;
+
+describe("an array over HTTP/1.1 that an error breaks off", () => {
+  it("brings every message before it", async () => {
+    const server = await openTranscoding();
+    const reading = await read(server, 1, "/t/v1/count?to=9&failsAfter=3", "application/json");
+    expect({ isWhole: await reading.over, text: reading.text() }).toEqual({ isWhole: false, text: arrayOf(3, 0) });
+  });
+  it("brings every message before it to a slow reader", async () => {
+    const server = await openTranscoding();
+    const began = server.nextNumbers();
+    const path = "/t/v1/count?to=999&failsAfter=400&padding=50000";
+    const reading = await read(server, 1, path, "application/json");
+    reading.pause();
+    const call = await began;
+    expect(await settled(call)).toBeLessThan(400);
+    reading.resume();
+    const isWhole = await reading.over;
+    expect({ isWhole, isAll: reading.text() === arrayOf(400, 50_000) }).toEqual({ isWhole: false, isAll: true });
+  }, 20_000);
+});
+
+describe("an array over HTTP/2 that an error breaks off", () => {
+  // More than the window, by less than what a stream takes without waiting: the handler fails while it is not sent.
+  const window = 300_000;
+  const path = "/t/v1/count?to=999&failsAfter=295&padding=1000";
+  const all = arrayOf(295, 1_000);
+
+  it("brings every message before it to a slow reader", async () => {
+    const server = await openTranscoding();
+    const began = server.nextNumbers();
+    const reading = await readFrames(server, path, { window });
+    await (await began).ended;
+    await reading.until(() => reading.text().length === window);
+    expect(all.length).toBeGreaterThan(window);
+    reading.allow(1_000_000);
+    expect(await reading.over).toEqual({ resetWith: constants.NGHTTP2_INTERNAL_ERROR, isEnded: false });
+    expect(reading.text() === all).toBe(true);
+    expect(server.failures).toEqual([]);
+  }, 10_000);
+  it("brings every message before it where they are few", async () => {
+    const reading = await readFrames(await openTranscoding(), "/t/v1/count?to=9&failsAfter=3", { window });
+    expect(await reading.over).toEqual({ resetWith: constants.NGHTTP2_INTERNAL_ERROR, isEnded: false });
+    expect(reading.text()).toBe(arrayOf(3, 0));
+  });
+  it("waits for no reader longer than its deadline", async () => {
+    const reading = await readFrames(await openTranscoding(), path, { window, headers: { "x-server-timeout": "0.3" } });
+    expect(await reading.over).toEqual({ resetWith: constants.NGHTTP2_INTERNAL_ERROR, isEnded: false });
+    expect(reading.text() === all.slice(0, window)).toBe(true);
+  }, 10_000);
+  it("waits for no reader that is gone", async () => {
+    const server = await openTranscoding();
+    const began = server.nextNumbers();
+    const reading = await readFrames(server, path, { window });
+    const call = await began;
+    await reading.until(() => reading.text().length === window);
+    reading.leave();
+    await new Promise((resolve) => {
+      if (call.context.signal.aborted) resolve(undefined);
+      else call.context.signal.addEventListener("abort", resolve, { once: true });
+    });
+    expect(server.failures).toEqual([]);
+  }, 10_000);
+  it("breaks raw bytes off in the same way", async () => {
+    const parts = Array.from({ length: 30 }, (_, index) => Buffer.alloc(1_000, 97 + (index % 26)));
+    const body = Buffer.from(
+      JSON.stringify({ contentType: "text/plain", parts: parts.map((part) => part.toString("base64")), fails: true }),
+    );
+    const reading = await readFrames(await openTranscoding(), "/t/v1/downloads", { window: 20_000, body });
+    await reading.until(() => reading.text().length === 20_000);
+    reading.allow(1_000_000);
+    expect(await reading.over).toEqual({ resetWith: constants.NGHTTP2_INTERNAL_ERROR, isEnded: false });
+    expect(reading.text() === Buffer.concat(parts).toString()).toBe(true);
+  }, 10_000);
+});
+
+/** A stream of HTTP/2 frame by frame: no client of Node tells what came before a reset, nor waits with a window. */
+interface Frames {
+  /** The data so far. */
+  text(): string;
+  until(isSo: () => boolean): Promise<void>;
+  /** Lets the server send so many bytes more. */
+  allow(bytes: number): void;
+  leave(): void;
+  /** Resolves with how the stream was reset, and whether it had been ended before. */
+  readonly over: Promise<{ readonly resetWith: number; readonly isEnded: boolean }>;
+}
+
+async function readFrames(
+  server: TranscodingServer,
+  path: string,
+  { window, headers = {}, body }: { window: number; headers?: Readonly<Record<string, string>>; body?: Buffer },
+): Promise<Frames> {
+  const { socket, closed } = await rawClient(server);
+  const frameOf = (type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(flags, 4);
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const number = (value: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(value);
+    return bytes;
+  };
+  // HPACK, a literal with a new name: none of these is longer than 126 bytes.
+  const field = (name: string, text: string): Buffer =>
+    Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([text.length]), Buffer.from(text)]);
+  const fields = Object.entries({
+    ":method": body === undefined ? "GET" : "POST",
+    ":scheme": "http",
+    ":path": path,
+    ":authority": "h",
+    ...(body === undefined ? { accept: "application/json" } : { "content-type": "application/json" }),
+    ...headers,
+  });
+  const initialWindowSize = Buffer.concat([Buffer.from([0, 4]), number(window)]);
+  socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  socket.write(frameOf(4, 0, 0, initialWindowSize));
+  socket.write(frameOf(8, 0, 0, number(100_000_000)));
+  const isBodiless = body === undefined;
+  socket.write(frameOf(1, isBodiless ? 5 : 4, 1, Buffer.concat(fields.map(([name, text]) => field(name, text)))));
+  for (let at = 0; body !== undefined && at < body.length; at += 10_000) {
+    socket.write(frameOf(0, at + 10_000 < body.length ? 0 : 1, 1, body.subarray(at, at + 10_000)));
+  }
+
+  let unread = Buffer.alloc(0);
+  let isEnded = false;
+  let text = "";
+  const { promise: over, resolve } = Promise.withResolvers<{ resetWith: number; isEnded: boolean }>();
+  socket.on("data", (chunk: Buffer) => {
+    unread = Buffer.concat([unread, chunk]);
+    while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+      const payload = unread.subarray(9, 9 + unread.readUIntBE(0, 3));
+      const [type, flags, stream] = [unread.readUInt8(3), unread.readUInt8(4), unread.readUInt32BE(5)];
+      unread = unread.subarray(9 + payload.length);
+      if (stream !== 1) continue;
+      if (type === 0) text += payload.toString("latin1");
+      // DATA and HEADERS may end a stream.
+      if (type <= 1 && flags & 1) isEnded = true;
+      if (type === 3) resolve({ resetWith: payload.readUInt32BE(0), isEnded });
+    }
+  });
+  return {
+    text: () => text,
+    async until(isSo) {
+      while (!isSo()) {
+        if (socket.closed) throw new Error(`closed after ${text.length} bytes`);
+        await Promise.race([once(socket, "data"), closed]);
+      }
+    },
+    allow: (bytes) => socket.write(frameOf(8, 0, 1, number(bytes))),
+    leave: () => socket.destroy(),
+    over,
+  };
+}
 
 /** Resolves with the count of messages once no more are made, over many turns of the event loop. */
 async function settled(call: NumbersCall): Promise<number> {

@@ -91,6 +91,21 @@ describe.each(versions)("withCors, $name", ({ call }) => {
     expect(headers).not.toHaveProperty("access-control-allow-credentials");
   });
 
+  it("lets pages send the headers of every protocol", async () => {
+    const { headers } = await call({ handler: untouched, ...preflight(app) });
+    expect(list(headers["access-control-allow-headers"])).toEqual(
+      expect.arrayContaining([
+        "connect-protocol-version",
+        "connect-timeout-ms",
+        "grpc-timeout",
+        "x-grpc-web",
+        "x-user-agent",
+        "x-server-timeout",
+        "if-none-match",
+      ]),
+    );
+  });
+
   it.each([`${app}.evil.example`, "http://app.example", "https://app.example:8443", "null"])(
     "answers a preflight from %s with 403 and a Status body",
     async (origin) => {

@@ -1,19 +1,27 @@
-import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescService, JsonObject } from "@bufbuild/protobuf";
 import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
 import type { Route } from "../rest/route-table.ts";
-import { streamTypes } from "../rest/stream.ts";
-import { type Comments, SchemaCollection } from "./schemas.ts";
+import { answerOf, binary, framed } from "./answers.ts";
+import type { Comments } from "./comments.ts";
+import { isMarkedRequired } from "./field-behavior.ts";
+import { SchemaCollection } from "./schemas.ts";
 
 export interface OpenApiOptions {
   readonly info: JsonObject & { readonly title: string; readonly version: string };
-  readonly comments: Comments;
+  /** What `readComments` found in the proto files; absent: nothing is described. */
+  readonly comments?: Comments;
   /** Security schemes by name; every operation asks for one of them. */
   readonly securitySchemes: Readonly<Record<string, JsonObject>>;
   /** The scopes that an operation needs of each scheme. */
   readonly security: readonly JsonObject[];
   /** Headers that the operations of a service take besides, by the service's full name. */
-  readonly headers: Readonly<Record<string, readonly JsonObject[]>>;
+  readonly headers?: Readonly<Record<string, readonly JsonObject[]>>;
+  /**
+   * Whether a request is refused without a field, such as by rules of validation. Those that `google.api.field_behavior` or
+   * proto2 mark as required always are.
+   */
+  isRequired?(field: DescField): boolean;
 }
 
 /** How deep nested fields become query parameters: a message that holds itself has no end. */
@@ -24,16 +32,23 @@ const maxQueryDepth = 3;
  * those OpenAPI knows are left out, and so is a method `*`.
  */
 export function createOpenApi(routes: readonly Route[], options: OpenApiOptions): JsonObject {
-  const schemas = new SchemaCollection(options.comments);
+  const bound = new Set(routes.flatMap(({ pathFields }) => pathFields.flat()));
+  const isRequired = (field: DescField): boolean => isMarkedRequired(field) || (options.isRequired?.(field) ?? false);
+  const schemas = new SchemaCollection({
+    comments: options.comments ?? {},
+    // What a path says, its body need not. A schema is for every route, so it is enough that one has the field in its path.
+    isAsked: (field) => isRequired(field) && !bound.has(field),
+  });
   const paths = new Map<string, JsonObject>();
-  const seen = new Map<string, number>();
+  const ids = new Set<string>();
+  const tags = tagsOf(routes);
   const shapes = new Map<string, ReturnType<typeof openApiPath>>();
   for (const route of routes) {
     const method = route.method.toLowerCase();
     if (!["get", "put", "post", "delete", "options", "head", "patch", "trace"].includes(method)) continue;
-    const name = operationName(route);
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
+    const { parent, name } = route.rpc.spec.method;
+    const tag = tags.get(parent) ?? parent.typeName;
+    const id = unusedId(`${tag.replaceAll(".", "_")}_${name}`, ids);
     const own = openApiPath(route);
     // To OpenAPI, paths that differ in the names of parameters alone are one: the first names them.
     const shape = own.path.replace(/\{[^}]*\}/g, "{}");
@@ -45,17 +60,16 @@ export function createOpenApi(routes: readonly Route[], options: OpenApiOptions)
     }));
     const item = paths.get(known.path);
     if (item?.[method] !== undefined) throw new Error(`OpenAPI cannot tell two routes of ${known.path} apart`);
-    const id = count === 1 ? name : `${name}_${count}`;
     paths.set(known.path, {
       ...item,
-      [method]: operation(route, { ...options, schemas, id, pathParameters: parameters }),
+      [method]: operation(route, { ...options, isRequired, schemas, id, tag, pathParameters: parameters }),
     });
   }
   return {
     openapi: "3.1.0",
     info: options.info,
     servers: [{ url: "/" }],
-    tags: tagsOf(routes, schemas),
+    tags: [...tags].map(([{ typeName }, name]) => ({ name, ...schemas.describe(typeName) })),
     security: [...options.security],
     paths: Object.fromEntries(paths),
     components: {
@@ -93,11 +107,19 @@ const errorSchemas: JsonObject = {
   },
 };
 
-const operationName = ({ rpc }: Route): string => `${rpc.spec.method.parent.name}_${rpc.spec.method.name}`;
+/** What groups the operations of each service: its short name, or its full one where several share the short one. */
+function tagsOf(routes: readonly Route[]): ReadonlyMap<DescService, string> {
+  const services = [...new Set(routes.map(({ rpc }) => rpc.spec.method.parent))];
+  const isShared = (name: string) => services.filter((service) => service.name === name).length > 1;
+  return new Map(services.map((service) => [service, isShared(service.name) ? service.typeName : service.name]));
+}
 
-function tagsOf(routes: readonly Route[], schemas: SchemaCollection): JsonValue[] {
-  const services = new Map(routes.map(({ rpc }) => [rpc.spec.method.parent.typeName, rpc.spec.method.parent]));
-  return [...services.values()].map(({ name, typeName }) => ({ name, ...schemas.describe(typeName) }));
+/** The name, or, where an operation has it already, the name with a number. */
+function unusedId(name: string, ids: Set<string>): string {
+  let id = name;
+  for (let count = 2; ids.has(id); count++) id = `${name}_${count}`;
+  ids.add(id);
+  return id;
 }
 
 /** A wildcard of a template, as OpenAPI has parameters: each takes one segment. */
@@ -145,27 +167,29 @@ function openApiPath({ template, pathFields }: Route): { readonly path: string; 
 interface OperationOptions extends OpenApiOptions {
   readonly schemas: SchemaCollection;
   readonly id: string;
+  readonly tag: string;
+  isRequired(field: DescField): boolean;
   readonly pathParameters: readonly PathParameter[];
 }
 
 function operation(route: Route, options: OperationOptions): JsonObject {
-  const { schemas, id, headers, comments } = options;
+  const { schemas, id, tag, headers = {}, comments = {} } = options;
   const { method } = route.rpc.spec;
   const comment = comments[`${method.parent.typeName}.${method.name}`];
   const parameters = [
     ...options.pathParameters.map((parameter) => pathParameter(parameter, schemas)),
-    ...queryParameters(route, schemas),
+    ...queryParameters(route, options),
     ...(headers[method.parent.typeName] ?? []),
   ];
-  const body = requestBody(route, schemas);
+  const body = requestBody(route, options);
   return {
     operationId: id,
-    tags: [method.parent.name],
+    tags: [tag],
     ...(comment !== undefined && { summary: firstSentence(comment), description: comment }),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: body }),
     responses: {
-      "200": { description: "The call succeeded.", content: answerContent(route, schemas) },
+      "200": answerOf(route, schemas),
       default: { $ref: "#/components/responses/error" },
     },
   };
@@ -174,12 +198,13 @@ function operation(route: Route, options: OperationOptions): JsonObject {
 const firstSentence = (text: string): string => /^.*?\.(?=\s|$)/s.exec(text)?.[0].replace(/\s+/g, " ") ?? text;
 
 function pathParameter({ name, field, description }: PathParameter, schemas: SchemaCollection): JsonObject {
-  const { description: meaning, ...schema } = field === undefined ? { type: "string" } : schemas.field(field);
+  const { description: meaning, ...schema } =
+    field === undefined ? { type: "string" } : schemas.field(field, "request");
   const text = [meaning, description].filter((part) => part !== undefined).join(" ");
   return { name, in: "path", required: true, ...(text !== "" && { description: text }), schema };
 }
 
-function queryParameters(route: Route, schemas: SchemaCollection): JsonObject[] {
+function queryParameters(route: Route, { schemas, isRequired }: OperationOptions): JsonObject[] {
   if (route.body === "whole") return [];
   const isBound = (chain: readonly DescField[]) =>
     chain[0] === route.body ||
@@ -190,9 +215,14 @@ function queryParameters(route: Route, schemas: SchemaCollection): JsonObject[] 
       const path = [...chain, field];
       if (isBound(path)) continue;
       if (isTextField(field)) {
-        const { description, ...schema } = schemas.field(field);
-        const name = path.map(({ jsonName }) => jsonName).join(".");
-        found.push({ name, in: "query", ...(description !== undefined && { description }), schema });
+        const { description, ...schema } = schemas.field(field, "request");
+        found.push({
+          name: path.map(({ jsonName }) => jsonName).join("."),
+          in: "query",
+          ...(path.every(isRequired) && { required: true }),
+          ...(description !== undefined && { description }),
+          schema,
+        });
       } else {
         const inner = innerMessage(field);
         if (inner !== undefined && path.length < maxQueryDepth) collect(inner, path);
@@ -203,13 +233,7 @@ function queryParameters(route: Route, schemas: SchemaCollection): JsonObject[] 
   return found;
 }
 
-const binary = { schema: { type: "string", format: "binary" } };
-
-/** A POST route takes a call in gRPC's framings as well, and answers in the same. */
-const framed = (route: Route): JsonObject =>
-  route.method === "POST" ? { "application/grpc": binary, "application/grpc-web+proto": binary } : {};
-
-function requestBody(route: Route, schemas: SchemaCollection): JsonObject | undefined {
+function requestBody(route: Route, { schemas, isRequired }: OperationOptions): JsonObject | undefined {
   const { input } = route.rpc.spec.method;
   const { body } = route;
   if (body === undefined) {
@@ -219,20 +243,8 @@ function requestBody(route: Route, schemas: SchemaCollection): JsonObject | unde
   }
   const message = body === "whole" ? input : body.fieldKind === "message" ? body.message : undefined;
   if (isHttpBody(message)) return { content: { "*/*": binary } };
-  const schema = body === "whole" ? schemas.message(input) : schemas.field(body);
-  return { content: { "application/json": { schema }, ...framed(route) } };
-}
-
-function answerContent(route: Route, schemas: SchemaCollection): JsonObject {
-  const { output } = route.rpc.spec.method;
-  const { responseBody } = route;
-  const message = responseBody?.fieldKind === "message" ? responseBody.message : output;
-  if (isHttpBody(message)) return { "*/*": binary };
-  const schema = responseBody === undefined ? schemas.message(output) : schemas.field(responseBody);
-  if (route.rpc.spec.kind === "unary") return { "application/json": { schema }, ...framed(route) };
-  const forms = streamTypes.map((type) => [
-    type,
-    { schema: type === "application/json" ? { type: "array", items: schema } : schema },
-  ]);
-  return { ...Object.fromEntries(forms), ...framed(route) };
+  const schema = body === "whole" ? schemas.message(input, "request") : schemas.field(body, "request");
+  // An empty body is an empty message, which lacks what is required.
+  const required = body === "whole" ? input.fields.some((field) => schemas.isAsked(field)) : isRequired(body);
+  return { ...(required && { required }), content: { "application/json": { schema }, ...framed(route) } };
 }

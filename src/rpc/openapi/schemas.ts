@@ -1,4 +1,6 @@
 import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from "@bufbuild/protobuf";
+import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import type { Comments } from "./comments.ts";
 
 // JSON Schema (2020-12, as OpenAPI 3.1 has it) of what proto JSON makes of a message.
 
@@ -27,21 +29,32 @@ const wellKnown: Readonly<Record<string, JsonObject>> = {
   "google.protobuf.UInt64Value": { type: ["string", "null"], format: "uint64" },
 };
 
-/** Texts of the proto files by the full name of what they describe. */
-export type Comments = Readonly<Record<string, string>>;
+/** Whose body a schema is part of. */
+export type Use = "request" | "answer";
 
 /** Collects the schemas of messages and enums that others refer to by name. */
 export class SchemaCollection {
   readonly #comments: Comments;
-  readonly #schemas = new Map<string, JsonObject>();
+  /** Whether a request's body must have a field. */
+  readonly isAsked: (field: DescField) => boolean;
+  readonly #messages = new Map<
+    string,
+    { readonly desc: DescMessage; readonly uses: Set<Use>; properties: JsonObject }
+  >();
+  readonly #enums = new Map<string, { readonly desc: DescEnum; readonly uses: Set<Use> }>();
 
-  constructor(comments: Comments) {
+  constructor({ comments, isAsked }: { readonly comments: Comments; isAsked(field: DescField): boolean }) {
     this.#comments = comments;
+    this.isAsked = isAsked;
   }
 
   /** Every schema that was referred to, by name. */
   toJson(): JsonObject {
-    return Object.fromEntries([...this.#schemas].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const schemas = [
+      ...[...this.#messages].map(([name, message]) => [name, this.#messageSchema(message)] as const),
+      ...[...this.#enums].map(([name, used]) => [name, this.#enumSchema(used)] as const),
+    ];
+    return Object.fromEntries(schemas.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
   describe(name: string): JsonObject {
@@ -49,60 +62,89 @@ export class SchemaCollection {
     return text === undefined ? {} : { description: text };
   }
 
-  message(desc: DescMessage): JsonObject {
+  message(desc: DescMessage, use: Use): JsonObject {
     const known = wellKnown[desc.typeName];
     if (known !== undefined) return known;
-    if (!this.#schemas.has(desc.typeName)) {
+    const message = this.#messages.get(desc.typeName) ?? { desc, uses: new Set<Use>(), properties: {} };
+    this.#messages.set(desc.typeName, message);
+    if (!message.uses.has(use)) {
       // Its place is taken before its fields are looked at: a message may hold itself.
-      this.#schemas.set(desc.typeName, {});
-      const properties = Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.field(field)]));
-      this.#schemas.set(desc.typeName, { type: "object", ...this.describe(desc.typeName), properties });
+      message.uses.add(use);
+      message.properties = Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.field(field, use)]));
     }
     return { $ref: `#/components/schemas/${desc.typeName}` };
   }
 
   /** A field as it stands in its message, with its meaning. */
-  field(field: DescField): JsonObject {
+  field(field: DescField, use: Use): JsonObject {
     const described = this.describe(`${field.parent.typeName}.${field.name}`);
-    return { ...this.#value(field), ...described };
+    return { ...this.#value(field, use), ...described };
   }
 
-  #value(field: DescField): JsonObject {
+  #value(field: DescField, use: Use): JsonObject {
     switch (field.fieldKind) {
       case "scalar":
         return scalar(field.scalar);
       case "enum":
-        return this.#enumeration(field.enum);
+        return this.#enumeration(field.enum, use);
       case "message":
-        return this.message(field.message);
+        return this.message(field.message, use);
       case "list":
-        return { type: "array", items: this.#item(field) };
+        return { type: "array", items: this.#item(field, use) };
       case "map":
-        return { type: "object", additionalProperties: this.#item(field) };
+        return { type: "object", additionalProperties: this.#item(field, use) };
     }
   }
 
-  #item(field: DescField & { readonly fieldKind: "list" | "map" }): JsonObject {
-    if (field.enum !== undefined) return this.#enumeration(field.enum);
-    if (field.message !== undefined) return this.message(field.message);
+  #item(field: DescField & { readonly fieldKind: "list" | "map" }, use: Use): JsonObject {
+    if (field.enum !== undefined) return this.#enumeration(field.enum, use);
+    if (field.message !== undefined) return this.message(field.message, use);
     return scalar(field.scalar);
   }
 
-  #enumeration(desc: DescEnum): JsonObject {
+  #enumeration(desc: DescEnum, use: Use): JsonObject {
     if (desc.typeName === "google.protobuf.NullValue") return { type: "null" };
-    if (!this.#schemas.has(desc.typeName)) {
-      const values = desc.values.map(({ name }) => ({ name, text: this.#comments[`${desc.typeName}.${name}`] }));
-      const meanings = values.flatMap(({ name, text }) => (text === undefined ? [] : [`- \`${name}\`: ${text}`]));
-      const description = [this.#comments[desc.typeName], meanings.join("\n")].filter(Boolean).join("\n\n");
-      this.#schemas.set(desc.typeName, {
-        type: "string",
-        enum: values.map(({ name }) => name),
-        ...(description !== "" && { description }),
-      });
-    }
+    const used = this.#enums.get(desc.typeName) ?? { desc, uses: new Set<Use>() };
+    this.#enums.set(desc.typeName, used);
+    used.uses.add(use);
     return { $ref: `#/components/schemas/${desc.typeName}` };
   }
+
+  #messageSchema({
+    desc,
+    uses,
+    properties,
+  }: {
+    desc: DescMessage;
+    uses: Set<Use>;
+    properties: JsonObject;
+  }): JsonObject {
+    // What requests and answers share may promise only what holds in both.
+    const required = desc.fields
+      .filter((field) => !uses.has("answer") || isAlwaysAnswered(field))
+      .filter((field) => !uses.has("request") || this.isAsked(field))
+      .map(({ jsonName }) => jsonName);
+    return {
+      type: "object",
+      ...this.describe(desc.typeName),
+      properties,
+      ...(required.length > 0 && { required }),
+    };
+  }
+
+  #enumSchema({ desc, uses }: { desc: DescEnum; uses: Set<Use> }): JsonObject {
+    const values = desc.values.map(({ name }) => ({ name, text: this.#comments[`${desc.typeName}.${name}`] }));
+    const meanings = values.flatMap(({ name, text }) => (text === undefined ? [] : [`- \`${name}\`: ${text}`]));
+    // As a type, text alone: with numbers beside it, generated code would lose the names.
+    const numbers = uses.has("request") ? "A request may also give the number of a value." : undefined;
+    const description = [this.#comments[desc.typeName], meanings.join("\n"), numbers].filter(Boolean).join("\n\n");
+    return { type: "string", enum: values.map(({ name }) => name), ...(description !== "" && { description }) };
+  }
 }
+
+/** Whether every answer has a field, set or not. A required field of proto2 cannot be unset. */
+const isAlwaysAnswered = ({ presence }: DescField): boolean =>
+  presence === FeatureSet_FieldPresence.IMPLICIT || presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
 
 function scalar(type: ScalarType): JsonObject {
   switch (type) {

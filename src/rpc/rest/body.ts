@@ -2,24 +2,23 @@ import {
   type DescField,
   type DescMessage,
   fromJson,
-  fromJsonString,
   type JsonObject,
   type JsonValue,
   mergeFromJson,
   type Registry,
 } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
 import { decompress, requestEncodings } from "./encoding.ts";
-import { isTextField, messageOf } from "./fields.ts";
+import { isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
+import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";
 import { parseWithLongIntegers } from "./long-integers.ts";
 import type { Route } from "./route-table.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
-import { violation } from "./violations.ts";
+import { flaw, violation } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;
@@ -35,8 +34,8 @@ export interface BodyOptions {
 /**
  * Reads the request body into the part of the message that the route gives it: all of it, one field, or none. An empty body
  * is an empty message, of any content type. Rejects with a ConnectError, invalid_argument, that names the field which does
- * not fit, and with an HttpRefusalError: 413 (code 8) as soon as the body exceeds `maxBytes`, 415 for another content type or
- * encoding.
+ * not fit, or `body` where it is all of it, and with an HttpRefusalError: 413 (code 8) as soon as the body exceeds
+ * `maxBytes`, 415 for another content type or encoding.
  */
 export async function mergeBody(
   message: ReflectMessage,
@@ -51,13 +50,13 @@ export async function mergeBody(
   }
   if (bytes.length === 0) return body === "whole" ? undefined : setEmpty(message, body);
   requireJson(request);
-  mergeJson(message, readText(bytes, body), options);
+  mergeJson(message, readText(bytes, body, message.desc), options);
 }
 
 /** A body where none belongs says something that would be lost. */
 async function refuseBody(request: HttpRequest, options: BodyOptions): Promise<void> {
   if ((await readBody(request, options)).length === 0) return;
-  throw new ConnectError("this method and path take no request body", Code.InvalidArgument);
+  throw flaw("body", "this method and path take no request body: leave it out");
 }
 
 /** A message that was sent empty is there; of the other kinds of fields, nothing was sent. */
@@ -69,12 +68,12 @@ function setEmpty(message: ReflectMessage, field: DescField): void {
 
 function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnknown }: BodyOptions): void {
   const { desc } = message;
-  const sent = parseWithLongIntegers(desc, text);
+  const sent = parseWithLongIntegers(desc, text, registry);
   const json = ignoreUnknown ? withoutUnknownFields(desc, sent) : sent;
   try {
     mergeFromJson(desc, message.message, json, { registry });
   } catch (cause) {
-    throw notTheMessage(findMisfit(desc, json, registry), cause);
+    throw notTheMessage(desc, findMisfit(desc, json, registry), cause);
   }
 }
 
@@ -89,7 +88,10 @@ async function readBody(request: HttpRequest, { maxBytes }: BodyOptions): Promis
     case "too_large":
       throw tooLarge(maxBytes);
     case "damaged":
-      throw new ConnectError(`the request body is not valid ${encoding}`, Code.InvalidArgument);
+      throw violation(`the request body is not valid ${encoding}`, {
+        field: "body",
+        description: "compress it as the header Content-Encoding says, or leave the header out",
+      });
     case "unknown_encoding":
       throw new HttpRefusalError({
         error: new ConnectError(
@@ -129,45 +131,67 @@ function tooLarge(maxBytes: number): HttpRefusalError {
 }
 
 function requireJson(request: HttpRequest): void {
-  if (mediaType(request) !== "application/json" || hasForeignCharset(request)) {
-    throw new HttpRefusalError({
-      error: new ConnectError("set the header Content-Type: application/json", Code.InvalidArgument),
-      status: 415,
-      header: { accept: "application/json" },
-    });
-  }
+  const isJson = mediaType(request) === "application/json";
+  if (isJson && !hasForeignCharset(request)) return;
+  const charset = isJson ? ", with charset=utf-8 or without a charset" : "";
+  throw new HttpRefusalError({
+    error: new ConnectError(`set the header Content-Type: application/json${charset}`, Code.InvalidArgument),
+    status: 415,
+    header: { accept: "application/json" },
+  });
 }
 
 /** The request message as JSON text, of which the body may be one field: with its parent, protobuf's own rules read it. */
-function readText(bytes: Buffer, body: "whole" | DescField): string {
+function readText(bytes: Buffer, body: "whole" | DescField, desc: DescMessage): string {
+  let sent: string;
   try {
-    const sent = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const text = body === "whole" ? sent : `{${JSON.stringify(body.jsonName)}:${sent}}`;
-    if (isTooDeep(text)) throw new Error(`nested more than ${maxDepth} deep`);
+    sent = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+  const text = body === "whole" ? sent : `{${JSON.stringify(body.jsonName)}:${sent}}`;
+  if (isNestedDeeper(text, maxDepth)) {
+    throw flaw("body", `the request body is nested too deep: send no more than ${maxDepth} levels`);
+  }
+  try {
     // By itself, lest it close what it is put into.
     JSON.parse(sent);
-    // Refuses a key given twice, of which JSON.parse would keep the last without a word.
-    fromJsonString(EmptySchema, `{"":${text}}`, { ignoreUnknownFields: true });
-    return text;
   } catch (cause) {
-    throw new ConnectError("the request body is not valid JSON", Code.InvalidArgument, undefined, undefined, cause);
+    throw notJson(cause);
   }
+  const repeated = findRepeatedKey(text);
+  if (repeated !== undefined) {
+    const field = wirePath(desc, repeated);
+    const description = "it is given twice: send it once";
+    throw violation(`invalid value for the field ${field}: ${description}`, { field, description });
+  }
+  return text;
 }
 
-/** Parsers call themselves once per level, and a stack has an end. */
-function isTooDeep(text: string): boolean {
-  let depth = 0;
-  let isInString = false;
-  // A pattern for strings would begin anew at every quote of one that does not end.
-  for (let at = 0; at < text.length && depth <= maxDepth; at += 1) {
-    const character = text[at];
-    if (character === '"') isInString = !isInString;
-    else if (isInString) at += character === "\\" ? 1 : 0;
-    else if (character === "{" || character === "[") depth += 1;
-    else if (character === "}" || character === "]") depth -= 1;
+const notJson = (cause: unknown): ConnectError =>
+  flaw("body", "the request body is not valid JSON: send one JSON value, in UTF-8", cause);
+
+/** A way through JSON in wire names, as far as the message has them. */
+function wirePath(desc: DescMessage, way: readonly (string | number)[]): string {
+  let within: DescMessage | undefined = desc;
+  let path = "";
+  for (const step of way) {
+    if (typeof step === "number") {
+      path += `[${step}]`;
+      continue;
+    }
+    const field: DescField | undefined = within && !isWellKnown(within) ? fieldOf(within, step) : undefined;
+    path += `${path === "" ? "" : "."}${field?.name ?? step.slice(0, maxNameLength)}`;
+    within = field && messageOf(field);
   }
-  return depth > maxDepth;
+  return path;
 }
+
+/** Of a name that a caller made up, its beginning is enough to find it. */
+const maxNameLength = 100;
+
+const fieldOf = (desc: DescMessage, name: string): DescField | undefined =>
+  desc.fields.find((field) => field.jsonName === name || field.name === name);
 
 interface Misfit {
   /** The path of the field, in wire names. */
@@ -177,10 +201,11 @@ interface Misfit {
 
 /** The first field whose value does not fit, or that is none; undefined where the whole is no such message. */
 function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): Misfit | undefined {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
-  const isKnown = (name: string) => desc.fields.some((field) => field.jsonName === name || field.name === name);
-  const unknown = Object.keys(json).find((name) => !isKnown(name));
-  if (unknown !== undefined) return { field: unknown.slice(0, 100), description: "the message has no such field" };
+  if (isWellKnown(desc) || typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
+  const unknown = Object.keys(json).find((name) => fieldOf(desc, name) === undefined);
+  if (unknown !== undefined) {
+    return { field: unknown.slice(0, maxNameLength), description: "the message has no such field" };
+  }
   for (const field of desc.fields) {
     if (field.name !== field.jsonName && Object.hasOwn(json, field.name) && Object.hasOwn(json, field.jsonName)) {
       return { field: field.name, description: "it is given under both of its names" };
@@ -189,7 +214,7 @@ function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): Mis
     if (value === undefined || fits(desc, { [field.jsonName]: value }, registry)) continue;
     const message = messageOf(field);
     const items = field.fieldKind === "list" && Array.isArray(value) ? value : [value];
-    if (message !== undefined && !message.typeName.startsWith("google.protobuf.")) {
+    if (message !== undefined) {
       for (const [index, item] of items.entries()) {
         const inner = findMisfit(message, item, registry);
         const place = field.fieldKind === "list" ? `${field.name}[${index}]` : field.name;
@@ -222,10 +247,12 @@ function fits(desc: DescMessage, json: JsonValue, registry: Registry): boolean {
 }
 
 /** Names the field that does not fit. The parser's own words are the cause, for the log. */
-function notTheMessage(misfit: Misfit | undefined, cause: unknown): ConnectError {
+function notTheMessage(desc: DescMessage, misfit: Misfit | undefined, cause: unknown): ConnectError {
   if (misfit === undefined) {
-    const text = "the request body must be a JSON object with the fields of the request message";
-    return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
+    const wanted = isWellKnown(desc)
+      ? `fit the type of the request, ${desc.name}`
+      : "be a JSON object with the fields of the request message";
+    return flaw("body", `the request body must ${wanted}`, cause);
   }
   const { field, description } = misfit;
   return violation(`invalid value for the field ${field}: ${description}`, { field, description, cause });

@@ -2,20 +2,25 @@ import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf
 
 // Which fields a text can set, as path variables and query parameters do.
 
+/** Messages that are one scalar which can be absent, and that scalar. */
+const wrappedScalars: ReadonlyMap<string, ScalarType> = new Map([
+  ["google.protobuf.BoolValue", ScalarType.BOOL],
+  ["google.protobuf.BytesValue", ScalarType.BYTES],
+  ["google.protobuf.DoubleValue", ScalarType.DOUBLE],
+  ["google.protobuf.FloatValue", ScalarType.FLOAT],
+  ["google.protobuf.Int32Value", ScalarType.INT32],
+  ["google.protobuf.Int64Value", ScalarType.INT64],
+  ["google.protobuf.StringValue", ScalarType.STRING],
+  ["google.protobuf.UInt32Value", ScalarType.UINT32],
+  ["google.protobuf.UInt64Value", ScalarType.UINT64],
+]);
+
 /** Messages whose JSON form is a single text, number or truth value. */
 const textTypes: ReadonlySet<string> = new Set([
   "google.protobuf.Timestamp",
   "google.protobuf.Duration",
   "google.protobuf.FieldMask",
-  "google.protobuf.BoolValue",
-  "google.protobuf.BytesValue",
-  "google.protobuf.DoubleValue",
-  "google.protobuf.FloatValue",
-  "google.protobuf.Int32Value",
-  "google.protobuf.Int64Value",
-  "google.protobuf.StringValue",
-  "google.protobuf.UInt32Value",
-  "google.protobuf.UInt64Value",
+  ...wrappedScalars.keys(),
 ]);
 
 /** Whether one text is one value of the field; of a list, one item. */
@@ -58,7 +63,7 @@ export function resolveTextField(message: DescMessage, fieldPath: readonly strin
 
 /** The message that a dotted name leads into. A well-known type is one value to JSON, and has no names within. */
 export function innerMessage(field: DescField): DescMessage | undefined {
-  if (field.fieldKind !== "message" || field.message.typeName.startsWith("google.protobuf.")) return undefined;
+  if (field.fieldKind !== "message" || isWellKnown(field.message)) return undefined;
   return field.message;
 }
 
@@ -67,8 +72,7 @@ export function scalarOf(field: DescField): ScalarType | undefined {
   if (field.fieldKind === "scalar") return field.scalar;
   if (field.fieldKind === "list" && field.listKind === "scalar") return field.scalar;
   const message = messageOf(field);
-  const wrapped = message === undefined ? undefined : wrappedScalars.get(message.typeName);
-  return wrapped;
+  return message && wrappedScalar(message);
 }
 
 /** The message that a field, or each item of a list, is. */
@@ -77,17 +81,11 @@ export function messageOf(field: DescField): DescMessage | undefined {
   return field.fieldKind === "list" && field.listKind === "message" ? field.message : undefined;
 }
 
+/** What a message wraps that is one scalar which can be absent; undefined where it is another message. */
+export const wrappedScalar = (message: DescMessage): ScalarType | undefined => wrappedScalars.get(message.typeName);
+
 /** Whether a message is one scalar that can be absent. */
 export const isWrapper = (message: DescMessage): boolean => wrappedScalars.has(message.typeName);
 
-const wrappedScalars: ReadonlyMap<string, ScalarType> = new Map([
-  ["google.protobuf.BoolValue", ScalarType.BOOL],
-  ["google.protobuf.BytesValue", ScalarType.BYTES],
-  ["google.protobuf.DoubleValue", ScalarType.DOUBLE],
-  ["google.protobuf.FloatValue", ScalarType.FLOAT],
-  ["google.protobuf.Int32Value", ScalarType.INT32],
-  ["google.protobuf.Int64Value", ScalarType.INT64],
-  ["google.protobuf.StringValue", ScalarType.STRING],
-  ["google.protobuf.UInt32Value", ScalarType.UINT32],
-  ["google.protobuf.UInt64Value", ScalarType.UINT64],
-]);
+/** Whether a message has, or may have, a JSON form of its own: its fields are no names in it. */
+export const isWellKnown = (message: DescMessage): boolean => message.typeName.startsWith("google.protobuf.");

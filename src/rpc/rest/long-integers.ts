@@ -1,21 +1,28 @@
-import { type DescField, type DescMessage, type JsonObject, type JsonValue, ScalarType } from "@bufbuild/protobuf";
-import { scalarOf } from "./fields.ts";
+import {
+  type DescField,
+  type DescMessage,
+  type JsonObject,
+  type JsonValue,
+  type Registry,
+  ScalarType,
+} from "@bufbuild/protobuf";
+import { isWellKnown, scalarOf, wrappedScalar } from "./fields.ts";
 
 /**
  * Parses JSON text that is meant for a message. An integer that JavaScript would round stays exact where its field is one of
  * 64 bits: as a text, which proto JSON takes too. Everywhere else it stays a number, so that a field of another type
- * refuses it, or rounds it, as it does with any.
+ * refuses it, or rounds it, as it does with any. The registry says which fields a google.protobuf.Any has.
  */
-export function parseWithLongIntegers(desc: DescMessage, text: string): JsonValue {
+export function parseWithLongIntegers(desc: DescMessage, text: string, registry: Registry): JsonValue {
   let hasLong = false;
   const exact = JSON.parse(text, (_, value: unknown, { source }: { source?: string } = {}) => {
     if (!Number.isInteger(value) || Number.isSafeInteger(value)) return withoutInfinity(value);
     hasLong = true;
     return source === undefined ? value : withoutExponent(source);
   }) as JsonValue;
-  return hasLong
-    ? merge(desc, JSON.parse(text, (_, value: unknown) => withoutInfinity(value)) as JsonValue, exact)
-    : exact;
+  if (!hasLong) return exact;
+  const rounded = JSON.parse(text, (_, value: unknown) => withoutInfinity(value)) as JsonValue;
+  return createMerge(registry)(desc, rounded, exact);
 }
 
 /** For a number past all numbers, one that no field takes. A google.protobuf.Value would take infinity, and never be JSON again. */
@@ -33,31 +40,47 @@ function withoutExponent(source: string): string {
   return sign + digits.slice(0, length).padEnd(length, "0");
 }
 
-/** The values of `exact` for fields of 64-bit integers, and those of `rounded` for all others. */
-function merge(desc: DescMessage, rounded: JsonValue, exact: JsonValue): JsonValue {
-  // Which fields an Any has, its type alone says. Nobody means a number of so many digits to be anything but an integer.
-  if (desc.typeName === "google.protobuf.Any") return exact;
-  if (!isObject(rounded) || !isObject(exact)) return rounded;
-  const fields = new Map(
-    desc.fields.flatMap((field) => [[field.jsonName, field] as const, [field.name, field] as const]),
-  );
-  return mapValues(rounded, exact, (name, value, other) => {
-    const field = fields.get(name);
-    return field === undefined ? value : mergeField(field, value, other);
-  });
-}
+type Merge = (desc: DescMessage, rounded: JsonValue, exact: JsonValue) => JsonValue;
 
-function mergeField(field: DescField, rounded: JsonValue, exact: JsonValue): JsonValue {
-  if (longTypes.has(field.fieldKind === "map" ? field.scalar : scalarOf(field))) return exact;
-  if (field.fieldKind === "enum" || field.fieldKind === "scalar" || field.message === undefined) return rounded;
-  const { message } = field;
-  if (field.fieldKind === "message") return merge(message, rounded, exact);
-  if (field.fieldKind === "map") {
+/** The values of `exact` for fields of 64-bit integers, and those of `rounded` for all others. */
+function createMerge(registry: Registry): Merge {
+  const merge: Merge = (desc, rounded, exact) => {
+    if (longTypes.has(wrappedScalar(desc))) return exact;
     if (!isObject(rounded) || !isObject(exact)) return rounded;
-    return mapValues(rounded, exact, (_, value, other) => merge(message, value, other));
+    if (desc.typeName === "google.protobuf.Any") return mergeAny(rounded, exact);
+    const fields = new Map(
+      desc.fields.flatMap((field) => [[field.jsonName, field] as const, [field.name, field] as const]),
+    );
+    return mapValues(rounded, exact, (name, value, other) => {
+      const field = fields.get(name);
+      return field === undefined ? value : mergeField(field, value, other);
+    });
+  };
+
+  /** Which fields an Any has, its type alone says; one that nobody knows is refused later. */
+  function mergeAny(rounded: JsonObject, exact: JsonObject): JsonValue {
+    const type = rounded["@type"];
+    const desc = typeof type === "string" ? registry.getMessage(type.slice(type.lastIndexOf("/") + 1)) : undefined;
+    if (desc === undefined) return rounded;
+    if (!isWellKnown(desc)) return merge(desc, rounded, exact);
+    // A type with a JSON form of its own is a value beside its name.
+    return mapValues(rounded, exact, (name, value, other) => (name === "value" ? merge(desc, value, other) : value));
   }
-  if (!Array.isArray(rounded) || !Array.isArray(exact)) return rounded;
-  return rounded.map((item, index) => merge(message, item, exact[index] ?? null));
+
+  function mergeField(field: DescField, rounded: JsonValue, exact: JsonValue): JsonValue {
+    if (longTypes.has(field.fieldKind === "map" ? field.scalar : scalarOf(field))) return exact;
+    if (field.fieldKind === "enum" || field.fieldKind === "scalar" || field.message === undefined) return rounded;
+    const { message } = field;
+    if (field.fieldKind === "message") return merge(message, rounded, exact);
+    if (field.fieldKind === "map") {
+      if (!isObject(rounded) || !isObject(exact)) return rounded;
+      return mapValues(rounded, exact, (_, value, other) => merge(message, value, other));
+    }
+    if (!Array.isArray(rounded) || !Array.isArray(exact)) return rounded;
+    return rounded.map((item, index) => merge(message, item, exact[index] ?? null));
+  }
+
+  return merge;
 }
 
 const longTypes: ReadonlySet<ScalarType | undefined> = new Set([

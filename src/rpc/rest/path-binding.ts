@@ -6,17 +6,22 @@ import { conflict } from "./violations.ts";
 
 /**
  * Sets the fields that the path holds, over whatever the body and the query have set. Throws a ConnectError,
- * invalid_argument, that names a field whose value does not fit, and, unless `overrides`, one that the body sets otherwise.
+ * invalid_argument, that names a field whose value does not fit, and, unless `overrides`, one that was set otherwise, or
+ * beside which another member of its oneof was set.
  */
 export function bindPath(
   message: ReflectMessage,
   { pathFields }: Route,
-  options: { readonly pathValues: readonly string[]; readonly overrides: boolean; readonly registry: Registry },
+  {
+    pathValues,
+    overrides,
+    registry,
+  }: { readonly pathValues: readonly string[]; readonly overrides: boolean; readonly registry: Registry },
 ): void {
   for (const [index, fields] of pathFields.entries()) {
     const name = fields.map((field) => field.name).join(".");
-    const before = options.overrides ? undefined : textOf(message, fields);
-    setByText(message, { fields, texts: [options.pathValues[index] ?? ""], name, registry: options.registry });
+    const before = overrides ? undefined : textOf(message, fields);
+    setByText(message, { fields, texts: [pathValues[index] ?? ""], name, overrides, registry });
     if (before !== undefined && before !== textOf(message, fields)) {
       throw conflict(name, "the body has another value than the path");
     }

@@ -1,6 +1,6 @@
 import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import { innerMessage, isTextField } from "./fields.ts";
 import type { Route } from "./route-table.ts";
 import { setByText } from "./text-value.ts";
@@ -24,7 +24,7 @@ interface Parameter {
 /**
  * Sets the fields that a query names: `page.size=3&tag=a&tag=b`, each part of a name in JSON's form or the proto file's. Throws
  * a ConnectError, invalid_argument, that names the parameter: for one that is no field or cannot be set by text, for one
- * that the path or the body sets, for a single value given twice, and for a value that does not fit.
+ * that the path or the body sets, for a single value given twice, for a value that does not fit, and for a bad escape.
  */
 export function bindQuery(message: ReflectMessage, route: Route, query: string, options: QueryOptions): void {
   const parameters = new Map<string, Parameter>();
@@ -32,11 +32,11 @@ export function bindQuery(message: ReflectMessage, route: Route, query: string, 
     const name = decode(rawName);
     // What cannot be decoded names no field.
     if (name === undefined && options.ignoreUnknown) continue;
-    if (name === undefined) throw badEscape();
+    if (name === undefined) throw badEscape(rawName);
     const fields = findFields(route, name, options);
     if (fields === undefined) continue;
     const text = decode(rawText);
-    if (text === undefined) throw badEscape();
+    if (text === undefined) throw badEscape(name);
     const key = fields.map(({ number }) => number).join(".");
     const given = parameters.get(key);
     if (given === undefined) parameters.set(key, { fields, texts: [text], name });
@@ -66,8 +66,10 @@ function decode(raw: string): string | undefined {
   }
 }
 
-const badEscape = (): ConnectError =>
-  new ConnectError("the query holds a percent sign that starts no valid UTF-8 escape", Code.InvalidArgument);
+function badEscape(name: string): ConnectError {
+  const description = "it holds a percent sign that starts no valid UTF-8 escape: write a percent sign as %25";
+  return violation(`invalid query parameter ${name}: ${description}`, { field: name, description });
+}
 
 function findFields(
   { rpc, body, pathFields }: Route,

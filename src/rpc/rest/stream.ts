@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
+import { untilAborted } from "../call.ts";
 import { type HttpResponse, isGone } from "../http.ts";
 
 /** How a stream of messages is written. */
@@ -60,6 +61,9 @@ export interface StreamAnswer {
 export async function writeStream(answer: StreamAnswer): Promise<void> {
   const { response, isHead, headers, messages, toStatus, signal } = answer;
   const out = response as ServerResponse;
+  const outlet = createOutlet(response, signal);
+  // Only ever bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead.
+  const write = (text: string): boolean => outlet.write(Buffer.from(text));
   let isBegun = false;
   let framing = {} as Framing;
   const begin = (): void => {
@@ -68,7 +72,7 @@ export async function writeStream(answer: StreamAnswer): Promise<void> {
     const type = answer.type();
     framing = framings[type] as Framing;
     out.writeHead(200, { "cache-control": "no-store", ...headers(), "content-type": type, "x-accel-buffering": "no" });
-    if (framing.first !== "" && !isHead) write(out, framing.first);
+    if (framing.first !== "" && !isHead) write(framing.first);
   };
   let count = 0;
   try {
@@ -77,29 +81,18 @@ export async function writeStream(answer: StreamAnswer): Promise<void> {
       begin();
       if (isHead) break;
       const text = framing.message(JSON.stringify(message));
-      if (!write(out, count++ === 0 ? text : framing.between + text)) await drained(out, signal);
+      if (!write(count++ === 0 ? text : framing.between + text)) await outlet.drained();
     }
   } catch (reason) {
     if (!isBegun || isGone(response)) throw reason;
     const status = toStatus(reason);
-    if (framing.error === undefined) breakOff(response);
+    if (framing.error === undefined) await outlet.breakOff();
     else out.end(Buffer.from(framing.error(JSON.stringify(status))));
     return;
   }
   begin();
   if (isHead) out.end();
   else out.end(Buffer.from(framing.end));
-}
-
-/** Only ever bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead. */
-const write = (out: ServerResponse, text: string): boolean => out.write(Buffer.from(text));
-
-/** Ends a connection or stream so that nobody takes what came for whole. */
-function breakOff(response: HttpResponse): void {
-  // Destroyed, a stream of HTTP/2 says NO_ERROR.
-  if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  // What was written before still goes out.
-  else if (response.socket) response.socket.destroySoon();
 }
 
 /** Raw bytes of any type, one chunk after the other. The first one says the type. */
@@ -120,6 +113,7 @@ export async function writeRawStream({
   onFailure(reason: unknown): void;
 }): Promise<void> {
   const out = response as ServerResponse;
+  const outlet = createOutlet(response, signal);
   let isBegun = false;
   const begin = (contentType: string): void => {
     isBegun = true;
@@ -135,28 +129,68 @@ export async function writeRawStream({
       if (isGone(response)) return;
       if (!isBegun) begin(contentType);
       if (isHead) break;
-      if (!out.write(data)) await drained(out, signal);
+      if (!outlet.write(data)) await outlet.drained();
     }
   } catch (reason) {
     if (!isBegun || isGone(response)) throw reason;
     onFailure(reason);
     // Bytes of an unknown type have no place for an error.
-    breakOff(response);
+    await outlet.breakOff();
     return;
   }
   if (!isBegun) begin("application/octet-stream");
   out.end();
 }
 
-/** Resolves when more can be written, or nobody is there to read it. */
-async function drained(out: ServerResponse, signal: AbortSignal): Promise<void> {
-  const done = new AbortController();
-  const until = { signal: AbortSignal.any([done.signal, signal]) };
-  try {
-    await Promise.race([once(out, "drain", until), once(out, "close", until)]);
-  } catch {
-    // An error of the connection: whoever writes next sees that it is gone.
-  } finally {
-    done.abort();
-  }
+/** The body of an answer, while its call lasts. */
+interface Outlet {
+  /** False where no more should be written before it is `drained`. */
+  write(bytes: Uint8Array): boolean;
+  /** Resolves when more can be written, or nobody is there to read it. */
+  drained(): Promise<void>;
+  /**
+   * Ends a connection or stream so that nobody takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
+   * INTERNAL_ERROR. What was written goes out before, unless the reader has not taken it when the call is aborted.
+   */
+  breakOff(): Promise<void>;
+}
+
+function createOutlet(response: HttpResponse, signal: AbortSignal): Outlet {
+  // Both response types have these calls; TypeScript sees no signature common to the two.
+  const out = response as ServerResponse;
+  let unsent = 0;
+  let onSent = (): void => {};
+  return {
+    write(bytes) {
+      unsent += 1;
+      return out.write(bytes, () => {
+        unsent -= 1;
+        if (unsent === 0) onSent();
+      });
+    },
+    async drained() {
+      const done = new AbortController();
+      const until = { signal: AbortSignal.any([done.signal, signal]) };
+      try {
+        await Promise.race([once(out, "drain", until), once(out, "close", until)]);
+      } catch {
+        // An error of the connection: whoever writes next sees that it is gone.
+      } finally {
+        done.abort();
+      }
+    },
+    async breakOff() {
+      const sent = new Promise<void>((resolve) => {
+        if (unsent === 0) resolve();
+        else onSent = resolve;
+      });
+      // A reset drops what HTTP/2 has not been allowed to send yet. A connection that is lost aborts the call.
+      await untilAborted(sent, signal).catch(() => {});
+      if (isGone(response)) return;
+      // Destroyed, a stream says NO_ERROR.
+      if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      else if (unsent === 0 && response.socket) response.socket.destroySoon();
+      else response.destroy();
+    },
+  };
 }

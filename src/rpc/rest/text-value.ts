@@ -17,22 +17,25 @@ export interface TextSetting {
   readonly texts: readonly string[];
   /** What the caller knows it by, for errors. */
   readonly name: string;
+  /** Whether it takes the place of another member of its oneof. Default false: that is refused. */
+  readonly overrides?: boolean;
   readonly registry: Registry;
 }
 
 /**
  * Sets a field of a message by text, as protobuf's JSON reads it. Throws a ConnectError, invalid_argument, that names the
- * field: for a text that is no such value, and for a second member of a oneof.
+ * field: for a text that is no such value, and, unless `overrides`, for a second member of a oneof.
  */
-export function setByText(message: ReflectMessage, { fields, texts, name, registry }: TextSetting): void {
+export function setByText(message: ReflectMessage, setting: TextSetting): void {
+  const { fields, texts, name, overrides = false, registry } = setting;
   let target = message;
   for (const field of fields.slice(0, -1)) {
-    refuseSecondMember(target, field, name);
+    if (!overrides) refuseSecondMember(target, field, name);
     if (!target.isSet(field)) target.set(field, reflect(messageOf(field) as DescMessage));
     target = target.get(field) as ReflectMessage;
   }
   const field = fields.at(-1) as DescField;
-  refuseSecondMember(target, field, name);
+  if (!overrides) refuseSecondMember(target, field, name);
   target.set(field, parse(target, { field, texts, name, registry }));
 }
 
@@ -45,7 +48,7 @@ function refuseSecondMember(target: ReflectMessage, field: DescField, name: stri
 
 function parse(
   target: ReflectMessage,
-  { field, texts, name, registry }: Omit<TextSetting, "fields"> & { readonly field: DescField },
+  { field, texts, name, registry }: Omit<TextSetting, "fields" | "overrides"> & { readonly field: DescField },
 ): never {
   const text = texts.join(",");
   try {

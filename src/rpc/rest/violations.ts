@@ -10,6 +10,10 @@ export function violation(
   return new ConnectError(message, Code.InvalidArgument, undefined, [detail], cause);
 }
 
+/** What is wrong with the whole body, or with the path or query as it was sent: with no one field of the message. */
+export const flaw = (part: "body" | "url", text: string, cause?: unknown): ConnectError =>
+  violation(text, { field: part, description: text, cause });
+
 /** A text that is no value of its field. The text of the message is grpc-gateway's, which clients of ZITADEL have met. */
 export function mismatch(field: string, text: string, cause?: unknown): ConnectError {
   const description = `${text} is not valid`;

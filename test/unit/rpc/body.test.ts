@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { create, createRegistry, type Message, toJson } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
+import { AnySchema, Int64ValueSchema, ListValueSchema, StructSchema, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
@@ -13,7 +14,7 @@ import { HttpRefusalError } from "../../../src/rpc/rest/status.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
 import { routeOf, ruleOf, thingType } from "../../fixtures/builders.ts";
 
-const registry = createRegistry(thingType());
+const registry = createRegistry(thingType(), AnySchema, Int64ValueSchema, ListValueSchema, StructSchema, ValueSchema);
 const json = { "content-type": "application/json" };
 const maxBytes = 100;
 
@@ -75,8 +76,9 @@ const misfit = (field: string) => [
   field,
 ];
 const unknown = (field: string) => [`invalid value for the field ${field}: the message has no such field`, field];
-const notJson = "the request body is not valid JSON";
-const noObject = "the request body must be a JSON object with the fields of the request message";
+const notJson = ["the request body is not valid JSON: send one JSON value, in UTF-8", "body"];
+const tooDeep = ["the request body is nested too deep: send no more than 100 levels", "body"];
+const noObject = ["the request body must be a JSON object with the fields of the request message", "body"];
 
 const management = createRouteTable(createRpcTable((router) => router.service(ManagementService, {})));
 function loginRoute(path: string): Route {
@@ -163,7 +165,7 @@ describe("a body that is the whole request", () => {
     { "content-type": "text/plain" },
     { "content-type": "application/x-www-form-urlencoded" },
     { "content-type": "application/merge-patch+json" },
-    { "content-type": "application/json; charset=iso-8859-1" },
+    { "content-type": "text/plain; charset=utf8" },
   ])("is refused with %o", async (headers) => {
     const { error, code, status, header } = await refusalOf(read("{}", { headers }));
     expect([status, code, error.rawMessage, header]).toEqual([
@@ -173,6 +175,18 @@ describe("a body that is the whole request", () => {
       { accept: "application/json" },
     ]);
   });
+
+  it.each(["iso-8859-1", "utf8", '"utf8"', "utf-16"])(
+    "is refused in the charset %s, and told which to set",
+    async (charset) => {
+      const headers = { "content-type": `application/json; charset=${charset}` };
+      const { error, status } = await refusalOf(read("{}", { headers }));
+      expect([status, error.rawMessage]).toEqual([
+        415,
+        "set the header Content-Type: application/json, with charset=utf-8 or without a charset",
+      ]);
+    },
+  );
 });
 
 describe("a compressed body", () => {
@@ -212,15 +226,8 @@ describe("a compressed body", () => {
     ["br", gzipSync("{}")],
     ["deflate", Buffer.from("{}")],
   ])("of %s that is damaged is refused: %#", async (encoding, bytes) => {
-    const { error, code, status } = await refusalOf(
-      read(bytes, { headers: { ...json, "content-encoding": encoding } }),
-    );
-    expect([status, code, error.rawMessage, error.details]).toEqual([
-      undefined,
-      Code.InvalidArgument,
-      `the request body is not valid ${encoding}`,
-      [],
-    ]);
+    const reading = read(bytes, { headers: { ...json, "content-encoding": encoding } });
+    expect(await fieldRefusal(reading)).toEqual([`the request body is not valid ${encoding}`, "body"]);
   });
 
   it.each(["nope", "gzip, gzip", "compress", "__proto__", "constructor", ""])(
@@ -249,26 +256,73 @@ describe("what is no JSON", () => {
     ["a byte order mark alone", "\ufeff"],
     ["two byte order marks", "\ufeff\ufeff{}"],
     ["bytes that are no UTF-8", Buffer.from([0x22, 0xff, 0x22])],
-    ["a key twice", '{"count":1,"count":2}'],
-    ["a key twice, once escaped", String.raw`{"count":1,"c\u006funt":2}`],
-    ["a key twice, further in", '{"inner":{"count":1,"count":1}}'],
-    ["a key twice, where nobody looks", '{"nothing":{"a":1,"a":1}}'],
   ])("is refused: %s", async (_, body) => {
     for (const ignoreUnknown of [false, true]) {
-      const { error, code } = await refusalOf(read(body, { ignoreUnknown }));
-      expect([code, error.rawMessage, error.details.length]).toEqual([Code.InvalidArgument, notJson, 0]);
+      expect(await fieldRefusal(read(body, { ignoreUnknown }))).toEqual(notJson);
     }
   });
 
   it.each(["[]", '"x"', "1", "null", "true"])("the request can be, but not %s", async (body) => {
-    const { error, code } = await refusalOf(read(body));
-    expect([code, error.rawMessage, error.details]).toEqual([Code.InvalidArgument, noObject, []]);
+    expect(await fieldRefusal(read(body))).toEqual(noObject);
+  });
+
+  it.each([
+    ["StringValue", "1"],
+    ["StringValue", '{"value":"a"}'],
+    ["Struct", "[]"],
+    ["Struct", '{"a":1e400}'],
+    ["Any", '{"@type":"type.googleapis.com/test.Nothing","a":1}'],
+  ])("a request that is a %s can be, but not %s", async (name, body) => {
+    const route = routeOf(ruleOf("post", "/x", { body: "*" }), { inputType: `.google.protobuf.${name}` });
+    expect(await fieldRefusal(read(body, { route }))).toEqual([
+      `the request body must fit the type of the request, ${name}`,
+      "body",
+    ]);
   });
 
   it("is refused where it would close what it is put into", async () => {
     for (const body of ['1,"count":1', '{}},{"count":{}', '1}{"inner":1']) {
-      expect(await fieldRefusal(read(body, { route: fieldRoute("inner") }))).toEqual([notJson]);
+      expect(await fieldRefusal(read(body, { route: fieldRoute("inner") }))).toEqual(notJson);
     }
+  });
+});
+
+describe("a key that is given twice", () => {
+  it.each([
+    ["by itself", '{"count":1,"count":2}', "count"],
+    ["with the same value", '{"count":1,"count":1}', "count"],
+    ["once escaped", String.raw`{"count":1,"c\u006funt":2}`, "count"],
+    ["with others between", '{"count":1,"name":"count","words":["count","count"],"count":1}', "count"],
+    ["in the name of JSON", '{"displayName":"a","displayName":"b"}', "display_name"],
+    ["further in", '{"inner":{"count":1,"inner":{"displayName":"","displayName":""}}}', "inner.inner.display_name"],
+    ["in a list", '{"words":[",","]"],"many":[{},{"count":1,"count":1}]}', "many[1].count"],
+    ["in a list of lists", '{"value":[[1,2],[3,{"count":1,"count":1}]]}', "value[1][1].count"],
+    ["in a map", '{"byKey":{"a":{},"a":{}}}', "by_key.a"],
+    ["in free JSON, where names are only names", '{"free":{"fields":{"a":1,"a":1}}}', "free.fields.a"],
+    ["in an Any", '{"any":{"@type":"a","@type":"a"}}', "any.@type"],
+    ["where nobody looks", '{"nothing":{"a":1,"a":1}}', "nothing.a"],
+    ["with a name that objects inherit", '{"__proto__":1,"__proto__":1}', "__proto__"],
+    ["with quotes and brackets in it", String.raw`{"\"{[":1,"\"{[":1}`, '"{['],
+    ["without a name", '{"":1,"":1}', ""],
+    ["with a long name", `{"${"a".repeat(500)}":1,"${"a".repeat(500)}":1}`, "a".repeat(100)],
+  ])("is named: %s", async (_, body, field) => {
+    for (const ignoreUnknown of [false, true]) {
+      expect(await fieldRefusal(read(body, { ignoreUnknown, maxBytes: 10_000 }))).toEqual([
+        `invalid value for the field ${field}: it is given twice: send it once`,
+        field,
+      ]);
+    }
+  });
+
+  it("is named by its way from the request, where the body is one field", async () => {
+    const route = fieldRoute("display_name");
+    expect((await fieldRefusal(read('{"count":1,"count":1}', { route: fieldRoute("inner") })))[1]).toBe("inner.count");
+    expect((await fieldRefusal(read('{"a":1,"a":1}', { route })))[1]).toBe("display_name.a");
+  });
+
+  it("is one in another object", async () => {
+    const body = '{"count":1,"inner":{"count":1},"many":[{"count":1},{"count":1}],"words":["count"]}';
+    expect(await fieldsOf(body)).toEqual(JSON.parse(body));
   });
 });
 
@@ -278,10 +332,10 @@ describe("the depth of a body", () => {
 
   it("may be 100, and no more", async () => {
     expect(await read(deep(100), large)).toMatchObject({ inner: { inner: {} } });
-    expect(await fieldRefusal(read(deep(101), large))).toEqual([notJson]);
+    expect(await fieldRefusal(read(deep(101), large))).toEqual(tooDeep);
     const inner = { ...large, route: fieldRoute("inner") };
     expect(await read(deep(99), inner)).toMatchObject({ inner: { inner: {} } });
-    expect(await fieldRefusal(read(deep(100), inner))).toEqual([notJson]);
+    expect(await fieldRefusal(read(deep(100), inner))).toEqual(tooDeep);
   });
 
   it.each([
@@ -290,7 +344,7 @@ describe("the depth of a body", () => {
     ["what does not end", "[".repeat(500_000)],
     ["objects that do not end", '{"a":'.repeat(100_000)],
   ])("is that of %s, too", async (_, body) => {
-    expect(await fieldRefusal(read(body, { ...large, ignoreUnknown: true }))).toEqual([notJson]);
+    expect(await fieldRefusal(read(body, { ...large, ignoreUnknown: true }))).toEqual(tooDeep);
   });
 
   it.each([
@@ -305,7 +359,7 @@ describe("the depth of a body", () => {
   it("costs no more where a text of quotes does not end", async () => {
     // Looking for the end of a text anew at each of its quotes would take a million times a million steps.
     const body = `"${'\\"'.repeat(1_000_000)}`;
-    expect(await fieldRefusal(read(body, { maxBytes: 10_000_000 }))).toEqual([notJson]);
+    expect(await fieldRefusal(read(body, { maxBytes: 10_000_000 }))).toEqual(notJson);
   });
 });
 
@@ -463,6 +517,27 @@ describe("an integer of 64 bits", () => {
     else expect(JSON.stringify(fields).match(/\d{10,}/g)).toEqual(body.match(/\d{10,}/g));
   });
 
+  it.each([
+    ["Thing", '"long":9007199254740993', { long: "9007199254740993" }],
+    ["Thing", '"inner":{"long":9007199254740993}', { inner: { long: "9007199254740993" } }],
+  ])("keeps every digit in an Any of a %s: %s", async (_, members, wanted) => {
+    const type = { "@type": "type.googleapis.com/test.Thing" };
+    for (const sent of [`"@type":"${type["@type"]}",${members}`, `${members},"@type":"${type["@type"]}"`]) {
+      expect(await fieldsOf(`{"any":{${sent}}}`)).toEqual({ any: { ...type, ...wanted } });
+      const within = `{"any":{"value":{${sent}},"@type":"a/google.protobuf.Any"}}`;
+      expect(await fieldsOf(within)).toEqual({
+        any: { "@type": "type.googleapis.com/google.protobuf.Any", value: { ...type, ...wanted } },
+      });
+    }
+  });
+
+  it("keeps every digit in an Any of a wrapper, and in a request that is one", async () => {
+    const any = { "@type": "type.googleapis.com/google.protobuf.Int64Value", value: "9007199254740993" };
+    expect(await fieldsOf(JSON.stringify({ any }).replace('"9007199254740993"', "9007199254740993"))).toEqual({ any });
+    const route = routeOf(ruleOf("post", "/x", { body: "*" }), { inputType: ".google.protobuf.Int64Value" });
+    expect(await fieldsOf("9007199254740993", { route })).toBe("9007199254740993");
+  });
+
   it("keeps every digit where the body is that field", async () => {
     expect(await fieldsOf("9007199254740993", { route: fieldRoute("long") })).toEqual({ long: "9007199254740993" });
     expect(await fieldsOf("[9007199254740993]", { route: fieldRoute("longs") })).toEqual({
@@ -502,6 +577,15 @@ describe("a number of many digits in another field", () => {
     ['{"free":{"a":12345678901234567890,"long":1e20}}', { free: { a: 12_345_678_901_234_567_000, long: 1e20 } }],
     ['{"value":1e20}', { value: 1e20 }],
     ['{"values":[1e20]}', { values: [1e20] }],
+    ...[
+      ["test.Thing", { double: 1e20, free: { a: 12_345_678_901_234_567_000 }, value: 1e20, values: [1e20] }],
+      ["google.protobuf.Struct", { value: { long: 1e20, value: 1e20 } }],
+      ["google.protobuf.Value", { value: 1e20 }],
+      ["google.protobuf.ListValue", { value: [1e20, { long: 1e20 }] }],
+    ].map(([type, members]): [string, object] => {
+      const any = { "@type": `type.googleapis.com/${type}`, ...(members as object) };
+      return [JSON.stringify({ any }), { any }];
+    }),
   ])("is a number like any: %s", async (body, wanted) => {
     expect(await fieldsOf(body)).toEqual(wanted);
   });
@@ -516,9 +600,20 @@ describe("a number of many digits in another field", () => {
     ["color", "12345678901234567890"],
     ["at", "12345678901234567890"],
     ["inner", "12345678901234567890"],
-  ])("is no %s", async (field, value) => {
+  ])("is no %s, nor in an Any", async (field, value) => {
     const name = field === "textBox" ? "text_box" : field;
+    const lax = { maxBytes: 1_000 };
     expect(await fieldRefusal(read(`{"${field}":${value}}`))).toEqual(misfit(name));
+    const any = `{"${field}":${value},"@type":"type.googleapis.com/test.Thing"}`;
+    expect(await fieldRefusal(read(`{"any":${any}}`, lax))).toEqual(misfit("any"));
+    const nested = `{"@type":"type.googleapis.com/google.protobuf.Any","value":${any}}`;
+    expect(await fieldRefusal(read(`{"any":${nested}}`, lax))).toEqual(misfit("any"));
+  });
+
+  it("is in no Any of a type that nobody knows", async () => {
+    for (const type of ['"type.googleapis.com/test.Nothing"', "1", "null", '""']) {
+      expect(await fieldRefusal(read(`{"any":{"@type":${type},"a":9007199254740993}}`))).toEqual(misfit("any"));
+    }
   });
 });
 
@@ -593,7 +688,7 @@ describe("a body that is one field", () => {
     ["many", "{}", misfit("many")],
     ["many", '[{"nothing":1}]', unknown("many[0].nothing")],
     ["name", "1", misfit("name")],
-    ["name", "a", [notJson]],
+    ["name", "a", notJson],
     ["count", "1.5", misfit("count")],
     ["color", '"GREEN"', misfit("color")],
     ["span", '"1m"', misfit("span")],
@@ -624,7 +719,8 @@ describe("a body where the rule has none", () => {
   it.each(["{}", " ", "x"])("is refused: %j", async (body) => {
     for (const headers of [{}, json]) {
       expect(await fieldRefusal(read(body, { route: withoutBody, headers }))).toEqual([
-        "this method and path take no request body",
+        "this method and path take no request body: leave it out",
+        "body",
       ]);
     }
   });

@@ -1,4 +1,12 @@
-import { brotliCompressSync, brotliDecompressSync, deflateRawSync, deflateSync, gunzipSync, gzipSync } from "node:zlib";
+import {
+  brotliCompressSync,
+  brotliDecompressSync,
+  constants,
+  deflateRawSync,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+} from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { compress, decompress, requestEncodings, responseEncodings } from "../../../src/rpc/rest/encoding.ts";
 
@@ -21,6 +29,22 @@ describe("compress", () => {
     const compressed = await compress(text(1024), encoding);
     expect(compressed?.length).toBeLessThan(100);
     expect(restore(compressed ?? "")).toEqual(text(1024));
+  });
+
+  it("takes the middle of brotli: as small as its quality 4, where the highest takes seconds for a large answer", async () => {
+    // Something like an answer: words that come again, in an order that does not.
+    let seed = 1;
+    const word = () => {
+      seed = (seed * 48_271) % 2_147_483_647;
+      return `"name${seed % 5_000}":${seed % 1_000}`;
+    };
+    const answer = Buffer.from(Array.from({ length: 20_000 }, word).join(","));
+    const sizeAt = (quality: number): number =>
+      brotliCompressSync(answer, { params: { [constants.BROTLI_PARAM_QUALITY]: quality } }).length;
+    const compressed = await compress(answer, "br");
+    expect(brotliDecompressSync(compressed ?? "")).toEqual(answer);
+    expect(compressed).toHaveLength(sizeAt(4));
+    expect(compressed?.length).not.toBe(sizeAt(constants.BROTLI_DEFAULT_QUALITY));
   });
 
   it.each([

@@ -1,17 +1,36 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import {
+  create,
+  createFileRegistry,
+  type DescService,
+  fromBinary,
+  type JsonObject,
+  type JsonValue,
+  setExtension,
+} from "@bufbuild/protobuf";
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FieldOptionsSchema,
+  FileDescriptorProtoSchema,
+  MethodOptionsSchema,
+} from "@bufbuild/protobuf/wkt";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { describe, expect, it } from "vitest";
+import { http } from "../../../gen/google/api/annotations_pb.ts";
+import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
 import { AdminService } from "../../../gen/zitadel/admin_pb.ts";
 import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
+import { issuerPaths } from "../../../src/issuer/paths.ts";
 import { createApiDocument } from "../../../src/openapi.ts";
 import { createOpenApi } from "../../../src/rpc/openapi/document.ts";
 import { createRouteTable } from "../../../src/rpc/rest/route-table.ts";
+import { streamTypes } from "../../../src/rpc/rest/stream.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
 import { ruleOf, serviceOf } from "../../fixtures/builders.ts";
 import { TranscodingService } from "../../fixtures/gen/portcullis/test/v1/transcoding_pb.ts";
 
-const options = { info: { title: "Test", version: "1" }, comments: {}, securitySchemes: {}, security: [], headers: {} };
-const document = createApiDocument("1.2.3");
+const options = { info: { title: "Test", version: "1" }, securitySchemes: {}, security: [] };
+const document = createApiDocument({ version: "1.2.3" });
 
 async function problemsOf(specification: JsonObject): Promise<unknown> {
   const { valid, errors } = await new Validator().validate(structuredClone(specification));
@@ -110,15 +129,54 @@ describe("the OpenAPI document of the API", () => {
     expect(named).toEqual(paths.filter((path) => path.startsWith("/management/")));
   });
 
-  it("has the security of the published documents, and the error of every call", () => {
-    expect(at(document, "security")).toEqual([
+  it("has the security of the published documents where there is an issuer", async () => {
+    const withIssuer = createApiDocument({ version: "1.2.3", issuer: {} });
+    expect(await problemsOf(withIssuer)).toBeUndefined();
+    expect(at(withIssuer, "security")).toEqual([
       { OAuth2: ["openid", "urn:zitadel:iam:org:project:id:zitadel:aud"] },
       { bearer: [] },
     ]);
-    expect(at(document, "components", "securitySchemes", "OAuth2", "flows", "authorizationCode")).toMatchObject({
-      authorizationUrl: "/oauth/v2/authorize",
-      tokenUrl: "/oauth/v2/token",
+    const scopes = { openid: expect.any(String), "urn:zitadel:iam:org:project:id:zitadel:aud": expect.any(String) };
+    const { authorization, token } = issuerPaths;
+    expect(at(withIssuer, "components", "securitySchemes", "OAuth2", "flows")).toEqual({
+      authorizationCode: { authorizationUrl: authorization, tokenUrl: token, scopes },
+      clientCredentials: { tokenUrl: token, scopes },
     });
+  });
+
+  it("says where the issuer is, if that is not where the document is", () => {
+    const withIssuer = createApiDocument({ version: "1.2.3", issuer: { url: "https://login.example" } });
+    expect(collect(withIssuer, "tokenUrl")).toEqual(Array(2).fill(`https://login.example${issuerPaths.token}`));
+    expect(collect(withIssuer, "authorizationUrl")).toEqual([`https://login.example${issuerPaths.authorization}`]);
+  });
+
+  it("takes any bearer token where there is no issuer", () => {
+    expect(Object.keys(at(document, "components", "securitySchemes") as JsonObject)).toEqual(["bearer"]);
+    expect(at(document, "security")).toEqual([{ bearer: [] }]);
+  });
+
+  it("asks in requests for what their rules refuse to be without, and promises in answers what they always have", () => {
+    const requiredOf = (name: string) => at(document, "components", "schemas", name, "required");
+    expect(requiredOf("zitadel.management.v1.AddSecondFactorToLoginPolicyRequest")).toEqual(["type"]);
+    expect(requiredOf("zitadel.management.v1.AddIDPToLoginPolicyRequest")).toEqual(["idpId", "ownerType"]);
+    expect(requiredOf("zitadel.management.v1.UpdateCustomLoginPolicyRequest")).toBeUndefined();
+    expect(requiredOf("zitadel.management.v1.ListLoginPolicySecondFactorsResponse")).toEqual(["result"]);
+    expect(requiredOf("zitadel.v1.ObjectDetails")).toEqual(["sequence", "resourceOwner"]);
+    const bodyOf = (path: string, method: string) => at(document, "paths", path, method, "requestBody", "required");
+    expect(bodyOf("/management/v1/policies/login/second_factors", "post")).toBe(true);
+    expect(bodyOf("/management/v1/policies/login", "put")).toBeUndefined();
+  });
+
+  it("says that a request may give an enum's number", () => {
+    const { type, description } = at(document, "components", "schemas", "zitadel.policy.v1.SecondFactorType") as {
+      type: string;
+      description: string;
+    };
+    expect(type).toBe("string");
+    expect(description).toMatch(/A request may also give the number of a value\.$/);
+  });
+
+  it("has the error of every call", () => {
     const operations = Object.values(at(document, "paths") as JsonObject).flatMap((item) =>
       Object.values(item as JsonObject),
     );
@@ -168,5 +226,156 @@ describe("the OpenAPI document of a service that uses every feature", () => {
   it("is valid", async () => {
     const table = createRouteTable(createRpcTable((router) => router.service(TranscodingService, {})));
     expect(await problemsOf(createOpenApi(table.routes, options))).toBeUndefined();
+  });
+});
+
+/** Two services of one short name, in packages of their own; what is said of `Thing` is said of a request and an answer. */
+function twinServices(): readonly DescService[] {
+  const { OPTIONAL, REPEATED } = FieldDescriptorProto_Label;
+  const text = { type: FieldDescriptorProto_Type.STRING, label: OPTIONAL };
+  // `google.api.field_behavior`, as it is on the wire: REQUIRED alone, and packed with IMMUTABLE; and IMMUTABLE alone.
+  const required = fromBinary(FieldOptionsSchema, new Uint8Array([0xe0, 0x41, 2]));
+  const requiredToo = fromBinary(FieldOptionsSchema, new Uint8Array([0xe2, 0x41, 2, 5, 2]));
+  const immutable = fromBinary(FieldOptionsSchema, new Uint8Array([0xe2, 0x41, 1, 5]));
+  const thing = (name: string) => ({ type: FieldDescriptorProto_Type.MESSAGE, label: OPTIONAL, typeName: name });
+  return ["one.v1", "two.v1"].map((name) => {
+    const file = create(FileDescriptorProtoSchema, {
+      name: `${name}.proto`,
+      package: name,
+      syntax: "proto3",
+      messageType: [
+        {
+          name: "Shared",
+          field: [
+            { ...text, name: "title", jsonName: "title", number: 1, options: required },
+            { ...text, name: "note", jsonName: "note", number: 2 },
+            { ...text, name: "kept", jsonName: "kept", number: 3, options: immutable },
+          ],
+        },
+        {
+          name: "PutRequest",
+          field: [
+            { ...text, name: "id", jsonName: "id", number: 1, options: required },
+            { ...text, name: "reason", jsonName: "reason", number: 2, options: requiredToo },
+            { ...thing(`.${name}.Shared`), name: "shared", jsonName: "shared", number: 3, options: required },
+            { ...text, name: "note", jsonName: "note", number: 4 },
+          ],
+        },
+        {
+          name: "PutAnswer",
+          field: [
+            { ...thing(`.${name}.Shared`), name: "shared", jsonName: "shared", number: 1 },
+            { ...text, name: "plain", jsonName: "plain", number: 2 },
+            { ...text, name: "list", jsonName: "list", number: 3, label: REPEATED },
+            { ...text, name: "maybe", jsonName: "maybe", number: 4, proto3Optional: true, oneofIndex: 0 },
+          ],
+          oneofDecl: [{ name: "_maybe" }],
+        },
+      ],
+      service: [
+        {
+          name: "Things",
+          method: [
+            ["Put", ruleOf("put", `/${name}/{id}`, { body: "*" })] as const,
+            ["Note", ruleOf("get", `/${name}/notes/{id}`)] as const,
+            [
+              "Share",
+              ruleOf("post", `/${name}/shared/{id}/{note}`, { body: "shared", responseBody: "shared" }),
+            ] as const,
+            ["Maybe", ruleOf("delete", `/${name}/{id}/{note}`, { responseBody: "maybe" })] as const,
+          ].map(([method, rule]) => {
+            const methodOptions = create(MethodOptionsSchema);
+            setExtension(methodOptions, http, create(HttpRuleSchema, rule));
+            return {
+              name: method,
+              inputType: `.${name}.PutRequest`,
+              outputType: `.${name}.PutAnswer`,
+              options: methodOptions,
+            };
+          }),
+        },
+      ],
+    });
+    return createFileRegistry(file, () => undefined).getService(`${name}.Things`) as DescService;
+  });
+}
+
+const documentOf = (...services: readonly DescService[]): JsonObject =>
+  createOpenApi(
+    createRouteTable(
+      createRpcTable((router) => {
+        for (const service of services) router.service(service, {});
+      }),
+    ).routes,
+    options,
+  );
+
+describe("the OpenAPI document of two services of one short name", () => {
+  const twins = documentOf(...twinServices());
+  const schema = (name: string) => at(twins, "components", "schemas", `one.v1.${name}`);
+
+  it("is valid", async () => {
+    expect(await problemsOf(twins)).toBeUndefined();
+  });
+
+  it("tells them apart by their full names", () => {
+    expect(at(twins, "tags")).toEqual([{ name: "one.v1.Things" }, { name: "two.v1.Things" }]);
+    expect(at(twins, "paths", "/two.v1/{id}", "put")).toMatchObject({
+      tags: ["two.v1.Things"],
+      operationId: "two_v1_Things_Put",
+    });
+    const [one] = twinServices();
+    expect(at(documentOf(one as DescService), "tags")).toEqual([{ name: "Things" }]);
+  });
+
+  it("asks for what google.api.field_behavior requires, but not in a body for what is in a path", () => {
+    expect(at(schema("PutRequest"), "required")).toEqual(["reason", "shared"]);
+    expect(at(twins, "paths", "/one.v1/{id}", "put", "requestBody", "required")).toBe(true);
+  });
+
+  it("asks for it in a query as well", () => {
+    const parameters = at(twins, "paths", "/one.v1/notes/{id}", "get", "parameters");
+    const names = (parameters as unknown as { name: string; required?: boolean }[]).map(
+      ({ name, required = false }) => `${name}${required ? "!" : ""}`,
+    );
+    expect(names).toEqual(["id!", "reason!", "shared.title!", "shared.note", "shared.kept", "note"]);
+  });
+
+  it("promises what an answer always has", () => {
+    expect(at(schema("PutAnswer"), "required")).toEqual(["plain", "list"]);
+  });
+
+  it("requires of what requests and answers share only what holds in both", () => {
+    expect(at(schema("Shared"), "required")).toEqual(["title"]);
+  });
+
+  it("has what stands for a field that is sent alone and is not set", () => {
+    const answerOf = (path: string, method: string) =>
+      at(twins, "paths", path, method, "responses", "200", "content", "application/json", "schema");
+    expect(answerOf("/one.v1/shared/{id}/{note}", "post")).toEqual({
+      anyOf: [{ $ref: "#/components/schemas/one.v1.Shared" }, { type: "object", maxProperties: 0 }],
+    });
+    expect(answerOf("/one.v1/{id}/{note}", "delete")).toEqual({ anyOf: [{ type: "string" }, { type: "null" }] });
+  });
+});
+
+describe("the OpenAPI document of a stream", () => {
+  it("says how each form of it tells an error", async () => {
+    const service = serviceOf({ name: "Watch", rule: ruleOf("get", "/v1/things"), serverStreaming: true });
+    const watched = documentOf(service);
+    expect(await problemsOf(watched)).toBeUndefined();
+    const answer = at(watched, "paths", "/v1/things", "get", "responses", "200");
+    expect(at(answer, "description")).toContain("An error before the first has its own HTTP status");
+    const thing = { $ref: "#/components/schemas/test.Thing" };
+    const status = { $ref: "#/components/schemas/google.rpc.Status" };
+    const content = at(answer, "content") as JsonObject;
+    expect(Object.keys(content)).toEqual(streamTypes);
+    expect(content).toMatchObject({
+      "application/x-ndjson": {
+        schema: { anyOf: [thing, { properties: { error: status }, required: ["error"], additionalProperties: false }] },
+      },
+      "application/json": { schema: { type: "array", items: thing, description: expect.stringContaining("breaks") } },
+      "text/event-stream": { schema: { anyOf: [thing, status], description: expect.stringContaining("`error`") } },
+    });
   });
 });

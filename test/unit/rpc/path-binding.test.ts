@@ -288,14 +288,25 @@ describe("bindPath over a body", () => {
     });
   });
 
-  it("refuses another member of a oneof, even where the path wins", () => {
-    const before = { choice: { case: "right", value: 1 } };
-    for (const overrides of [false, true]) {
-      expect(refusal(() => bindThing("{left}", "a", before, overrides))).toEqual([
-        "invalid parameter left: it and right are alternatives: send one of them",
-        "left",
+  it.each<[template: string, path: string, before: ThingInit, field: string, other: string]>([
+    ["{left}", "a", { choice: { case: "right", value: 1 } }, "left", "right"],
+    ["{left}", "b", { choice: { case: "side", value: { name: "b" } } }, "left", "side"],
+    ["{side.name}", "a", { choice: { case: "left", value: "b" } }, "side.name", "left"],
+    ["{inner.left}", "a", { inner: { choice: { case: "right", value: 0 } } }, "inner.left", "right"],
+  ])(
+    "of %s from %j refuses another member of its oneof, or takes its place: %o",
+    (template, path, before, field, other) => {
+      expect(refusal(() => bindThing(template, path, before))).toEqual([
+        `invalid parameter ${field}: it and ${other} are alternatives: send one of them`,
+        field,
       ]);
-    }
+      expect(bindThing(template, path, before, true)).toEqual(bindThing(template, path));
+    },
+  );
+
+  it("keeps the rest of a member of a oneof that both set", () => {
+    const before = { choice: { case: "side", value: { name: "b", count: 2 } } } as ThingInit;
+    expect(bindThing("{side.name}", "a", before, true)).toEqual({ side: { name: "a", count: 2 } });
   });
 
   it("takes the place of what the message holds already", () => {

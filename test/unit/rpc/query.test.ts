@@ -573,14 +573,25 @@ describe("what the path or the body sets", () => {
   });
 });
 
+const badEscape = (name: string): readonly unknown[] => {
+  const description = "it holds a percent sign that starts no valid UTF-8 escape: write a percent sign as %25";
+  return [`invalid query parameter ${name}: ${description}`, name];
+};
+
 describe("an escape that is none", () => {
-  const text = "the query holds a percent sign that starts no valid UTF-8 escape";
-  it.each(["name=%", "name=%2", "name=%zz", "name=%ff", "name=%c0%af", "name=%ed%a0%80", "%=1", "na%me=1", "%ff"])(
-    "is refused: %s",
-    (query) => {
-      expect(refusal(query)).toEqual([text, undefined]);
-    },
-  );
+  it.each([
+    ["name=%", "name"],
+    ["name=%2", "name"],
+    ["name=%zz", "name"],
+    ["n%61me=%ff", "name"],
+    ["count=1&name=%c0%af", "name"],
+    ["inner.name=%ed%a0%80", "inner.name"],
+    ["%=1", "%"],
+    ["na%me=1", "na%me"],
+    ["%ff", "%ff"],
+  ])("is refused: %s, with the parameter %s", (query, name) => {
+    expect(refusal(query)).toEqual(badEscape(name));
+  });
 });
 
 describe("where unknown parameters are passed over", () => {
@@ -607,7 +618,7 @@ describe("where unknown parameters are passed over", () => {
     ["nothing=1&flag=1", mismatch("flag", "1")],
     ["name=a&name=b", invalid("name", "it is given twice and has one value")],
     ["left=a&right=1", invalid("right", "it and left are alternatives: send one of them")],
-    ["name=%ff", ["the query holds a percent sign that starts no valid UTF-8 escape", undefined]],
+    ["name=%ff", badEscape("name")],
   ])("a known one with a bad value is refused all the same: %s", (query, wanted) => {
     expect(refusal(query, lenient)).toEqual(wanted);
   });

@@ -1,10 +1,17 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { readTimeout } from "../../../src/rpc/rest/timeout.ts";
 
 const grpc = "grpc-timeout";
 const connect = "connect-timeout-ms";
 const google = "x-server-timeout";
+
+const forms: Readonly<Record<string, string>> = {
+  [grpc]: "up to 8 digits and one of the units H, M, S, m, u and n, such as 5S",
+  [connect]: "milliseconds in up to 10 digits, such as 5000",
+  [google]: "seconds in up to 10 digits, with up to 9 after a point or without, such as 1.5",
+};
 
 describe("readTimeout", () => {
   it.each<[name: string, text: string, timeoutMs: number]>([
@@ -82,10 +89,14 @@ describe("readTimeout", () => {
     [google, "10000000000"],
   ])("of %s refuses %j", (name, text) => {
     const { error, timeoutMs } = readTimeout(new Headers({ [name]: text }));
+    const form = forms[name];
     expect([error?.code, error?.rawMessage, timeoutMs]).toEqual([
       Code.InvalidArgument,
-      `the header ${name} says no time that can be waited`,
+      `the header ${name} says no time that can be waited: send ${form}`,
       undefined,
+    ]);
+    expect(error?.findDetails(BadRequestSchema)[0]?.fieldViolations).toMatchObject([
+      { field: name, description: `send ${form}` },
     ]);
   });
 
@@ -103,8 +114,13 @@ describe("readTimeout", () => {
     expect(readTimeout(new Headers(headers))).toEqual(timeoutMs === undefined ? {} : { timeoutMs });
   });
 
+  it.each(Object.entries(forms))("takes the example that it gives for %s", (name, form) => {
+    const example = form.split(" ").at(-1) ?? "";
+    expect(readTimeout(new Headers({ [name]: example })).timeoutMs).toBeGreaterThan(1_000);
+  });
+
   it("refuses one header that says no time, whatever the others say", () => {
     const { error } = readTimeout(new Headers({ [grpc]: "1S", [connect]: "1", [google]: "soon" }));
-    expect(error?.rawMessage).toBe("the header x-server-timeout says no time that can be waited");
+    expect(error?.rawMessage).toMatch(/^the header x-server-timeout says no time that can be waited: /);
   });
 });
