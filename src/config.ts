@@ -18,6 +18,8 @@ export interface Config {
   readonly issuer?: { readonly url?: string };
   readonly oidcIssuers: readonly OutsideIssuerSettings[];
   readonly trustedProxies: readonly string[];
+  /** Whether Connect's own handlers serve unary calls. */
+  readonly stockHandlers: boolean;
 }
 
 /** The same as they were given: by flags, else by the environment, else by default. */
@@ -33,6 +35,7 @@ export interface RawConfig {
   /** Each as `URL[,NAME=VALUE…]`. */
   readonly oidcIssuer?: readonly string[];
   readonly trustedProxy?: readonly string[];
+  readonly stockHandlers?: boolean;
   readonly dev?: boolean;
 }
 
@@ -59,6 +62,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
+    stockHandlers: raw.stockHandlers ?? false,
     ...(adminToken !== undefined && { adminToken }),
   });
 }

@@ -43,6 +43,8 @@ export interface ServerOptions {
   readonly oidcIssuers?: readonly OutsideIssuerSettings[];
   /** Addresses and ranges of proxies whose word about a client's address is taken. */
   readonly trustedProxies?: readonly string[];
+  /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
+  readonly stockHandlers?: boolean;
   readonly clock: Clock;
   readonly report: ReportFailure;
 }
@@ -70,6 +72,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
+    ...(options.stockHandlers && { stockHandlers: true }),
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
     reservedPaths: openApiPaths,

@@ -55,6 +55,11 @@ export function serveCommand(): Command {
         .env("PORTCULLIS_TRUSTED_PROXY")
         .argParser(collect(/,/)),
     )
+    .addOption(
+      new Option("--stock-handlers", "serve unary calls by Connect's own handlers: slower, for comparison").env(
+        "PORTCULLIS_STOCK_HANDLERS",
+      ),
+    )
     .option("--dev", "for development on this machine: the issuer is on, and pages of every origin may call")
     .action(async (raw: RawConfig) => serve(readConfig(raw, process.env)));
 }
@@ -112,7 +117,7 @@ function readToken(dataDirectory: string): string {
 }
 
 async function listen(store: Store, config: Config): Promise<Listener> {
-  const { listen: address, tls, corsOrigins, issuer, oidcIssuers, trustedProxies } = config;
+  const { listen: address, tls, corsOrigins, issuer, oidcIssuers, trustedProxies, stockHandlers } = config;
   try {
     // Only here, so that the other commands start without the server: in less than half the time.
     const [{ openServer }, { reportFailure }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
@@ -124,6 +129,7 @@ async function listen(store: Store, config: Config): Promise<Listener> {
       ...(issuer && { issuer }),
       oidcIssuers,
       trustedProxies,
+      stockHandlers,
       clock: Date.now,
       report: reportFailure,
     });

@@ -1,4 +1,11 @@
-import type { MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  isMessage,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -6,9 +13,11 @@ import {
   type HandlerContext,
   type Interceptor,
   type MethodImplSpec,
+  type UnaryRequest,
 } from "@connectrpc/connect";
-// Exported by Connect and marked private: the version is pinned, and test/protocol/rest.test.ts covers what is relied on.
-import { invokeUnaryImplementation, transformInvokeImplementation } from "@connectrpc/connect/protocol";
+// Exported by Connect and marked private: the version is pinned, and the tests of streams cover what is relied on.
+import { transformInvokeImplementation } from "@connectrpc/connect/protocol";
+import type { CallContext } from "./context.ts";
 
 /**
  * Decides whether a call may go on. It runs when the headers are known and before any of the body is read, once per call and
@@ -33,25 +42,72 @@ export async function passGate(context: HandlerContext, gate: Gate): Promise<voi
 
 /**
  * One unary call: the gate, then the message, then interceptors and implementation. `readMessage` is called only after the
- * gate has let the call pass. Rejects with what any of them threw.
+ * gate has let the call pass. Rejects with what any of them threw, and as soon as the context is aborted: not every
+ * implementation looks at the signal.
  */
 export async function callUnary(
   call: {
     readonly spec: MethodImplSpec & { readonly kind: "unary" };
-    readonly context: HandlerContext;
-    readMessage(): Promise<MessageShape<MethodImplSpec["method"]["input"]>>;
+    readonly context: CallContext;
+    readMessage(): Message | Promise<Message>;
   },
   { gate, interceptors }: CallOptions,
-): Promise<MessageShape<MethodImplSpec["method"]["output"]>> {
-  await passGate(call.context, gate);
+): Promise<Message> {
+  const { spec, context } = call;
+  await passGate(context, gate);
   const message = await call.readMessage();
-  return untilAborted(
-    invokeUnaryImplementation(call.spec, call.context, message, [...interceptors]),
-    call.context.signal,
-  );
+  return context.untilAborted(invokeUnary(spec, { context, message, interceptors }));
 }
 
-/** What a call comes to, unless its time is over or its caller gone before: not every implementation looks at the signal. */
+async function invokeUnary(
+  { impl, method }: MethodImplSpec & { readonly kind: "unary" },
+  call: { readonly context: CallContext; readonly message: Message; readonly interceptors: readonly Interceptor[] },
+): Promise<Message> {
+  const { context, interceptors } = call;
+  const { responseHeader, responseTrailer } = context;
+  if (interceptors.length === 0) return normalize(method.output, await impl(call.message, context));
+  const request: UnaryRequest = {
+    stream: false,
+    method,
+    service: method.parent,
+    requestMethod: context.requestMethod,
+    url: context.url,
+    header: context.requestHeader,
+    signal: context.signal,
+    contextValues: context.values,
+    message: call.message,
+  };
+  let next: Parameters<Interceptor>[0] = async (passed) => {
+    const seen = passed === request ? context : contextOf(passed as UnaryRequest, context);
+    const output = await impl(passed.message as Message, seen);
+    const message = normalize(method.output, output);
+    return { stream: false, service: method.parent, method, header: responseHeader, trailer: responseTrailer, message };
+  };
+  for (const interceptor of interceptors.toReversed()) next = interceptor(next);
+  const response = await next(request);
+  replaceHeaders(responseHeader, response.header);
+  replaceHeaders(responseTrailer, response.trailer);
+  return response.message as Message;
+}
+
+const normalize = (desc: DescMessage, output: MessageInitShape<DescMessage>): Message =>
+  isMessage(output) ? output : create(desc, output);
+
+/** The context for an implementation whose request an interceptor replaced. */
+const contextOf = (request: UnaryRequest, context: CallContext): HandlerContext => ({
+  ...context,
+  requestHeader: request.header,
+  signal: request.signal,
+  values: request.contextValues,
+});
+
+function replaceHeaders(to: Headers, from: Headers): void {
+  if (from === to) return;
+  for (const name of [...to.keys()]) to.delete(name);
+  for (const [name, value] of from) to.append(name, value);
+}
+
+/** What a piece of work comes to, or why the signal was aborted before. */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);

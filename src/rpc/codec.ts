@@ -1,13 +1,13 @@
-import type { ContextValues } from "@connectrpc/connect";
-import type { HttpRefusal, HttpRequest, HttpResponse } from "./http.ts";
-import type { Rpc } from "./router.ts";
+import type { RpcExchange } from "./exchange.ts";
+import type { HttpRefusal, HttpResponse } from "./http.ts";
+import type { ServeStock } from "./stock.ts";
+import type { UnaryOptions } from "./unary.ts";
 
-/** One request that was found to be for an RPC. */
-export interface RpcExchange {
-  readonly rpc: Rpc;
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
-  readonly contextValues: ContextValues;
+/** What a codec of gRPC, gRPC-Web or Connect serves calls with. */
+export interface CodecOptions {
+  readonly serveStock: ServeStock;
+  /** Absent: unary calls too are served by Connect's own handlers. */
+  readonly unary?: UnaryOptions;
 }
 
 /** What each protocol folder provides. */

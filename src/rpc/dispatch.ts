@@ -1,6 +1,6 @@
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
-import { pathBindingKey } from "./call.ts";
+import type { PathBinding } from "./call.ts";
 import type { Codec } from "./codec.ts";
 import { createConnectCodec } from "./connect/codec.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
@@ -23,20 +23,27 @@ import { flaw } from "./rest/violations.ts";
 import type { RpcTable } from "./router.ts";
 import { createStock } from "./stock.ts";
 
+export interface DispatchOptions extends RestOptions {
+  /**
+   * Whether Connect's own handlers serve the unary calls of gRPC, gRPC-Web and Connect too, as they serve streams. Default false:
+   * they take several times as long for the same answers.
+   */
+  readonly stockHandlers?: boolean;
+}
+
 /** Answers one HTTP request. Never throws and never rejects. */
 export type Dispatch = (request: HttpRequest, response: HttpResponse) => void;
 
 /** Serves every RPC of the table on all four protocols: finds the protocol, the RPC, and lets the codec serve it. */
-export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
-  const serveStock = createStock(rpcs, {
-    ...options,
-    // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.
-    jsonOptions: { registry: options.registry, alwaysEmitImplicit: true, ignoreUnknownFields: false },
-  });
+export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispatch {
+  // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.
+  const jsonOptions = { registry: options.registry, alwaysEmitImplicit: true, ignoreUnknownFields: false };
+  const serveStock = createStock(rpcs, { ...options, jsonOptions });
+  const codecOptions = { serveStock, ...(!options.stockHandlers && { unary: { ...options, jsonOptions } }) };
   const routes = createRouteTable(rpcs, options.reservedPaths);
-  const grpc = createGrpcCodec(serveStock);
-  const grpcWeb = createGrpcWebCodec(serveStock);
-  const connect = createConnectCodec(serveStock);
+  const grpc = createGrpcCodec(codecOptions);
+  const grpcWeb = createGrpcWebCodec(codecOptions);
+  const connect = createConnectCodec(codecOptions);
   const rest = createRestCodec(options);
 
   function codecOf(request: HttpRequest): Pick<Codec, "refuse"> {
@@ -70,15 +77,14 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
     const match = routes.match("POST", rawPath(request));
     if (match.kind !== "found" || request.method !== "POST") return codec.refuse(response, unknownRpc());
     const { route, pathValues } = match;
-    contextValues.set(pathBindingKey, (message) =>
+    const bindPathValues: PathBinding = (message) =>
       bindPath(reflect(route.rpc.spec.method.input, message), route, {
         pathValues,
         // A message in these framings is whole by itself, and its caller may not know what the path says.
         overrides: true,
         registry: options.registry,
-      }),
-    );
-    return codec.serve({ rpc: match.route.rpc, request, response, contextValues });
+      });
+    return codec.serve({ rpc: route.rpc, request, response, contextValues, bindPath: bindPathValues });
   }
 
   async function dispatchRest(request: HttpRequest, response: HttpResponse): Promise<void> {
@@ -106,6 +112,8 @@ export function createDispatch(rpcs: RpcTable, options: RestOptions): Dispatch {
       case "bad_escape":
         return rest.refuse(response, badEscape());
       case "not_found":
+        // Here a client of Connect cannot be told from one of REST, unless it says so.
+        if (request.headers["connect-protocol-version"] !== undefined) return connect.refuse(response, unknownRpc());
         return rest.refuse(response, notFound());
     }
   }

@@ -1,4 +1,5 @@
-import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { OutgoingHttpHeaders } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
 
@@ -51,22 +52,62 @@ export function onClose(request: HttpRequest, response: HttpResponse, listener: 
   ("stream" in request ? request.stream : response).once("close", listener);
 }
 
+/** Headers in the form that Node sends; undefined where there are none. */
+export function toNodeHeaders(headers: Headers): OutgoingHttpHeaders | undefined {
+  let node: OutgoingHttpHeaders | undefined;
+  for (const [name, value] of headers) {
+    node ??= {};
+    // The only header whose values cannot be joined.
+    if (name === "set-cookie") node[name] = headers.getSetCookie();
+    else node[name] = value;
+  }
+  return node;
+}
+
+/** A complete answer. */
+export interface Answer {
+  readonly status: number;
+  readonly header: OutgoingHttpHeaders;
+  readonly body?: Uint8Array;
+  /** Only over HTTP/2. */
+  readonly trailer?: OutgoingHttpHeaders;
+}
+
 /** Sends a complete answer. Does nothing where the client is gone or an answer has begun. */
-export function send(
-  response: HttpResponse,
-  answer: { readonly status: number; readonly header: OutgoingHttpHeaders; readonly body?: Uint8Array },
-): void {
+export function send(response: HttpResponse, answer: Answer): void {
   if (response.headersSent || isGone(response)) return;
-  const { status, body } = answer;
-  const { connection, ...header } = answer.header;
+  if ("stream" in response) {
+    sendOnStream(response, answer);
+  } else {
+    const { status, header, body } = answer;
+    response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
+    response.end(body);
+  }
+}
+
+/**
+ * Over HTTP/2 without Node's response object, which would send an answer without a body in two frames: what has a status in
+ * its headers and does not end with them is no gRPC answer.
+ */
+function sendOnStream(response: Http2ServerResponse, { status, header, body, trailer }: Answer): void {
+  const { stream } = response;
+  const headers: OutgoingHttpHeaders = { ":status": status, ...response.getHeaders(), ...header };
+  const { vary } = response.getHeaders();
+  if (vary !== undefined && header["vary"] !== undefined) headers["vary"] = `${header["vary"]}, ${vary}`;
   // HTTP/2 has no such field, and Node warns of it.
-  if (connection !== undefined && !("stream" in response)) header["connection"] = connection;
-  // Both response types have this call; TypeScript sees no signature common to the two.
-  (response as ServerResponse).writeHead(
-    status,
-    body === undefined ? header : { ...header, "content-length": body.length },
-  );
-  (response as ServerResponse).end(body);
+  delete headers["connection"];
+  if (trailer !== undefined) {
+    // The response object sends them, whoever sends the rest.
+    response.addTrailers(trailer);
+    stream.respond(headers, { waitForTrailers: true });
+    stream.end(body);
+  } else if (body === undefined) {
+    stream.respond(headers, { endStream: true });
+  } else {
+    headers["content-length"] = body.length;
+    stream.respond(headers);
+    stream.end(body);
+  }
 }
 
 const httpStatuses: Readonly<Record<Code, number>> = {

@@ -1,5 +1,5 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { type ContextValues, createConnectRouter } from "@connectrpc/connect";
+import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import {
   compressionBrotli,
@@ -7,9 +7,10 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import { applyPathBinding, type CallOptions, passGate } from "./call.ts";
-import { type HttpRequest, type HttpResponse, mediaType } from "./http.ts";
-import type { Rpc, RpcTable } from "./router.ts";
+import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
+import type { RpcExchange } from "./exchange.ts";
+import { mediaType } from "./http.ts";
+import type { RpcTable } from "./router.ts";
 import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
@@ -17,11 +18,7 @@ export interface StockOptions extends CallOptions {
 }
 
 /** One request and the RPC it is for, to be served by Connect's own handlers. */
-export interface StockCall {
-  readonly rpc: Rpc;
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
-  readonly contextValues: ContextValues;
+export interface StockCall extends RpcExchange {
   /** Wraps the framing of the request, where it is a form that Connect does not know. */
   readonly decodeRequest?: (request: UniversalServerRequest) => UniversalServerRequest;
   readonly encodeResponse?: (response: UniversalServerResponse) => UniversalServerResponse;
@@ -47,10 +44,16 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
   const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
 
-  return async ({ rpc, request, response, contextValues, decodeRequest, encodeResponse }) => {
+  return async ({ rpc, request, response, contextValues, bindPath, decodeRequest, encodeResponse }) => {
+    contextValues.set(pathBindingKey, bindPath);
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
+    if (!("stream" in request)) {
+      // A reading that ends early destroys the request by default, and the connection would never be read again.
+      Object.assign(received, { body: request.iterator({ destroyOnReturn: false }) });
+      response.once("finish", () => request.resume());
+    }
     // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
     received.header.set("content-type", mediaType(request));
     const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);

@@ -35,6 +35,7 @@ describe("readConfig", () => {
       corsOrigins: [],
       oidcIssuers: [],
       trustedProxies: [],
+      stockHandlers: false,
     });
     expect(Object.isFrozen(config)).toBe(true);
   });

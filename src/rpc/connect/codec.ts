@@ -1,15 +1,17 @@
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
-import type { Codec } from "../codec.ts";
+import type { Codec, CodecOptions } from "../codec.ts";
 import { hasForeignCharset, mediaType, send } from "../http.ts";
-import type { ServeStock } from "../stock.ts";
+import { createUnary } from "../unary.ts";
+import { createConnectUnary } from "./unary.ts";
 
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
 
 /** The Connect protocol, over any HTTP version. */
-export function createConnectCodec(serveStock: ServeStock): Codec {
+export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
+  const serveUnary = unary && createUnary(createConnectUnary(unary), unary);
   const refuse: Codec["refuse"] = (response, { error, status, header }) => {
     send(response, {
       status,
@@ -45,6 +47,8 @@ export function createConnectCodec(serveStock: ServeStock): Codec {
           status: 415,
           header: { "accept-post": supported.join(", ") },
         });
+      } else if (serveUnary !== undefined && rpc.spec.kind === "unary") {
+        await serveUnary(exchange);
       } else {
         await serveStock(exchange);
       }

@@ -1,24 +1,26 @@
-import type { Codec } from "../codec.ts";
+import type { Codec, CodecOptions } from "../codec.ts";
 import { sendTrailersOnly } from "../grpc/trailers-only.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
-import type { ServeStock } from "../stock.ts";
-import { decodeTextRequest, encodeTextResponse } from "./text.ts";
+import { createUnary } from "../unary.ts";
+import { decodeTextRequest, encodeTextResponse, isText } from "./text.ts";
+import { grpcWebUnary } from "./unary.ts";
 
 /** Whether the request is in gRPC-Web framing, binary or text. */
 export const isGrpcWeb = (request: HttpRequest): boolean =>
   /^application\/grpc-web(-text)?(\+|$)/.test(mediaType(request));
 
-const isText = (request: HttpRequest): boolean => mediaType(request).startsWith("application/grpc-web-text");
-
 /** gRPC-Web over any HTTP version, in its binary form and in the base64 form that Google's client sends by default. */
-export function createGrpcWebCodec(serveStock: ServeStock): Codec {
+export function createGrpcWebCodec({ serveStock, unary }: CodecOptions): Codec {
+  const serveUnary = unary && createUnary(grpcWebUnary, unary);
   return {
-    serve: (exchange) =>
-      serveStock(
+    serve: (exchange) => {
+      if (serveUnary !== undefined && exchange.rpc.spec.kind === "unary") return serveUnary(exchange);
+      return serveStock(
         isText(exchange.request)
           ? { ...exchange, decodeRequest: decodeTextRequest, encodeResponse: encodeTextResponse }
           : exchange,
-      ),
+      );
+    },
     refuse: (response, refusal) =>
       sendTrailersOnly(response, { ...refusal, contentType: "application/grpc-web+proto" }),
   };

@@ -1,7 +1,16 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { type HttpRequest, mediaType } from "../http.ts";
 
 // The text form of gRPC-Web (grpc/doc/PROTOCOL-WEB.md): the binary form in base64, where each flush may be padded by itself.
+
+export const isText = (request: HttpRequest): boolean => mediaType(request).startsWith("application/grpc-web-text");
+
+/** The bytes of a whole body in text form. Throws a ConnectError, invalid_argument, where it is none. */
+export function decodeText(text: string): Buffer {
+  if (text.length % 4 !== 0) throw notBase64();
+  return Buffer.concat([...decodeGroups(text)]);
+}
 
 /** Turns a request in text form into one in binary form. */
 export function decodeTextRequest(request: UniversalServerRequest): UniversalServerRequest {

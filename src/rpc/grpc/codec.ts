@@ -1,16 +1,21 @@
-import type { Codec } from "../codec.ts";
+import type { Codec, CodecOptions } from "../codec.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
-import type { ServeStock } from "../stock.ts";
+import { createUnary } from "../unary.ts";
 import { withNormalMessage } from "./status-message.ts";
 import { sendTrailersOnly } from "./trailers-only.ts";
+import { grpcUnary } from "./unary.ts";
 
 /** Whether the request is in gRPC framing. */
 export const isGrpc = (request: HttpRequest): boolean => /^application\/grpc(\+|$)/.test(mediaType(request));
 
 /** gRPC over HTTP/2. */
-export function createGrpcCodec(serveStock: ServeStock): Codec {
+export function createGrpcCodec({ serveStock, unary }: CodecOptions): Codec {
+  const serveUnary = unary && createUnary(grpcUnary, unary);
   return {
-    serve: (exchange) => serveStock({ ...exchange, encodeResponse: withNormalMessage }),
+    serve: (exchange) =>
+      serveUnary !== undefined && exchange.rpc.spec.kind === "unary"
+        ? serveUnary(exchange)
+        : serveStock({ ...exchange, encodeResponse: withNormalMessage }),
     refuse: (response, refusal) => sendTrailersOnly(response, { ...refusal, contentType: "application/grpc" }),
   };
 }

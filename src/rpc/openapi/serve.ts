@@ -1,9 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { compress, responseEncodings } from "../encoding.ts";
 import { type HttpRequest, type HttpResponse, rawPath, send } from "../http.ts";
 import type { ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 import { isHeld, weakEtag } from "../rest/answer.ts";
-import { compress, responseEncodings } from "../rest/encoding.ts";
 import { chooseEncoding } from "../rest/negotiation.ts";
 
 /** The forms of a document, by the path where it is served. */

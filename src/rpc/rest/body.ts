@@ -9,8 +9,8 @@ import {
 } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { decompress, requestEncodings } from "../encoding.ts";
 import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
-import { decompress, requestEncodings } from "./encoding.ts";
 import { isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";

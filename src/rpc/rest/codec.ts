@@ -1,13 +1,16 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { create, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type CallOptions, callServerStream, callUnary, untilAborted } from "../call.ts";
-import type { Codec, RpcExchange } from "../codec.ts";
+import type { Codec } from "../codec.ts";
+import { CallContext } from "../context.ts";
+import { compress, responseEncodings } from "../encoding.ts";
+import type { RpcExchange } from "../exchange.ts";
 import { type HttpResponse, isGone, onClose, rawQuery, send } from "../http.ts";
+import { readTimeout } from "../timeout.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
 import { mergeBody } from "./body.ts";
-import { compress, responseEncodings } from "./encoding.ts";
 import { isHttpBody, rawAnswer } from "./http-body.ts";
 import { chooseEncoding, chooseMediaType } from "./negotiation.ts";
 import { bindPath } from "./path-binding.ts";
@@ -15,7 +18,6 @@ import { bindQuery } from "./query.ts";
 import type { Route } from "./route-table.ts";
 import { HttpRefusalError, sendStatus, toStatusJson } from "./status.ts";
 import { streamTypes, writeRawStream, writeStream } from "./stream.ts";
-import { readTimeout } from "./timeout.ts";
 
 export interface RestExchange extends RpcExchange {
   readonly route: Route;
@@ -47,13 +49,16 @@ export interface RestCodec extends Pick<Codec, "refuse"> {
 
 const json = "application/json";
 
+/** REST has no such header of its own, so those that callers know are all taken. */
+const timeHeaders = ["grpc-timeout", "connect-timeout-ms", "x-server-timeout"] as const;
+
 export function createRestCodec(options: RestOptions): RestCodec {
   const { registry, maxRequestBytes: maxBytes, ignoreUnknown = false, etags = false } = options;
 
   /** Body, then query, then path: nothing overrides what the path says. */
-  async function readMessage({ route, request, pathValues }: RestExchange, context: HandlerContext): Promise<Message> {
+  async function readMessage({ route, request, pathValues }: RestExchange): Promise<Message> {
     // Told no sooner, as on every protocol: the gate comes first.
-    const { error } = readTimeout(context.requestHeader);
+    const { error } = readTimeout(request.headers, timeHeaders);
     if (error !== undefined) throw error;
     const { input } = route.rpc.spec.method;
     const message = create(input);
@@ -65,7 +70,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     return message;
   }
 
-  async function serveUnary(exchange: RestExchange, context: HandlerContext): Promise<void> {
+  async function serveUnary(exchange: RestExchange, context: CallContext): Promise<void> {
     const { route, request, response } = exchange;
     const { spec } = route.rpc;
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
@@ -73,7 +78,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     const isRaw = isRawAnswer(route);
     const readAcceptable = () => {
       if (!isRaw) requireAcceptable(request.headers.accept, [json]);
-      return readMessage(exchange, context);
+      return readMessage(exchange);
     };
     const answer = await callUnary({ spec, context, readMessage: async () => readAcceptable() }, options);
     const headers = { "cache-control": "no-store", ...answerHeaders(context) };
@@ -95,7 +100,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     return sendCompressed(exchange, body, { ...kept, "content-type": json });
   }
 
-  async function serveStream(exchange: RestExchange, context: HandlerContext): Promise<void> {
+  async function serveStream(exchange: RestExchange, context: CallContext): Promise<void> {
     const { route, request, response } = exchange;
     const { spec } = route.rpc;
     if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} does not stream`);
@@ -103,7 +108,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     let type = "";
     const readAcceptable = () => {
       if (!isRaw) type = requireAcceptable(request.headers.accept, streamTypes);
-      return readMessage(exchange, context);
+      return readMessage(exchange);
     };
     const answers = callServerStream({ spec, context, readMessage: async () => readAcceptable() }, options);
     const headers = () => withVary(answerHeaders(context), "Accept");
@@ -138,41 +143,29 @@ export function createRestCodec(options: RestOptions): RestCodec {
 
     async serve(exchange) {
       const { route, request, response } = exchange;
-      const gone = new AbortController();
-      onClose(request, response, () => {
-        if (!response.writableEnded) gone.abort(new ConnectError("the client is gone", Code.Canceled));
+      const { timeoutMs } = readTimeout(request.headers, timeHeaders);
+      const { method } = route.rpc.spec;
+      const context = new CallContext({
+        method,
+        protocolName: "rest",
+        request,
+        values: exchange.contextValues,
+        timeoutMs,
       });
-      let context: (HandlerContext & { abort(): void }) | undefined;
+      onClose(request, response, () => context.abort(new ConnectError("the client is gone", Code.Canceled)));
       try {
-        context = openContext(exchange, gone.signal);
         await (route.rpc.spec.kind === "unary" ? serveUnary(exchange, context) : serveStream(exchange, context));
       } catch (reason) {
         // Interceptors and gate have mapped what is expected: the rest comes from an answer that cannot be encoded.
         const isExpected = reason instanceof ConnectError || reason instanceof HttpRefusalError;
         if (!isExpected && !isGone(response)) options.onFailure(reason);
         const isHead = request.method === "HEAD";
-        sendStatus(response, reason, { registry, isHead, ...(context && { header: answerHeaders(context) }) });
+        sendStatus(response, reason, { registry, isHead, header: answerHeaders(context) });
       } finally {
-        context?.abort();
+        context.end();
       }
     },
   };
-}
-
-function openContext({ route, request, contextValues }: RestExchange, requestSignal: AbortSignal) {
-  const requestHeader = toHeaders(request.headers);
-  const { timeoutMs } = readTimeout(requestHeader);
-  return createHandlerContext({
-    service: route.rpc.spec.method.parent,
-    method: route.rpc.spec.method,
-    protocolName: "rest",
-    requestMethod: request.method ?? "",
-    url: request.url ?? "",
-    requestHeader,
-    requestSignal,
-    contextValues,
-    ...(timeoutMs !== undefined && { timeoutMs }),
-  });
 }
 
 /** The media type to answer with. Throws a 406 that names those there are. */
@@ -229,13 +222,4 @@ async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B, signal: 
     // Not waited for: a handler that does not look at the signal ends when it likes.
     iterator.return?.().catch(() => {});
   }
-}
-
-function toHeaders(raw: RestExchange["request"]["headers"]): Headers {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(raw)) {
-    if (value === undefined || name.startsWith(":")) continue;
-    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
-  }
-  return headers;
 }

@@ -8,7 +8,7 @@ import {
   gzipSync,
 } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { compress, decompress, requestEncodings, responseEncodings } from "../../../src/rpc/rest/encoding.ts";
+import { compress, decompress, requestEncodings, responseEncodings } from "../../../src/rpc/encoding.ts";
 
 const text = (bytes: number) => Buffer.alloc(bytes, "ab");
 

@@ -1,5 +1,6 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
-import { violation } from "./violations.ts";
+import { violation } from "./rest/violations.ts";
 
 /** Node's timers fire at once for more than this. It is nearly 25 days. */
 const longestMs = 2 ** 31 - 1;
@@ -14,7 +15,7 @@ interface TimeHeader {
   readonly form: string;
 }
 
-const timeHeaders: Readonly<Record<string, TimeHeader>> = {
+const timeHeaders = {
   /** gRPC's. */
   "grpc-timeout": {
     read(text) {
@@ -33,7 +34,9 @@ const timeHeaders: Readonly<Record<string, TimeHeader>> = {
     read: (text) => (/^\d{1,10}(\.\d{1,9})?$/.test(text) ? Number(text) * 1000 : Number.NaN),
     form: "seconds in up to 10 digits, with up to 9 after a point or without, such as 1.5",
   },
-};
+} as const satisfies Record<string, TimeHeader>;
+
+export type TimeHeaderName = keyof typeof timeHeaders;
 
 /** A time that a caller waits, or why the headers that say it cannot be read. */
 export interface Timeout {
@@ -43,13 +46,14 @@ export interface Timeout {
   readonly error?: ConnectError;
 }
 
-/** How long the caller waits, in milliseconds: the least that the headers say. */
-export function readTimeout(headers: Headers): Timeout {
+/** How long the caller waits, in milliseconds: the least that these headers say. */
+export function readTimeout(headers: IncomingHttpHeaders, names: readonly TimeHeaderName[]): Timeout {
   let least: number | undefined;
-  for (const [name, { read, form }] of Object.entries(timeHeaders)) {
-    const text = headers.get(name);
-    if (text === null) continue;
-    const ms = read(text.trim());
+  for (const name of names) {
+    const text = headers[name];
+    if (text === undefined) continue;
+    const { read, form }: TimeHeader = timeHeaders[name];
+    const ms = read(String(text).trim());
     if (Number.isNaN(ms)) {
       const message = `the header ${name} says no time that can be waited: send ${form}`;
       return { error: violation(message, { field: name, description: `send ${form}` }) };

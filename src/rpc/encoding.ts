@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, gunzip, gzip, inflate } from "node:zlib";
 
-type Transform = (bytes: Buffer) => Promise<Buffer>;
+type Transform = (bytes: Uint8Array) => Promise<Buffer>;
 
 const brotli = promisify(brotliCompress);
 // Node's default, the highest, is for files that are compressed once: it takes seconds for a few megabytes.
@@ -19,7 +19,7 @@ export const responseEncodings: readonly string[] = Object.keys(compressors);
 const worthCompressingBytes = 1024;
 
 /** Compresses an answer. Resolves to undefined where it is not worth it, or `encoding` is `identity`. */
-export async function compress(bytes: Buffer, encoding: string): Promise<Buffer | undefined> {
+export async function compress(bytes: Uint8Array, encoding: string): Promise<Buffer | undefined> {
   return bytes.length < worthCompressingBytes ? undefined : await compressors[encoding]?.(bytes);
 }
 

@@ -1,18 +1,11 @@
-// What is relied on of `invokeUnaryImplementation`, which Connect exports and calls private.
-import { create } from "@bufbuild/protobuf";
-import {
-  Code,
-  ConnectError,
-  createHandlerContext,
-  type HandlerContext,
-  type Interceptor,
-  type MethodImpl,
-} from "@connectrpc/connect";
-import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
+import { create, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, createContextValues, type Interceptor, type MethodImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { callUnary } from "../../src/rpc/call.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
-import { BareRequestSchema, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
+import { callUnary } from "../../../src/rpc/call.ts";
+import { CallContext } from "../../../src/rpc/context.ts";
+import type { HttpRequest } from "../../../src/rpc/http.ts";
+import { createRpcTable } from "../../../src/rpc/router.ts";
+import { BareRequestSchema, EchoService } from "../../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 
 const method = EchoService.method.bare;
 
@@ -23,22 +16,27 @@ function specOf(impl: MethodImpl<typeof method>) {
   return spec;
 }
 
-const contextOf = (
-  init: { requestHeader?: Record<string, string>; requestSignal?: AbortSignal } = {},
-): HandlerContext & { abort(): void } =>
-  createHandlerContext({
-    service: EchoService,
+const contextOf = (headers: Record<string, string> = {}, timeoutMs?: number) =>
+  new CallContext({
     method,
     protocolName: "rest",
-    requestMethod: "POST",
-    url: "/x",
-    requestHeader: init.requestHeader ?? {},
-    ...(init.requestSignal && { requestSignal: init.requestSignal }),
+    // All of a request that a context looks at.
+    request: { method: "POST", url: "/x", headers: { host: "test", ...headers }, socket: {} } as unknown as HttpRequest,
+    values: createContextValues(),
+    timeoutMs,
   });
+
+/** A call that the gate lets pass. */
+const invoke = (
+  spec: ReturnType<typeof specOf>,
+  context: CallContext,
+  message: Message,
+  interceptors: readonly Interceptor[],
+) => callUnary({ spec, context, readMessage: () => message }, { gate() {}, interceptors, maxRequestBytes: 0 });
 
 const request = () => create(BareRequestSchema, { text: "hi" });
 
-describe("invokeUnaryImplementation", () => {
+describe("interceptors and implementation", () => {
   it("runs interceptors from the first, the outermost, to the last", async () => {
     const order: string[] = [];
     const named =
@@ -54,14 +52,14 @@ describe("invokeUnaryImplementation", () => {
       order.push("implementation");
       return { text: "x" };
     });
-    await invokeUnaryImplementation(spec, contextOf(), request(), [named("first"), named("second")]);
+    await invoke(spec, contextOf(), request(), [named("first"), named("second")]);
     expect(order).toEqual(["first in", "second in", "implementation", "second out", "first out"]);
   });
 
   it("leaves the list of interceptors as it was", async () => {
     const list: Interceptor[] = [(next) => next, (next) => (call) => next(call)];
     const before = [...list];
-    await invokeUnaryImplementation(
+    await invoke(
       specOf(() => ({})),
       contextOf(),
       request(),
@@ -71,7 +69,7 @@ describe("invokeUnaryImplementation", () => {
   });
 
   it("makes a message of what the implementation returns", async () => {
-    const message = await invokeUnaryImplementation(
+    const message = await invoke(
       specOf(({ text }) => ({ text })),
       contextOf(),
       request(),
@@ -81,8 +79,7 @@ describe("invokeUnaryImplementation", () => {
   });
 
   it("shows interceptors the call", async () => {
-    const requestSignal = new AbortController().signal;
-    const context = contextOf({ requestHeader: { "x-own": "1" }, requestSignal });
+    const context = contextOf({ "x-own": "1" });
     let seen: unknown;
     const spy: Interceptor = (next) => (call) => {
       const {
@@ -98,7 +95,7 @@ describe("invokeUnaryImplementation", () => {
       expect(call.signal).toBe(context.signal);
       return next(call);
     };
-    await invokeUnaryImplementation(
+    await invoke(
       specOf(() => ({})),
       context,
       request(),
@@ -109,7 +106,7 @@ describe("invokeUnaryImplementation", () => {
       name: "Bare",
       typeName: "portcullis.test.v1.EchoService",
       requestMethod: "POST",
-      url: "/x",
+      url: "http://test/x",
       message: request(),
       own: "1",
     });
@@ -123,9 +120,7 @@ describe("invokeUnaryImplementation", () => {
         ...(!call.stream && { message: create(BareRequestSchema, { text: "other" }) }),
       } as typeof call);
     const spec = specOf(({ text }, { requestHeader }) => ({ text: `${text} ${requestHeader.get("x-own")}` }));
-    const message = await invokeUnaryImplementation(spec, contextOf({ requestHeader: { "x-own": "1" } }), request(), [
-      replace,
-    ]);
+    const message = await invoke(spec, contextOf({ "x-own": "1" }), request(), [replace]);
     expect(message).toMatchObject({ text: "other 2" });
   });
 
@@ -142,7 +137,7 @@ describe("invokeUnaryImplementation", () => {
       responseHeader.set("x-implementation", "m");
       return {};
     });
-    await invokeUnaryImplementation(spec, context, request(), [add]);
+    await invoke(spec, context, request(), [add]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({
       "x-gate": "g",
       "x-implementation": "m",
@@ -161,7 +156,7 @@ describe("invokeUnaryImplementation", () => {
       responseHeader.set("x-old", "o");
       return {};
     });
-    await invokeUnaryImplementation(spec, context, request(), [replace]);
+    await invoke(spec, context, request(), [replace]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({ "x-new": "n" });
   });
 
@@ -170,7 +165,7 @@ describe("invokeUnaryImplementation", () => {
       const spec = specOf(() => {
         throw reason;
       });
-      await expect(invokeUnaryImplementation(spec, contextOf(), request(), [])).rejects.toBe(reason);
+      await expect(invoke(spec, contextOf(), request(), [])).rejects.toBe(reason);
     }
   });
 });

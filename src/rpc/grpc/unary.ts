@@ -1,0 +1,46 @@
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { envelope, readEnvelope } from "../envelope.ts";
+import { type HttpRequest, mediaType, send, toNodeHeaders } from "../http.ts";
+import type { UnaryProtocol } from "../unary.ts";
+import { normalizeMessage } from "./status-message.ts";
+
+/** What gRPC and gRPC-Web say alike in the headers of a request. */
+export const grpcHeaders = {
+  isJson: (request: HttpRequest) => mediaType(request).endsWith("+json"),
+  timeHeader: "grpc-timeout",
+  encodings: ({ headers }: HttpRequest) => ({
+    sent: (headers["grpc-encoding"] as string | undefined) ?? null,
+    accepted: (headers["grpc-accept-encoding"] as string | undefined) ?? null,
+  }),
+  acceptEncodingHeader: "grpc-accept-encoding",
+} satisfies Partial<UnaryProtocol>;
+
+/** Unary calls of gRPC. */
+export const grpcUnary: UnaryProtocol = {
+  ...grpcHeaders,
+  name: "grpc",
+  readMessage: readEnvelope,
+  send({ response }, { context, bytes, isJson, encoding }) {
+    send(response, {
+      status: 200,
+      header: {
+        ...toNodeHeaders(context.responseHeader),
+        "content-type": isJson ? "application/grpc+json" : "application/grpc+proto",
+        ...(encoding && { "grpc-encoding": encoding }),
+      },
+      body: envelope(bytes, encoding === undefined ? 0 : 1),
+      trailer: { ...toNodeHeaders(context.responseTrailer), "grpc-status": "0" },
+    });
+  },
+  sendError({ request, response }, { context, error }) {
+    const { responseHeader, responseTrailer } = context;
+    setTrailerStatus(responseTrailer, error);
+    normalizeMessage(responseTrailer);
+    const type = { "content-type": grpcHeaders.isJson(request) ? "application/grpc+json" : "application/grpc+proto" };
+    const header = toNodeHeaders(responseHeader);
+    const trailer = toNodeHeaders(responseTrailer);
+    // Without headers of the call's own, the trailers can be the headers, which end the stream at once.
+    if (header === undefined) send(response, { status: 200, header: { ...type, ...trailer } });
+    else send(response, { status: 200, header: { ...header, ...type }, trailer: trailer ?? {} });
+  },
+};
