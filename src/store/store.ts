@@ -42,6 +42,9 @@ export interface StoreRecord {
 /** What is read: an aggregate by its id, the one that holds a key, or a record. */
 export type Read = AggregateRef | Key | RecordRef;
 
+/** What else to read, by what was found. */
+export type Follow = (found: View) => readonly Read[];
+
 /** One consistent picture of everything that was read: all of it as of `position`. */
 export interface View {
   /** The aggregate, which must be among the reads: by its id, or by a key that it holds. Throws an Error otherwise. */
@@ -112,10 +115,11 @@ export type Problem = string;
  */
 export interface Store {
   /**
-   * One consistent view. Must show every write that was acknowledged before the call, by any process, and must not wait
-   * for a write in progress.
+   * One consistent view, also of what `follow` names from what was found first; it must be pure, and may be called more than
+   * once. Must show every write that was acknowledged before the call, by any process, and must not wait for a write in
+   * progress.
    */
-  read(reads: readonly Read[]): Promise<View>;
+  read(reads: readonly Read[], follow?: Follow): Promise<View>;
 
   /** Every aggregate of one type that has events, by id, removed ones included; as of one moment. */
   list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]>;

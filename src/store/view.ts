@@ -1,5 +1,5 @@
 import type { Key } from "../policy/states.ts";
-import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord, View } from "./store.ts";
+import type { AggregateRef, Follow, Read, RecordRef, Snapshot, StoreRecord, View } from "./store.ts";
 
 /** What a view is made from: everything in it is as of `position`. */
 export interface Moment {
@@ -24,58 +24,54 @@ export const isRecordRef = (read: Read): read is RecordRef => "record" in read;
 export const isSameRef = (a: AggregateRef, b: AggregateRef): boolean => a.type === b.type && a.id === b.id;
 
 /** Reads everything now. An aggregate found by a key counts as read, so it may be got, and changed, by its id as well. */
-export function collectView(reads: readonly Read[], moment: Moment): View {
-  const aggregates = new Map<string, Snapshot>();
-  const found = new Map<string, Snapshot | undefined>();
-  const records = new Map<string, StoreRecord | undefined>();
-  for (const read of reads) {
-    if (isRecordRef(read)) {
-      records.set(nameOfRecord(read), moment.loadRecord(read));
-      continue;
-    }
-    const ref = isKey(read) ? moment.findHolder(read) : read;
-    const snapshot = ref && moment.load(ref);
-    if (snapshot !== undefined) aggregates.set(nameOfRef(snapshot.ref), snapshot);
-    if (isKey(read)) found.set(nameOfKey(read), snapshot);
-  }
-  return new CollectedView({ aggregates, found, records, moment });
+export function collectView(reads: readonly Read[], moment: Moment, follow?: Follow): View {
+  const view = new CollectedView(moment);
+  view.add(reads, moment);
+  if (follow !== undefined) view.add(follow(view), moment);
+  return view;
 }
 
+/** Lists rather than maps: a view is of two or three things, and one is made for most of what a server does. */
 class CollectedView implements View {
   readonly position: number;
   readonly recordedAt: number;
-  readonly #aggregates: ReadonlyMap<string, Snapshot>;
-  readonly #found: ReadonlyMap<string, Snapshot | undefined>;
-  readonly #records: ReadonlyMap<string, StoreRecord | undefined>;
+  readonly snapshots: Snapshot[] = [];
+  readonly found: { readonly key: Key; readonly snapshot: Snapshot | undefined }[] = [];
+  readonly records: { readonly ref: RecordRef; readonly record: StoreRecord | undefined }[] = [];
 
-  constructor(collected: {
-    readonly aggregates: ReadonlyMap<string, Snapshot>;
-    readonly found: ReadonlyMap<string, Snapshot | undefined>;
-    readonly records: ReadonlyMap<string, StoreRecord | undefined>;
-    readonly moment: Moment;
-  }) {
-    this.#aggregates = collected.aggregates;
-    this.#found = collected.found;
-    this.#records = collected.records;
-    this.position = collected.moment.position;
-    this.recordedAt = collected.moment.recordedAt;
+  constructor({ position, recordedAt }: Moment) {
+    this.position = position;
+    this.recordedAt = recordedAt;
+  }
+
+  add(reads: readonly Read[], moment: Moment): void {
+    for (const read of reads) {
+      if (isRecordRef(read)) {
+        this.records.push({ ref: read, record: moment.loadRecord(read) });
+        continue;
+      }
+      const ref = isKey(read) ? moment.findHolder(read) : read;
+      const snapshot = ref && moment.load(ref);
+      if (snapshot !== undefined) this.snapshots.push(snapshot);
+      if (isKey(read)) this.found.push({ key: read, snapshot });
+    }
   }
 
   get: View["get"] = (ref) => {
-    const snapshot = this.#aggregates.get(nameOfRef(ref));
+    const snapshot = this.snapshots.find((one) => isSameRef(one.ref, ref));
     if (snapshot === undefined) throw new Error(`${ref.type} ${ref.id} is not among the reads`);
     return snapshot as never;
   };
 
   find(key: Key): Snapshot | undefined {
-    const name = nameOfKey(key);
-    if (!this.#found.has(name)) throw new Error(`a key of kind ${key.kind} is not among the reads`);
-    return this.#found.get(name);
+    const found = this.found.find((one) => one.key.kind === key.kind && one.key.value === key.value);
+    if (found === undefined) throw new Error(`a key of kind ${key.kind} is not among the reads`);
+    return found.snapshot;
   }
 
   record(ref: RecordRef): StoreRecord | undefined {
-    const name = nameOfRecord(ref);
-    if (!this.#records.has(name)) throw new Error(`a record of kind ${ref.record} is not among the reads`);
-    return this.#records.get(name);
+    const found = this.records.find((one) => one.ref.record === ref.record && one.ref.id === ref.id);
+    if (found === undefined) throw new Error(`a record of kind ${ref.record} is not among the reads`);
+    return found.record;
   }
 }

@@ -1,7 +1,7 @@
 import type { Key } from "../../policy/states.ts";
 import type { Writes } from "../batch.ts";
 import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "../store.ts";
-import { isKey, isRecordRef, type Moment, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
+import { isKey, isRecordRef, type Moment } from "../view.ts";
 
 /** Enough for the callers of a busy server; a full cache starts over. */
 const maxCached = 4096;
@@ -13,9 +13,9 @@ export class CachedMoment implements Moment {
   position = 0;
   recordedAt = 0;
   readonly #loads: Loads;
-  readonly #aggregates = new Map<string, Snapshot>();
-  readonly #holders = new Map<string, AggregateRef | undefined>();
-  readonly #records = new Map<string, StoreRecord | undefined>();
+  readonly #aggregates = new Cache<Snapshot>();
+  readonly #holders = new Cache<AggregateRef | undefined>();
+  readonly #records = new Cache<StoreRecord | undefined>();
 
   constructor(loads: Loads) {
     this.#loads = loads;
@@ -33,43 +33,69 @@ export class CachedMoment implements Moment {
   advance({ events, aggregates, keyMoves, records }: Writes): void {
     const last = events.at(-1);
     if (last !== undefined) ({ position: this.position, recordedAt: this.recordedAt } = last);
-    for (const snapshot of aggregates) put(this.#aggregates, nameOfRef(snapshot.ref), snapshot);
-    for (const { key, to } of keyMoves) put(this.#holders, nameOfKey(key), to);
-    for (const { ref, to } of records) put(this.#records, nameOfRecord(ref), to);
+    for (const snapshot of aggregates) this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
+    for (const { key, to } of keyMoves) this.#holders.put(key.kind, key.value, to);
+    for (const { ref, to } of records) this.#records.put(ref.record, ref.id, to);
   }
 
   /** Whether all of it can be had without another read. */
   holdsAll(reads: readonly Read[]): boolean {
     return reads.every((read) => {
-      if (isRecordRef(read)) return this.#records.has(nameOfRecord(read));
-      if (!isKey(read)) return this.#aggregates.has(nameOfRef(read));
-      const holder = this.#holders.get(nameOfKey(read));
-      return holder === undefined ? this.#holders.has(nameOfKey(read)) : this.#aggregates.has(nameOfRef(holder));
+      if (isRecordRef(read)) return this.#records.has(read.record, read.id);
+      if (!isKey(read)) return this.#aggregates.has(read.type, read.id);
+      const holder = this.#holders.get(read.kind, read.value);
+      return holder === undefined
+        ? this.#holders.has(read.kind, read.value)
+        : this.#aggregates.has(holder.type, holder.id);
     });
   }
 
   load(ref: AggregateRef): Snapshot {
-    return keep(this.#aggregates, nameOfRef(ref), () => this.#loads.load(ref));
+    return this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref));
   }
 
   findHolder(key: Key): AggregateRef | undefined {
-    return keep(this.#holders, nameOfKey(key), () => this.#loads.findHolder(key));
+    return this.#holders.keep(key.kind, key.value, () => this.#loads.findHolder(key));
   }
 
   loadRecord(ref: RecordRef): StoreRecord | undefined {
-    return keep(this.#records, nameOfRecord(ref), () => this.#loads.loadRecord(ref));
+    return this.#records.keep(ref.record, ref.id, () => this.#loads.loadRecord(ref));
   }
 }
 
-function keep<T>(cache: Map<string, T>, name: string, load: () => T): T {
-  const cached = cache.get(name);
-  if (cached !== undefined || cache.has(name)) return cached as T;
-  const loaded = load();
-  put(cache, name, loaded);
-  return loaded;
-}
+/** Values by a kind, of which there are few, and a name within it: two lookups cost less than one by both texts joined. */
+class Cache<T> {
+  readonly #kinds = new Map<string, Map<string, T>>();
+  #size = 0;
 
-function put<T>(cache: Map<string, T>, name: string, value: T): void {
-  if (cache.size >= maxCached) cache.clear();
-  cache.set(name, value);
+  has(kind: string, name: string): boolean {
+    return this.#kinds.get(kind)?.has(name) ?? false;
+  }
+
+  get(kind: string, name: string): T | undefined {
+    return this.#kinds.get(kind)?.get(name);
+  }
+
+  put(kind: string, name: string, value: T): void {
+    if (this.#size >= maxCached) this.clear();
+    const names = this.#kinds.get(kind) ?? new Map<string, T>();
+    this.#kinds.set(kind, names);
+    const before = names.size;
+    names.set(name, value);
+    this.#size += names.size - before;
+  }
+
+  /** What is cached, else what is loaded now. */
+  keep(kind: string, name: string, load: () => T): T {
+    const cached = this.get(kind, name);
+    if (cached !== undefined || this.has(kind, name)) return cached as T;
+    const loaded = load();
+    this.put(kind, name, loaded);
+    return loaded;
+  }
+
+  clear(): void {
+    this.#kinds.clear();
+    this.#size = 0;
+  }
 }

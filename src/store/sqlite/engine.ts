@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import { StoreError } from "../errors.ts";
-import type { Clock, Command, Outcome, Projection, Read, Snapshot, Store, View } from "../store.ts";
+import type { Clock, Command, Follow, Outcome, Projection, Read, Snapshot, Store, View } from "../store.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
@@ -11,7 +11,7 @@ import { identify, refuseReplaced } from "./file-identity.ts";
 import { type HistoryOptions, refold, verifyHistory } from "./history.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { Reader } from "./reader.ts";
-import { retryWhileBusy } from "./retry.ts";
+import { isBusy, retryWhileBusy } from "./retry.ts";
 import { migrate } from "./schema.ts";
 import { ThreadWriter } from "./thread-writer.ts";
 import type { Writer } from "./writer.ts";
@@ -71,14 +71,15 @@ class SqliteStore implements Store {
   readonly #queue: CommitQueue;
   readonly #verifications = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
+  #isChecked = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#queue = new CommitQueue(parts);
   }
 
-  read(reads: readonly Read[]): Promise<View> {
-    return this.#whenFree(() => this.#parts.reader.read(reads));
+  read(reads: readonly Read[], follow?: Follow): Promise<View> {
+    return this.#whenFree(() => this.#parts.reader.read(reads, follow));
   }
 
   list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
@@ -121,20 +122,32 @@ class SqliteStore implements Store {
   }
 
   /** Reads at once where that is possible, which is nearly always: only recovery after a crash keeps readers out. */
-  async #whenFree<T>(read: () => T): Promise<T> {
+  #whenFree<T>(read: () => T): Promise<T> {
+    const attempt = (): T => {
+      this.#refuseClosed();
+      this.#checkFile();
+      return read();
+    };
     const { name, busyTimeoutMs } = this.#parts;
-    try {
-      return await retryWhileBusy(
-        () => {
-          this.#refuseClosed();
-          this.#parts.checkFile();
-          return read();
-        },
-        { limitMs: busyTimeoutMs },
-      );
-    } catch (error) {
+    const fail = (error: unknown): never => {
       throw toStoreError(error, name);
+    };
+    try {
+      return Promise.resolve(attempt());
+    } catch (error) {
+      if (!isBusy(error)) return Promise.reject(toStoreError(error, name));
+      return retryWhileBusy(attempt, { limitMs: busyTimeoutMs }).catch(fail);
     }
+  }
+
+  /** One look counts until the microtasks at hand are done, as in Reader. */
+  #checkFile(): void {
+    if (this.#isChecked) return;
+    this.#parts.checkFile();
+    this.#isChecked = true;
+    process.nextTick(() => {
+      this.#isChecked = false;
+    });
   }
 
   async #onHistory<T>(use: (db: DatabaseSync, options: HistoryOptions) => Promise<T>): Promise<T> {

@@ -39,7 +39,10 @@ function create(path: string): void {
 function isThere(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return false;
+    const entry = lstatSync(path, { throwIfNoEntry: false });
+    if (entry === undefined) return false;
+    // Another process made it just now.
+    if (!entry.isSymbolicLink()) return isThere(path);
     throw new StoreError("unavailable", `The store ${path} cannot be opened: it is a symbolic link to nothing.`);
   }
   if (found.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });

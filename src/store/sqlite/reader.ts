@@ -2,20 +2,23 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { StoreError } from "../errors.ts";
-import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
+import type { AggregateRef, Follow, Read, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { collectView } from "../view.ts";
 import { CachedMoment } from "./cached-moment.ts";
 import { toStoreError } from "./errors.ts";
 
 /**
  * Reads what is committed. Everything that was read stays in memory until any connection commits, which SQLite tells by a
- * counter: asking for it takes a microsecond and shows the writes of other processes too.
+ * counter: asking for it takes some microseconds and shows the writes of other processes too. One answer counts until the
+ * microtasks at hand are done: before that, the program can receive nothing, so no call that is being served began after
+ * it, and what was acknowledged before such a call began is in it.
  */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #name: string;
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
+  #isFresh = false;
   readonly #statements: Record<
     "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
     StatementSync
@@ -38,14 +41,21 @@ export class Reader {
     this.#cached = new CachedMoment(this);
   }
 
-  read(reads: readonly Read[]): View {
-    if (this.#commits() === this.#seenCommits && this.#cached.holdsAll(reads)) return collectView(reads, this.#cached);
+  read(reads: readonly Read[], follow?: Follow): View {
+    if ((this.#isFresh || this.#commits() === this.#seenCommits) && this.#cached.holdsAll(reads)) {
+      this.#setFresh();
+      const view = collectView(reads, this.#cached);
+      const others = follow?.(view) ?? [];
+      if (others.length === 0) return view;
+      if (this.#cached.holdsAll(others)) return collectView([...reads, ...others], this.#cached);
+    }
     this.#statements.begin.run();
     try {
       const commits = this.#commits();
       if (commits !== this.#seenCommits) this.#cached.startOver(this.newest());
       this.#seenCommits = commits;
-      return collectView(reads, this.#cached);
+      this.#setFresh();
+      return collectView(reads, this.#cached, follow);
     } finally {
       // A read transaction has nothing to lose; where reading failed, SQLite may have ended it already.
       if (this.#db.isTransaction) this.#statements.commit.run();
@@ -94,10 +104,19 @@ export class Reader {
   /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
   forget(): void {
     this.#seenCommits = undefined;
+    this.#isFresh = false;
   }
 
   close(): void {
     this.#db.close();
+  }
+
+  #setFresh(): void {
+    if (this.#isFresh) return;
+    this.#isFresh = true;
+    process.nextTick(() => {
+      this.#isFresh = false;
+    });
   }
 
   #commits(): number {

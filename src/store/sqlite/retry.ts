@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** Whether SQLite refused because another connection holds a lock. */
-function isBusy(error: unknown): boolean {
+export function isBusy(error: unknown): boolean {
   return primaryCode(error) === resultCodes.busy;
 }
 
