@@ -1,4 +1,5 @@
 import type { RoleGrant } from "../policy/events.ts";
+import type { AggregateRef, View } from "../store/store.ts";
 
 /** Who a token speaks for, and what they may do. */
 export interface Caller {
@@ -8,3 +9,19 @@ export interface Caller {
   readonly organizationId: string;
   readonly roles: readonly RoleGrant[];
 }
+
+/** Who a token speaks for, and what was read along with them. */
+export interface Identified {
+  readonly caller: Caller;
+  /** Holds the organization that the call is about; absent where nothing of the caller was read here. */
+  readonly view?: View;
+}
+
+/**
+ * Says who a bearer token speaks for. `organizationOf` names the organization that a call of theirs is about, by the id of
+ * their home: it is read in the same view, where there is one. Rejects with an AuthError where the token speaks for nobody.
+ */
+export type Identify = (
+  token: string,
+  organizationOf: (home: string) => AggregateRef<"organization">,
+) => Promise<Identified>;

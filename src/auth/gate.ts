@@ -2,7 +2,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Permission, Role } from "../policy/roles.ts";
 import { grants, roles } from "../policy/roles.ts";
 import { organizationRef, type Store } from "../store/store.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";
 import type { PermissionTable } from "./permissions.ts";
 import { principalKey } from "./principal.ts";
@@ -19,7 +19,7 @@ export function createGate(options: {
   readonly store: Store;
   readonly permissions: PermissionTable;
   /** Says who a token speaks for; rejects with an AuthError where it speaks for nobody. */
-  readonly identify: (token: string) => Promise<Caller>;
+  readonly identify: Identify;
 }): (context: HandlerContext) => Promise<void> {
   const { store, permissions, identify } = options;
 
@@ -29,10 +29,11 @@ export function createGate(options: {
     const token = readBearerToken(context.requestHeader.get("authorization"));
     const wanted = readOrganizationHeader(context.requestHeader.get(organizationHeader));
 
-    const caller = await identify(token);
-    const organizationId = wanted ?? caller.organizationId;
-    const view = await store.read([organizationRef(organizationId)]);
-    const organization = view.get(organizationRef(organizationId)).state;
+    const organizationOf = (home: string) => organizationRef(wanted ?? home);
+    const { caller, view } = await identify(token, organizationOf);
+    const ref = organizationOf(caller.organizationId);
+    const { state: organization } = (view ?? (await store.read([ref]))).get(ref);
+    const organizationId = ref.id;
     checkAccess(caller, { organizationId, exists: organization !== undefined && !organization.removed, permission });
 
     context.values.set(principalKey, { userId: caller.userId, organizationId });

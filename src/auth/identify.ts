@@ -1,6 +1,6 @@
 import type { UserState } from "../policy/states.ts";
-import { type Clock, instanceRef, type Store } from "../store/store.ts";
-import type { Caller } from "./caller.ts";
+import { type Clock, instanceRef, type Store, type View } from "../store/store.ts";
+import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";
 import { identifyIssued } from "./issued.ts";
 import type { OutsideIssuers } from "./outside/issuers.ts";
@@ -20,39 +20,47 @@ export interface IdentifyOptions {
  * Rejects with an AuthError: `token_invalid`, or `issuer_unavailable` where only an issuer that does not answer could tell.
  * Users of this instance are read from the store on every call, so what was removed from them counts on the next one.
  */
-export function createIdentify(options: IdentifyOptions): (token: string) => Promise<Caller> {
+export function createIdentify(options: IdentifyOptions): Identify {
   const { store, clock, acceptsIssued, outside } = options;
 
-  return async (token) => {
+  return async (token, organizationOf) => {
     const now = clock();
-    const own =
-      (await findByPersonalToken(store, { token, now })) ??
-      (acceptsIssued ? await identifyIssued(store, { token, now }) : undefined);
-    if (own !== undefined) {
-      const { organizationId, roles } = own.user;
-      return { userId: own.userId, organizationId, roles };
-    }
+    const personal = await findByPersonalToken(store, { token, now, organizationOf });
+    if (personal !== undefined) return { caller: callerOf(personal), view: personal.view };
+    const issued = acceptsIssued ? await identifyIssued(store, { token, now }) : undefined;
+    if (issued !== undefined) return { caller: callerOf(issued) };
     // One of ours that is not known any more is nobody else's business.
     const stranger = token.startsWith(tokenPrefix) ? undefined : await outside?.identify(token);
     if (stranger === undefined) throw new AuthError("token_invalid");
     const organizationId = stranger.organizationId ?? (await defaultOrganizationId(store));
     const homeRoles = stranger.homeRoles.map((role) => ({ role, organizationId }));
-    return { userId: stranger.userId, organizationId, roles: [...stranger.roles, ...homeRoles] };
+    return { caller: { userId: stranger.userId, organizationId, roles: [...stranger.roles, ...homeRoles] } };
   };
 }
 
+const callerOf = ({ userId, user }: { readonly userId: string; readonly user: UserState }): Caller => ({
+  userId,
+  organizationId: user.organizationId,
+  roles: user.roles,
+});
+
 async function findByPersonalToken(
   store: Store,
-  { token, now }: { readonly token: string; readonly now: number },
-): Promise<{ readonly userId: string; readonly user: UserState } | undefined> {
-  const digest = digestToken(token);
+  call: { readonly token: string; readonly now: number; readonly organizationOf: Parameters<Identify>[1] },
+): Promise<{ readonly userId: string; readonly user: UserState; readonly view: View } | undefined> {
+  const { now } = call;
+  const digest = digestToken(call.token);
   const key = { kind: "token_digest", value: digest } as const;
-  const found = (await store.read([key])).find(key);
+  const view = await store.read([key], (first) => {
+    const user = first.find(key)?.state as UserState | undefined;
+    return user === undefined ? [] : [call.organizationOf(user.organizationId)];
+  });
+  const found = view.find(key);
   const user = found?.state as UserState | undefined;
   const held = user?.tokens.find((candidate) => candidate.digest === digest);
   if (found === undefined || user === undefined || held === undefined) return undefined;
   if (held.expiresAt !== undefined && held.expiresAt <= now) return undefined;
-  return { userId: found.ref.id, user };
+  return { userId: found.ref.id, user, view };
 }
 
 async function defaultOrganizationId(store: Store): Promise<string> {

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 /** What every personal access token begins with, so that a leaked one can be found. */
 export const tokenPrefix = "portcullis_";
@@ -16,7 +16,7 @@ export const generateSecret = (): string => randomBytes(24).toString("base64url"
  * looking it up by digest leaks nothing of the token through timing.
  */
 export function digestToken(token: string): string {
-  return createHash("sha256").update(token).digest("hex");
+  return hash("sha256", token);
 }
 
 /** What a header can carry as a token: printable ASCII without space or comma. A comma would join two headers. */

@@ -28,9 +28,29 @@ export const validateRequest: Interceptor = (next) => (request) => {
   ]);
 };
 
+/** The fields of a message that have something to check, by message: most have none. */
+const checkedFields = new WeakMap<DescMessage, readonly DescField[]>();
+
+function checkedFieldsOf(desc: DescMessage): readonly DescField[] {
+  const known = checkedFields.get(desc);
+  if (known !== undefined) return known;
+  // Before the look within, which may come back here.
+  checkedFields.set(desc, desc.fields);
+  const fields = desc.fields.filter(
+    (field) =>
+      hasOption(field, rules) ||
+      (field.fieldKind === "message" && field.message.typeName === DurationSchema.typeName) ||
+      (field.fieldKind === "list" && field.listKind === "message" && checkedFieldsOf(field.message).length > 0),
+  );
+  checkedFields.set(desc, fields);
+  return fields;
+}
+
 function findViolation(desc: DescMessage, message: Message): Violation | undefined {
+  const fields = checkedFieldsOf(desc);
+  if (fields.length === 0) return undefined;
   const values = reflect(desc, message);
-  for (const field of desc.fields) {
+  for (const field of fields) {
     const prefix = `invalid ${goName(desc)}.${goFieldName(field)}`;
     if (hasOption(field, rules)) {
       const reason = breach(field, { value: values.get(field), rules: getOption(field, rules) });
