@@ -101,7 +101,13 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     serveIssuer !== undefined && isIssuerPath(rawPath(request))
       ? serveIssuer(request, response)
       : serveApi(request, response);
-  listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError: (reason) => report({ reason }) });
+  listener = await openListener({
+    ...listen,
+    ...(tls && { tls }),
+    handler,
+    streamHandler: dispatch.streamHandler,
+    onError: (reason) => report({ reason }),
+  });
   return listener;
 }
 

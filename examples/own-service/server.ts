@@ -51,5 +51,11 @@ const handler = portcullis.withOpenApi(dispatch, {
 });
 
 const port = Number(process.env["PORT"] ?? 8081);
-const { url } = await portcullis.openListener({ host: "127.0.0.1", port, handler, onError: console.error });
+const { url } = await portcullis.openListener({
+  host: "127.0.0.1",
+  port,
+  handler,
+  streamHandler: dispatch.streamHandler,
+  onError: console.error,
+});
 console.log(`serves the library on ${url} (what there is: /openapi.json)`);

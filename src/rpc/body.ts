@@ -1,47 +1,80 @@
-import { Code, ConnectError } from "@connectrpc/connect";
-import type { HttpRequest } from "./http.ts";
+import type { Readable } from "node:stream";
 
 /** As much of the start of a body as `readBody` shows before the rest is there. */
 export const shownBytes = 5;
 
 /**
- * Reads the request body to its end. Each time that more has come, `check` is told how much, and is shown the start: at least
- * `shownBytes` of it, as soon as they are there. What it throws ends the reading. Rejects with that, and with `canceled`
- * where the client ends the request early.
+ * Reads a request body to its end. Each time that more has come, `check` is told how much, and is shown the start: at least
+ * `shownBytes` of it, as soon as they are there. What it throws ends the reading, and the promise rejects with it; the rest is
+ * left unread. A body that breaks off settles nothing: the end of the connection or stream ends the call.
  */
-export function readBody(request: HttpRequest, check: (length: number, start: Buffer) => void): Promise<Buffer> {
-  // Over HTTP/2 the request only hands on what the stream has.
-  const source = "stream" in request ? request.stream : request;
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let start: Buffer = Buffer.alloc(0);
-    let length = 0;
-    const stop = (reason: unknown): void => {
-      source.off("data", onData).off("end", onEnd).off("error", onEarlyEnd).off("close", onEarlyEnd);
-      reject(reason);
-    };
-    const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (start.length < shownBytes) start = start.length === 0 ? chunk : Buffer.concat([start, chunk]);
-      try {
-        check(length, start);
-      } catch (reason) {
-        stop(reason);
-      }
-    };
-    const onEarlyEnd = (): void => {
-      stop(new ConnectError("the request body ended early", Code.Canceled));
-      // An error that comes later is of nobody's interest, and would end the process.
-      source.on("error", () => {});
-    };
-    const onEnd = (): void => {
-      // A stream that is reset ends too.
-      if ("stream" in request ? request.stream.aborted : !request.complete) onEarlyEnd();
-      else resolve(chunks.length === 1 ? start : Buffer.concat(chunks, length));
-    };
-    if (source.readableEnded) onEnd();
-    else if (source.destroyed) onEarlyEnd();
-    else source.on("data", onData).on("end", onEnd).on("error", onEarlyEnd).on("close", onEarlyEnd);
-  });
+export function readBody(source: Readable, check: BodyCheck): Promise<Buffer> {
+  return new Promise((resolve, reject) => listen(source, new Reading(check, { resolve, reject })));
 }
+
+type BodyCheck = (length: number, start: Buffer) => void;
+
+interface Settle {
+  resolve(body: Buffer): void;
+  reject(reason: unknown): void;
+}
+
+function listen(source: Readable & { readonly aborted?: boolean }, reading: Reading): void {
+  if (source.readableEnded) reading.end();
+  else {
+    source.on("data", (chunk: Buffer) => {
+      // What becomes of the rest is for the listener to say.
+      if (!reading.add(chunk)) source.pause();
+    });
+    // A stream that is reset ends too.
+    source.on("end", () => source.aborted || reading.end());
+  }
+}
+
+/**
+ * A body that is being read. What settled the promise is let go: to the garbage collector a stream of HTTP/2 lives much longer
+ * than its call, with all that its listeners reach, and to take listeners away costs more than to leave them.
+ */
+class Reading {
+  #check: BodyCheck | undefined;
+  #promise: Settle | undefined;
+  #chunks: Buffer[] = [];
+  #start: Buffer = empty;
+  #length = 0;
+
+  constructor(check: BodyCheck, promise: Settle) {
+    this.#check = check;
+    this.#promise = promise;
+  }
+
+  /** Whether more of it is wanted. */
+  add(chunk: Buffer): boolean {
+    if (this.#check === undefined) return true;
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    if (this.#start.length < shownBytes) this.#start = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    try {
+      this.#check(this.#length, this.#start);
+      return true;
+    } catch (reason) {
+      this.#promise?.reject(reason);
+      this.#release();
+      return false;
+    }
+  }
+
+  end(): void {
+    const [only = empty] = this.#chunks;
+    this.#promise?.resolve(this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks, this.#length));
+    this.#release();
+  }
+
+  #release(): void {
+    this.#check = undefined;
+    this.#promise = undefined;
+    this.#chunks = [];
+    this.#start = empty;
+  }
+}
+
+const empty = Buffer.alloc(0);

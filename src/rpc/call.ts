@@ -17,7 +17,7 @@ import {
 } from "@connectrpc/connect";
 // Exported by Connect and marked private: the version is pinned, and the tests of streams cover what is relied on.
 import { transformInvokeImplementation } from "@connectrpc/connect/protocol";
-import type { CallContext } from "./context.ts";
+import { type CallContext, shareSignal } from "./context.ts";
 
 /**
  * Decides whether a call may go on. It runs when the headers are known and before any of the body is read, once per call and
@@ -35,9 +35,17 @@ export interface CallOptions {
 }
 
 /** Runs the gate, unless the deadline of the call has passed already. */
-export async function passGate(context: HandlerContext, gate: Gate): Promise<void> {
+export function passGate(context: HandlerContext, gate: Gate): void | Promise<void> {
   if ((context.timeoutMs() ?? 1) <= 0) throw new ConnectError("the deadline has passed", Code.DeadlineExceeded);
-  await gate(context);
+  return gate(context);
+}
+
+export type UnarySpec = MethodImplSpec & { readonly kind: "unary" };
+
+interface UnaryCall {
+  readonly spec: UnarySpec;
+  readonly context: CallContext;
+  readMessage(): Message | Promise<Message>;
 }
 
 /**
@@ -45,45 +53,44 @@ export async function passGate(context: HandlerContext, gate: Gate): Promise<voi
  * gate has let the call pass. Rejects with what any of them threw, and as soon as the context is aborted: not every
  * implementation looks at the signal.
  */
-export async function callUnary(
-  call: {
-    readonly spec: MethodImplSpec & { readonly kind: "unary" };
-    readonly context: CallContext;
-    readMessage(): Message | Promise<Message>;
-  },
-  { gate, interceptors }: CallOptions,
-): Promise<Message> {
+export const callUnary = (call: UnaryCall, options: CallOptions): Promise<Message> =>
+  call.context.untilAborted(runUnary(call, options));
+
+// What is there already is not awaited: each step of a promise costs as much as the decoding of a small message.
+async function runUnary(call: UnaryCall, { gate, interceptors }: CallOptions): Promise<Message> {
   const { spec, context } = call;
-  await passGate(context, gate);
+  const passed = passGate(context, gate);
+  if (passed !== undefined) await passed;
   const message = await call.readMessage();
-  return context.untilAborted(invokeUnary(spec, { context, message, interceptors }));
+  if (interceptors.length > 0) return intercept(spec, { context, message, interceptors });
+  const output = spec.impl(message, context);
+  return normalize(spec.method.output, output instanceof Promise ? await output : output);
 }
 
-async function invokeUnary(
-  { impl, method }: MethodImplSpec & { readonly kind: "unary" },
+async function intercept(
+  { impl, method }: UnarySpec,
   call: { readonly context: CallContext; readonly message: Message; readonly interceptors: readonly Interceptor[] },
 ): Promise<Message> {
   const { context, interceptors } = call;
   const { responseHeader, responseTrailer } = context;
-  if (interceptors.length === 0) return normalize(method.output, await impl(call.message, context));
-  const request: UnaryRequest = {
+  const request = {
     stream: false,
     method,
     service: method.parent,
     requestMethod: context.requestMethod,
     url: context.url,
     header: context.requestHeader,
-    signal: context.signal,
     contextValues: context.values,
     message: call.message,
-  };
+  } as UnaryRequest;
+  shareSignal(request, context);
   let next: Parameters<Interceptor>[0] = async (passed) => {
     const seen = passed === request ? context : contextOf(passed as UnaryRequest, context);
     const output = await impl(passed.message as Message, seen);
     const message = normalize(method.output, output);
     return { stream: false, service: method.parent, method, header: responseHeader, trailer: responseTrailer, message };
   };
-  for (const interceptor of interceptors.toReversed()) next = interceptor(next);
+  for (let index = interceptors.length - 1; index >= 0; index -= 1) next = (interceptors[index] as Interceptor)(next);
   const response = await next(request);
   replaceHeaders(responseHeader, response.header);
   replaceHeaders(responseTrailer, response.trailer);
@@ -130,7 +137,7 @@ export async function* callServerStream(
   { gate, interceptors }: CallOptions,
 ): AsyncIterable<MessageShape<MethodImplSpec["method"]["output"]>> {
   await passGate(call.context, gate);
-  const message = await call.readMessage();
+  const message = await untilAborted(call.readMessage(), call.context.signal);
   async function* input() {
     yield message;
   }

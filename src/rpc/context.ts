@@ -1,12 +1,12 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
-import type { HttpRequest } from "./http.ts";
+import type { RequestHead } from "./http.ts";
 import { RequestHeaders } from "./request-headers.ts";
 
 export interface CallContextInit {
   readonly method: DescMethod;
   readonly protocolName: string;
-  readonly request: HttpRequest;
+  readonly head: RequestHead;
   readonly values: ContextValues;
   /** How long the caller waits, in milliseconds; at most what a timer can measure. */
   readonly timeoutMs?: number | undefined;
@@ -15,11 +15,40 @@ export interface CallContextInit {
 /** Made once: an AbortController that is given no reason makes a DOMException, which costs more than most calls. */
 const ended = new ConnectError("the call has ended", Code.Canceled);
 
+let signalOf: (context: CallContext) => AbortSignal;
+const contextKey = Symbol("context");
+const signalProperty = {
+  get(this: { readonly [contextKey]: CallContext }) {
+    return signalOf(this[contextKey]);
+  },
+  enumerable: true,
+  configurable: true,
+};
+
+/**
+ * Gives an object the signal of a context, as a property of its own. A signal is made when somebody looks: to make one and to
+ * abort it at the end takes longer than the rest of many a call.
+ */
+export function shareSignal(target: object, context: CallContext): void {
+  (target as { [contextKey]?: CallContext })[contextKey] = context;
+  Object.defineProperty(target, "signal", signalProperty);
+}
+
 /**
  * What a gate, an interceptor and an implementation know of a call; its deadline, and its end. Its properties are its own, so
  * that a copy (`{ ...context, values }`) is whole.
  */
 export class CallContext implements HandlerContext {
+  static {
+    signalOf = (context) => {
+      if (context.#controller === undefined) {
+        context.#controller = new AbortController();
+        if (context.#end !== undefined) context.#controller.abort(context.#end);
+      }
+      return context.#controller.signal;
+    };
+  }
+
   readonly method: DescMethod;
   readonly service: DescMethod["parent"];
   readonly protocolName: string;
@@ -30,21 +59,21 @@ export class CallContext implements HandlerContext {
   readonly responseTrailer = new Headers();
   readonly values: ContextValues;
   readonly timeoutMs: () => number | undefined;
-  readonly signal: AbortSignal;
+  declare readonly signal: AbortSignal;
 
-  readonly #controller = new AbortController();
+  #controller: AbortController | undefined;
   #deadline: NodeJS.Timeout | undefined;
   /** Why the call is over: its deadline, its caller gone, or its answer. */
   #end: unknown;
   #reject: ((reason: unknown) => void) | undefined;
 
-  constructor({ method, protocolName, request, values, timeoutMs }: CallContextInit) {
+  constructor({ method, protocolName, head, values, timeoutMs }: CallContextInit) {
     this.method = method;
     this.service = method.parent;
     this.protocolName = protocolName;
-    this.requestMethod = request.method ?? "";
-    this.url = urlOf(request);
-    this.requestHeader = new RequestHeaders(request.headers);
+    this.requestMethod = head.method ?? "";
+    this.url = urlOf(head);
+    this.requestHeader = new RequestHeaders(head.headers);
     this.values = values;
     if (timeoutMs === undefined) {
       this.timeoutMs = noDeadline;
@@ -56,7 +85,7 @@ export class CallContext implements HandlerContext {
         timeoutMs,
       );
     }
-    this.signal = this.#controller.signal;
+    shareSignal(this, this);
   }
 
   /** What the work comes to, or why the call was aborted before: not every implementation looks at the signal. */
@@ -74,7 +103,12 @@ export class CallContext implements HandlerContext {
     this.#end = reason;
     clearTimeout(this.#deadline);
     this.#reject?.(reason);
-    this.#controller.abort(reason);
+    this.#controller?.abort(reason);
+  }
+
+  /** Ends the call of a client that went away. Does nothing after its end, as when a connection closes that is answered. */
+  abortAsGone(): void {
+    if (this.#end === undefined) this.abort(new ConnectError("the client is gone", Code.Canceled));
   }
 
   /** Ends the call whose answer is there. */
@@ -85,10 +119,10 @@ export class CallContext implements HandlerContext {
 
 const noDeadline = (): undefined => undefined;
 
-function urlOf(request: HttpRequest): string {
-  const { headers, url = "" } = request;
+function urlOf(head: RequestHead): string {
+  const { headers, url = "" } = head;
   // As clients send it: no server could know better behind a proxy.
   if (!url.startsWith("/")) return url;
-  if ("stream" in request) return `${headers[":scheme"]}://${headers[":authority"] ?? headers.host}${url}`;
-  return `${"encrypted" in request.socket ? "https" : "http"}://${headers.host}${url}`;
+  const scheme = headers[":scheme"] ?? ("socket" in head && "encrypted" in (head.socket as object) ? "https" : "http");
+  return `${scheme as string}://${(headers[":authority"] as string | undefined) ?? headers.host}${url}`;
 }

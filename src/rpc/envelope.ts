@@ -1,6 +1,6 @@
+import type { Readable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { readBody } from "./body.ts";
-import type { HttpRequest } from "./http.ts";
 
 // The framing of messages that gRPC and gRPC-Web share: a byte of flags, four of length, the message.
 
@@ -13,21 +13,20 @@ export interface Sent {
   readonly isCompressed: boolean;
 }
 
-/**
- * Reads a request that is one message. Rejects with a ConnectError: `resource_exhausted` as soon as a message says that it is
- * larger than `maxBytes`; `unimplemented` for no message or several, as in gRPC's list of status codes; `internal` for unknown
- * flags; `invalid_argument` for what is cut short.
- */
-export async function readEnvelope(request: HttpRequest, maxBytes: number): Promise<Sent> {
-  const body = await readBody(request, (length, start) => {
+/** Reads a request that is one message. Rejects as `openEnvelope` throws, and as soon as a message says that it is too large. */
+export function readEnvelope(source: Readable, maxBytes: number): Promise<Buffer> {
+  return readBody(source, (length, start) => {
     if (start.length >= headerBytes) checkLength(start, maxBytes);
     // One message of the size allowed, and a bit to tell what follows it.
     if (length > maxBytes + 2 * headerBytes) throw extraMessage();
   });
-  return openEnvelope(body, maxBytes);
 }
 
-/** Takes the one message out of a body; throws as `readEnvelope` does. */
+/**
+ * Takes the one message out of a body. Throws a ConnectError: `resource_exhausted` for one larger than `maxBytes`;
+ * `unimplemented` for no message or several, as in gRPC's list of status codes; `internal` for unknown flags;
+ * `invalid_argument` for what is cut short.
+ */
 export function openEnvelope(body: Buffer, maxBytes: number): Sent {
   if (body.length === 0) throw new ConnectError("the request holds no message", Code.Unimplemented);
   if (body.length < headerBytes) throw cutShort();

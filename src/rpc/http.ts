@@ -1,13 +1,16 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import type { Http2ServerResponse } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
 
 export type HttpRequest = ListenerRequest;
 export type HttpResponse = ListenerResponse;
 
+/** What of a request is known before its body. */
+export type RequestHead = Pick<HttpRequest, "method" | "url" | "headers">;
+
 /** The path of the raw request target, without its query; still percent-encoded, exactly as it came over the socket. */
-export function rawPath(request: HttpRequest): string {
+export function rawPath(request: RequestHead): string {
   // A server must take the absolute form as well, which names the host once more (RFC 9112, 3.2.2).
   const target = (request.url ?? "").replace(/^https?:\/\/[^/?#]*/i, "");
   const query = target.indexOf("?");
@@ -16,27 +19,27 @@ export function rawPath(request: HttpRequest): string {
 }
 
 /** The query of the raw request target, without its question mark; empty where there is none. */
-export function rawQuery(request: HttpRequest): string {
+export function rawQuery(request: RequestHead): string {
   const target = (request.url ?? "").split("#", 1)[0] ?? "";
   const query = target.indexOf("?");
   return query === -1 ? "" : target.slice(query + 1);
 }
 
 /** Whether the request names a valid host. Connect's handlers cannot do without one. */
-export function hasAuthority(request: HttpRequest): boolean {
+export function hasAuthority(request: RequestHead): boolean {
   const authority = request.headers[":authority"] ?? request.headers.host;
   return typeof authority === "string" && !/[/?#@\\]/.test(authority) && URL.canParse(`http://${authority}`);
 }
 
 /** The media type of the request in lower case, without parameters; empty where none was sent. */
-export function mediaType(request: HttpRequest): string {
+export function mediaType(request: RequestHead): string {
   const value = request.headers["content-type"] ?? "";
   const parameters = value.indexOf(";");
   return (parameters === -1 ? value : value.slice(0, parameters)).trim().toLowerCase();
 }
 
 /** Whether the content type asks for another character set than UTF-8, the only one there is in proto JSON. */
-export function hasForeignCharset(request: HttpRequest): boolean {
+export function hasForeignCharset(request: RequestHead): boolean {
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers["content-type"] ?? "")?.[1];
   return charset !== undefined && charset.toLowerCase() !== "utf-8";
 }
@@ -49,7 +52,7 @@ export function isGone(response: HttpResponse): boolean {
 /** Calls back when the connection or stream closes, whether the answer was complete or not. */
 export function onClose(request: HttpRequest, response: HttpResponse, listener: () => void): void {
   // Over HTTP/2 the response says nothing of a stream that the client resets.
-  ("stream" in request ? request.stream : response).once("close", listener);
+  ("stream" in request ? request.stream : response).on("close", listener);
 }
 
 /** Headers in the form that Node sends; undefined where there are none. */
@@ -73,32 +76,35 @@ export interface Answer {
   readonly trailer?: OutgoingHttpHeaders;
 }
 
+/** More is not worth copying once more. */
+const smallBytes = 16 * 1024;
+
 /** Sends a complete answer. Does nothing where the client is gone or an answer has begun. */
 export function send(response: HttpResponse, answer: Answer): void {
   if (response.headersSent || isGone(response)) return;
   if ("stream" in response) {
-    sendOnStream(response, answer);
+    const { vary, ...set } = response.getHeaders();
+    const given = answer.header["vary"];
+    const merged = vary === undefined ? {} : { vary: given === undefined ? vary : `${given}, ${vary}` };
+    if (answer.trailer !== undefined) response.addTrailers(answer.trailer);
+    // Node's response object would send an answer without a body in two frames: what has a status in its headers and does not
+    // end with them is no gRPC answer.
+    sendOnStream(response.stream, { ...answer, header: { ...set, ...answer.header, ...merged } });
   } else {
     const { status, header, body } = answer;
     response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
-    response.end(body);
+    // As a text of single bytes, Node sends a body together with the headers, in one write.
+    if (body === undefined || body.length > smallBytes) response.end(body);
+    else response.end(Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1"), "latin1");
   }
 }
 
-/**
- * Over HTTP/2 without Node's response object, which would send an answer without a body in two frames: what has a status in
- * its headers and does not end with them is no gRPC answer.
- */
-function sendOnStream(response: Http2ServerResponse, { status, header, body, trailer }: Answer): void {
-  const { stream } = response;
-  const headers: OutgoingHttpHeaders = { ":status": status, ...response.getHeaders(), ...header };
-  const { vary } = response.getHeaders();
-  if (vary !== undefined && header["vary"] !== undefined) headers["vary"] = `${header["vary"]}, ${vary}`;
+/** Sends a complete answer but for its trailers, which who listens for `wantTrailers` sends. */
+export function sendOnStream(stream: ServerHttp2Stream, { status, header, body, trailer }: Answer): void {
+  const headers: OutgoingHttpHeaders = { ":status": status, ...header };
   // HTTP/2 has no such field, and Node warns of it.
-  delete headers["connection"];
+  if (headers.connection !== undefined) delete headers.connection;
   if (trailer !== undefined) {
-    // The response object sends them, whoever sends the rest.
-    response.addTrailers(trailer);
     stream.respond(headers, { waitForTrailers: true });
     stream.end(body);
   } else if (body === undefined) {

@@ -1,5 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 
+/** Of the names that Headers take, those that are common. */
+const isFieldName = (name: unknown): name is string => typeof name === "string" && /^[A-Za-z][A-Za-z0-9-]*$/.test(name);
+
 /**
  * The headers of a request as Connect shows them to gates, interceptors and implementations. Filling a Headers object takes
  * some microseconds, and most calls look at one or two fields: those are read from what Node parsed, and the object is filled
@@ -13,10 +16,13 @@ export class RequestHeaders extends Headers {
     this.#unread = headers;
   }
 
-  static #getUnread(headers: RequestHeaders, name: string): string | undefined {
-    // Pseudo-headers are none, and what a plain object inherits is no text.
-    const value = headers.#unread?.[String(name).toLowerCase()];
-    return typeof value === "string" && !name.startsWith(":") ? value : undefined;
+  /** The value of a field, null where there is none; undefined where only the filled object can say. */
+  static #getUnread(headers: RequestHeaders, name: string): string | null | undefined {
+    if (headers.#unread === undefined || !isFieldName(name)) return undefined;
+    const lower = name.toLowerCase();
+    if (!Object.hasOwn(headers.#unread, lower)) return null;
+    const value = headers.#unread[lower];
+    return typeof value === "string" ? value : undefined;
   }
 
   static #fill(headers: RequestHeaders): void {

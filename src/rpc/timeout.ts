@@ -47,7 +47,7 @@ export interface Timeout {
 }
 
 /** How long the caller waits, in milliseconds: the least that these headers say. */
-export function readTimeout(headers: IncomingHttpHeaders, names: readonly TimeHeaderName[]): Timeout {
+export function readTimeout(headers: IncomingHttpHeaders, ...names: readonly TimeHeaderName[]): Timeout {
   let least: number | undefined;
   for (const name of names) {
     const text = headers[name];

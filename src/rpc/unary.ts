@@ -7,15 +7,16 @@ import {
   toBinary,
   toJsonString,
 } from "@bufbuild/protobuf";
-import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import { type CallOptions, callUnary } from "./call.ts";
+import { type CallOptions, callUnary, type UnarySpec } from "./call.ts";
 import { CallContext } from "./context.ts";
 import { compress, decompress } from "./encoding.ts";
 import type { Sent } from "./envelope.ts";
-import type { RpcExchange } from "./exchange.ts";
-import { type HttpRequest, isGone, onClose } from "./http.ts";
+import type { UnaryExchange } from "./exchange.ts";
+import type { RequestHead } from "./http.ts";
+import type { Reply } from "./reply.ts";
 import { readTimeout, type TimeHeaderName } from "./timeout.ts";
 
 export interface UnaryOptions extends CallOptions {
@@ -27,15 +28,18 @@ export interface UnaryOptions extends CallOptions {
 /** How one protocol carries the one message each way. */
 export interface UnaryProtocol {
   readonly name: string;
-  readonly isJson: (request: HttpRequest) => boolean;
   readonly timeHeader: TimeHeaderName;
-  /** The encoding of the request message, and what the caller takes for the answer. */
-  readonly encodings: (request: HttpRequest) => { readonly sent: string | null; readonly accepted: string | null };
   readonly acceptEncodingHeader: string;
-  readMessage(request: HttpRequest, maxBytes: number): Sent | Promise<Sent>;
-  send(exchange: RpcExchange, answer: UnaryAnswer): void;
+  isJson(head: RequestHead): boolean;
+  /** The encoding of the request message, and what the caller takes for the answer. */
+  encodings(head: RequestHead): { readonly sent: string | null; readonly accepted: string | null };
+  /** What was sent, once all of it is there. It is refused as soon as it is larger than a message may be. */
+  read(exchange: UnaryExchange, maxBytes: number): Promise<Buffer>;
+  /** The one message of what was read. */
+  open(sent: Buffer, head: RequestHead, maxBytes: number): Sent;
+  send(exchange: UnaryExchange, answer: UnaryAnswer): void;
   /** `context` as it was when the call failed. */
-  sendError(exchange: RpcExchange, failure: { readonly context: CallContext; readonly error: ConnectError }): void;
+  sendError(exchange: UnaryExchange, failure: { readonly context: CallContext; readonly error: ConnectError }): void;
 }
 
 /** A message on its way out. */
@@ -55,84 +59,140 @@ const acceptable = ["identity", ...compressions.map(({ name }) => name)].join(",
  * Serves unary calls with the message read, decoded, called, encoded and written once, rather than through the pipeline of
  * asynchronous generators that Connect has for streams of any kind.
  */
-export function createUnary(protocol: UnaryProtocol, options: UnaryOptions): (exchange: RpcExchange) => Promise<void> {
-  const { jsonOptions, maxRequestBytes: maxBytes } = options;
-
-  function parse({ input }: MethodImplSpec["method"], bytes: Buffer, isJson: boolean): Message {
-    try {
-      if (!isJson) return fromBinary(input, bytes);
-      return fromJsonString(input, utf8.decode(bytes), jsonOptions);
-    } catch (cause) {
-      const text = `the request is not a ${input.typeName} in ${isJson ? "JSON" : "binary form"}`;
-      throw new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
-    }
-  }
-
-  async function decompressed({ bytes, isCompressed }: Sent, encoding: string | undefined): Promise<Buffer> {
-    if (!isCompressed) return bytes;
-    if (encoding === undefined) {
-      throw new ConnectError("the message is compressed, and no header says how", Code.Internal);
-    }
-    const result = await decompress(bytes, encoding, maxBytes);
-    if (result.kind === "bytes") return result.bytes;
-    if (result.kind === "damaged") throw new ConnectError(`the request is not valid ${encoding}`, Code.InvalidArgument);
-    throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
-  }
-
-  return async (exchange) => {
-    const { rpc, request, response } = exchange;
-    const { spec } = rpc;
+export const createUnary =
+  (protocol: UnaryProtocol, options: UnaryOptions) =>
+  (exchange: UnaryExchange): Promise<void> => {
+    const { spec } = exchange.rpc;
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
-    const timeout = readTimeout(request.headers, [protocol.timeHeader]);
-    const context = new CallContext({
+    return new UnaryCall(exchange, { spec, protocol, options }).serve();
+  };
+
+/** One call, from its head to its answer. */
+class UnaryCall {
+  readonly spec: UnarySpec;
+  readonly context: CallContext;
+  readonly #exchange: UnaryExchange;
+  readonly #protocol: UnaryProtocol;
+  readonly #options: UnaryOptions;
+  readonly #timeoutError: ConnectError | undefined;
+  readonly #isJson: boolean;
+  readonly #encodings: ReturnType<typeof compressionNegotiate> | undefined;
+
+  constructor(
+    exchange: UnaryExchange,
+    { spec, protocol, options }: { spec: UnarySpec; protocol: UnaryProtocol; options: UnaryOptions },
+  ) {
+    const { head } = exchange;
+    this.spec = spec;
+    this.#exchange = exchange;
+    this.#protocol = protocol;
+    this.#options = options;
+    const { timeoutMs, error } = readTimeout(head.headers, protocol.timeHeader);
+    this.#timeoutError = error;
+    this.context = new CallContext({
       method: spec.method,
       protocolName: protocol.name,
-      request,
+      head,
       values: exchange.contextValues,
-      timeoutMs: timeout.timeoutMs,
+      timeoutMs,
     });
-    onClose(request, response, () => context.abort(clientGone));
-    const isJson = protocol.isJson(request);
-    const { sent, accepted } = protocol.encodings(request);
-    const encodings =
-      sent === null && accepted === null
-        ? undefined
-        : compressionNegotiate(compressions, sent, accepted, protocol.acceptEncodingHeader);
-
-    async function readMessage(): Promise<Message> {
-      if (encodings?.error !== undefined) {
-        context.responseHeader.set(protocol.acceptEncodingHeader, acceptable);
-        throw encodings.error;
-      }
-      if (timeout.error !== undefined) throw timeout.error;
-      const sent = await protocol.readMessage(request, maxBytes);
-      const bytes = sent.isCompressed ? await decompressed(sent, encodings?.request?.name) : sent.bytes;
-      const message = parse(spec.method, bytes, isJson);
-      exchange.bindPath?.(message);
-      return message;
+    this.#isJson = protocol.isJson(head);
+    const { sent, accepted } = protocol.encodings(head);
+    if (sent !== null || accepted !== null) {
+      this.#encodings = compressionNegotiate(compressions, sent, accepted, protocol.acceptEncodingHeader);
     }
+  }
 
+  /** Resolves when the answer is on its way, or nobody is there to take it. */
+  async serve(): Promise<void> {
+    const { context } = this;
+    const { reply } = this.#exchange;
+    const release = abortOnClose(reply, context);
     try {
-      const message = await callUnary({ spec, context, readMessage }, options);
-      const { output } = spec.method;
-      const bytes = isJson ? Buffer.from(toJsonString(output, message, jsonOptions)) : toBinary(output, message);
-      const encoding = encodings?.response?.name;
-      const compressed = encoding === undefined ? undefined : await compress(bytes, encoding);
-      if (isGone(response)) return;
-      if (compressed === undefined || encoding === undefined) protocol.send(exchange, { context, bytes, isJson });
-      else protocol.send(exchange, { context, bytes: compressed, isJson, encoding });
+      const message = await callUnary(this, this.#options);
+      const answer = this.#encode(message);
+      const sent = "then" in answer ? await answer : answer;
+      if (!reply.isGone()) this.#protocol.send(this.#exchange, sent);
     } catch (reason) {
-      if (isGone(response)) return;
+      if (reply.isGone()) return;
       // Interceptors and gate have mapped what is expected.
-      if (!(reason instanceof ConnectError)) options.onFailure(reason);
-      protocol.sendError(exchange, { context, error: toConnectError(reason) });
+      if (!(reason instanceof ConnectError)) this.#options.onFailure(reason);
+      this.#protocol.sendError(this.#exchange, { context, error: toConnectError(reason) });
     } finally {
+      release();
       context.end();
     }
-  };
+  }
+
+  /** Called when the gate has let the call pass. */
+  readMessage(): Promise<Message> {
+    if (this.#encodings?.error !== undefined) {
+      this.context.responseHeader.set(this.#protocol.acceptEncodingHeader, acceptable);
+      throw this.#encodings.error;
+    }
+    if (this.#timeoutError !== undefined) throw this.#timeoutError;
+    return this.#protocol.read(this.#exchange, this.#options.maxRequestBytes).then((sent) => this.#open(sent));
+  }
+
+  #open(sent: Buffer): Message | Promise<Message> {
+    const { maxRequestBytes } = this.#options;
+    const { bytes, isCompressed } = this.#protocol.open(sent, this.#exchange.head, maxRequestBytes);
+    if (!isCompressed) return this.#decode(bytes);
+    return decompressMessage(bytes, this.#encodings?.request?.name, maxRequestBytes).then((all) => this.#decode(all));
+  }
+
+  #decode(bytes: Buffer): Message {
+    const { input } = this.spec.method;
+    let message: Message;
+    try {
+      message = this.#isJson
+        ? fromJsonString(input, utf8.decode(bytes), this.#options.jsonOptions)
+        : fromBinary(input, bytes);
+    } catch (cause) {
+      const text = `the request is not a ${input.typeName} in ${this.#isJson ? "JSON" : "binary form"}`;
+      throw new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
+    }
+    this.#exchange.bindPath?.(message);
+    return message;
+  }
+
+  #encode(message: Message): UnaryAnswer | Promise<UnaryAnswer> {
+    const { output } = this.spec.method;
+    const isJson = this.#isJson;
+    const bytes = isJson
+      ? Buffer.from(toJsonString(output, message, this.#options.jsonOptions))
+      : toBinary(output, message);
+    const answer = { context: this.context, bytes, isJson };
+    const encoding = this.#encodings?.response?.name;
+    if (encoding === undefined) return answer;
+    return compress(bytes, encoding).then((shorter) =>
+      shorter === undefined ? answer : { ...answer, bytes: shorter, encoding },
+    );
+  }
 }
 
-const clientGone = new ConnectError("the client is gone", Code.Canceled);
+async function decompressMessage(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
+  if (encoding === undefined) {
+    throw new ConnectError("the message is compressed, and no header says how", Code.Internal);
+  }
+  const result = await decompress(bytes, encoding, maxBytes);
+  if (result.kind === "bytes") return result.bytes;
+  if (result.kind === "damaged") throw new ConnectError(`the request is not valid ${encoding}`, Code.InvalidArgument);
+  throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
+}
+
+/**
+ * Aborts a context when the client goes, until it is released. To the garbage collector a stream of HTTP/2 lives much longer
+ * than its call, with all that its listeners reach; they must reach no context of a call that is over. That is also why this
+ * is a function of its own: closures of one function share what any of them uses.
+ */
+function abortOnClose(reply: Reply, context: CallContext): () => void {
+  let open: CallContext | undefined = context;
+  reply.onClose(() => open?.abortAsGone());
+  return () => {
+    open = undefined;
+  };
+}
 
 const toConnectError = (reason: unknown): ConnectError =>
   reason instanceof ConnectError

@@ -2,6 +2,7 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec, CodecOptions } from "../codec.ts";
+import { toUnaryExchange } from "../exchange.ts";
 import { hasForeignCharset, mediaType, send } from "../http.ts";
 import { createUnary } from "../unary.ts";
 import { createConnectUnary } from "./unary.ts";
@@ -48,7 +49,7 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
           header: { "accept-post": supported.join(", ") },
         });
       } else if (serveUnary !== undefined && rpc.spec.kind === "unary") {
-        await serveUnary(exchange);
+        await serveUnary(toUnaryExchange(exchange));
       } else {
         await serveStock(exchange);
       }

@@ -3,32 +3,27 @@ import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { readBody } from "../body.ts";
 import type { CallContext } from "../context.ts";
-import type { Sent } from "../envelope.ts";
-import type { RpcExchange } from "../exchange.ts";
-import { type HttpRequest, httpStatus, mediaType, rawQuery, send, toNodeHeaders } from "../http.ts";
+import type { UnaryExchange } from "../exchange.ts";
+import { httpStatus, mediaType, type RequestHead, rawQuery, toNodeHeaders } from "../http.ts";
 import type { UnaryOptions, UnaryProtocol } from "../unary.ts";
 
 /** Unary calls of the Connect protocol: POST, and GET for what has no side effects. */
 export function createConnectUnary({ jsonOptions }: Pick<UnaryOptions, "jsonOptions">): UnaryProtocol {
   return {
     name: "connect",
-    isJson: (request) =>
-      request.method === "GET"
-        ? queryOf(request).get("encoding") === "json"
-        : mediaType(request) === "application/json",
+    isJson: (head) =>
+      head.method === "GET" ? queryOf(head).get("encoding") === "json" : mediaType(head) === "application/json",
     timeHeader: "connect-timeout-ms",
-    encodings: (request) => ({
-      sent:
-        request.method === "GET"
-          ? queryOf(request).get("compression")
-          : ((request.headers["content-encoding"] as string | undefined) ?? null),
-      accepted: (request.headers["accept-encoding"] as string | undefined) ?? null,
+    encodings: (head) => ({
+      sent: encodingOf(head),
+      accepted: (head.headers["accept-encoding"] as string | undefined) ?? null,
     }),
     acceptEncodingHeader: "accept-encoding",
-    readMessage: (request, maxBytes) =>
-      request.method === "GET" ? readQuery(request, maxBytes) : readPost(request, maxBytes),
-    send(exchange, { context, bytes, isJson, encoding }) {
-      send(exchange.response, {
+    read: async (exchange, maxBytes) =>
+      exchange.head.method === "GET" ? readQuery(exchange.head, maxBytes) : readPost(exchange, maxBytes),
+    open: (sent, head) => ({ bytes: sent, isCompressed: sent.length > 0 && isEncoded(encodingOf(head)) }),
+    send({ reply }, { context, bytes, isJson, encoding }) {
+      reply.send({
         status: 200,
         header: {
           ...callHeaders(context),
@@ -38,9 +33,9 @@ export function createConnectUnary({ jsonOptions }: Pick<UnaryOptions, "jsonOpti
         body: bytes,
       });
     },
-    sendError({ response }: RpcExchange, { context, error }) {
+    sendError({ reply }, { context, error }) {
       mergeNonProtocolHeaders(context.responseHeader, error.metadata);
-      send(response, {
+      reply.send({
         status: httpStatus(error.code),
         header: { ...callHeaders(context), "content-type": "application/json" },
         body: errorToJsonBytes(error, jsonOptions),
@@ -55,15 +50,13 @@ function callHeaders({ responseHeader, responseTrailer }: CallContext) {
   return toNodeHeaders(responseHeader);
 }
 
-async function readPost(request: HttpRequest, maxBytes: number): Promise<Sent> {
-  checkLength(Number(request.headers["content-length"] ?? 0), maxBytes);
-  const bytes = await readBody(request, (length) => checkLength(length, maxBytes));
-  const { "content-encoding": encoding = "identity" } = request.headers;
-  return { bytes, isCompressed: encoding !== "identity" && bytes.length > 0 };
+function readPost({ head, source }: UnaryExchange, maxBytes: number): Promise<Buffer> {
+  checkLength(Number(head.headers["content-length"] ?? 0), maxBytes);
+  return readBody(source, (length) => checkLength(length, maxBytes));
 }
 
-function readQuery(request: HttpRequest, maxBytes: number): Sent {
-  const query = queryOf(request);
+function readQuery(head: RequestHead, maxBytes: number): Buffer {
+  const query = queryOf(head);
   const message = query.get("message") ?? "";
   const isBase64 = query.get("base64") === "1";
   if (isBase64 && !/^[A-Za-z0-9_-]*={0,2}$/.test(message)) {
@@ -71,12 +64,16 @@ function readQuery(request: HttpRequest, maxBytes: number): Sent {
   }
   const bytes = Buffer.from(message, isBase64 ? "base64url" : "utf8");
   checkLength(bytes.length, maxBytes);
-  const encoding = query.get("compression") ?? "identity";
-  return { bytes, isCompressed: encoding !== "identity" && encoding !== "" && bytes.length > 0 };
+  return bytes;
 }
+
+const encodingOf = (head: RequestHead): string | null =>
+  head.method === "GET" ? queryOf(head).get("compression") : ((head.headers["content-encoding"] as string) ?? null);
+
+const isEncoded = (encoding: string | null): boolean => encoding !== null && encoding !== "" && encoding !== "identity";
 
 function checkLength(length: number, maxBytes: number): void {
   if (length > maxBytes) throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 
-const queryOf = (request: HttpRequest): URLSearchParams => new URLSearchParams(rawQuery(request));
+const queryOf = (head: RequestHead): URLSearchParams => new URLSearchParams(rawQuery(head));

@@ -1,4 +1,5 @@
 import type { Codec, CodecOptions } from "../codec.ts";
+import { toUnaryExchange } from "../exchange.ts";
 import { sendTrailersOnly } from "../grpc/trailers-only.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
 import { createUnary } from "../unary.ts";
@@ -14,7 +15,7 @@ export function createGrpcWebCodec({ serveStock, unary }: CodecOptions): Codec {
   const serveUnary = unary && createUnary(grpcWebUnary, unary);
   return {
     serve: (exchange) => {
-      if (serveUnary !== undefined && exchange.rpc.spec.kind === "unary") return serveUnary(exchange);
+      if (serveUnary !== undefined && exchange.rpc.spec.kind === "unary") return serveUnary(toUnaryExchange(exchange));
       return serveStock(
         isText(exchange.request)
           ? { ...exchange, decodeRequest: decodeTextRequest, encodeResponse: encodeTextResponse }

@@ -1,10 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { type HttpRequest, mediaType } from "../http.ts";
+import { mediaType, type RequestHead } from "../http.ts";
 
 // The text form of gRPC-Web (grpc/doc/PROTOCOL-WEB.md): the binary form in base64, where each flush may be padded by itself.
 
-export const isText = (request: HttpRequest): boolean => mediaType(request).startsWith("application/grpc-web-text");
+export const isText = (head: RequestHead): boolean => mediaType(head).startsWith("application/grpc-web-text");
 
 /** The bytes of a whole body in text form. Throws a ConnectError, invalid_argument, where it is none. */
 export function decodeText(text: string): Buffer {

@@ -1,4 +1,5 @@
 import type { Codec, CodecOptions } from "../codec.ts";
+import { toUnaryExchange, type UnaryExchange } from "../exchange.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
 import { createUnary } from "../unary.ts";
 import { withNormalMessage } from "./status-message.ts";
@@ -8,13 +9,19 @@ import { grpcUnary } from "./unary.ts";
 /** Whether the request is in gRPC framing. */
 export const isGrpc = (request: HttpRequest): boolean => /^application\/grpc(\+|$)/.test(mediaType(request));
 
+export interface GrpcCodec extends Codec {
+  /** Serves one unary call directly; absent where Connect's handlers do. */
+  readonly serveUnary?: (exchange: UnaryExchange) => Promise<void>;
+}
+
 /** gRPC over HTTP/2. */
-export function createGrpcCodec({ serveStock, unary }: CodecOptions): Codec {
+export function createGrpcCodec({ serveStock, unary }: CodecOptions): GrpcCodec {
   const serveUnary = unary && createUnary(grpcUnary, unary);
   return {
+    ...(serveUnary && { serveUnary }),
     serve: (exchange) =>
       serveUnary !== undefined && exchange.rpc.spec.kind === "unary"
-        ? serveUnary(exchange)
+        ? serveUnary(toUnaryExchange(exchange))
         : serveStock({ ...exchange, encodeResponse: withNormalMessage }),
     refuse: (response, refusal) => sendTrailersOnly(response, { ...refusal, contentType: "application/grpc" }),
   };

@@ -1,14 +1,14 @@
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { envelope, readEnvelope } from "../envelope.ts";
-import { type HttpRequest, mediaType, send, toNodeHeaders } from "../http.ts";
+import { envelope, openEnvelope, readEnvelope } from "../envelope.ts";
+import { mediaType, type RequestHead, toNodeHeaders } from "../http.ts";
 import type { UnaryProtocol } from "../unary.ts";
 import { normalizeMessage } from "./status-message.ts";
 
 /** What gRPC and gRPC-Web say alike in the headers of a request. */
 export const grpcHeaders = {
-  isJson: (request: HttpRequest) => mediaType(request).endsWith("+json"),
+  isJson: (head: RequestHead) => mediaType(head).endsWith("+json"),
   timeHeader: "grpc-timeout",
-  encodings: ({ headers }: HttpRequest) => ({
+  encodings: ({ headers }: RequestHead) => ({
     sent: (headers["grpc-encoding"] as string | undefined) ?? null,
     accepted: (headers["grpc-accept-encoding"] as string | undefined) ?? null,
   }),
@@ -19,9 +19,10 @@ export const grpcHeaders = {
 export const grpcUnary: UnaryProtocol = {
   ...grpcHeaders,
   name: "grpc",
-  readMessage: readEnvelope,
-  send({ response }, { context, bytes, isJson, encoding }) {
-    send(response, {
+  read: ({ source }, maxBytes) => readEnvelope(source, maxBytes),
+  open: (sent, _, maxBytes) => openEnvelope(sent, maxBytes),
+  send({ reply }, { context, bytes, isJson, encoding }) {
+    reply.send({
       status: 200,
       header: {
         ...toNodeHeaders(context.responseHeader),
@@ -32,15 +33,15 @@ export const grpcUnary: UnaryProtocol = {
       trailer: { ...toNodeHeaders(context.responseTrailer), "grpc-status": "0" },
     });
   },
-  sendError({ request, response }, { context, error }) {
+  sendError({ head, reply }, { context, error }) {
     const { responseHeader, responseTrailer } = context;
     setTrailerStatus(responseTrailer, error);
     normalizeMessage(responseTrailer);
-    const type = { "content-type": grpcHeaders.isJson(request) ? "application/grpc+json" : "application/grpc+proto" };
+    const type = { "content-type": grpcHeaders.isJson(head) ? "application/grpc+json" : "application/grpc+proto" };
     const header = toNodeHeaders(responseHeader);
     const trailer = toNodeHeaders(responseTrailer);
     // Without headers of the call's own, the trailers can be the headers, which end the stream at once.
-    if (header === undefined) send(response, { status: 200, header: { ...type, ...trailer } });
-    else send(response, { status: 200, header: { ...header, ...type }, trailer: trailer ?? {} });
+    if (header === undefined) reply.send({ status: 200, header: { ...type, ...trailer } });
+    else reply.send({ status: 200, header: { ...header, ...type }, trailer: trailer ?? {} });
   },
 };

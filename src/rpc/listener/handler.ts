@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Http2ServerRequest, Http2ServerResponse, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 
 /** A request of either HTTP version; HTTP/2 ones are Node's compat objects, which connect-node's adapter takes too. */
 export type ListenerRequest = IncomingMessage | Http2ServerRequest;
@@ -9,3 +9,13 @@ export type ListenerResponse = ServerResponse | Http2ServerResponse;
 
 /** Answers one request. It owns its promises: a rejection nobody awaits is the handler's bug, not the listener's. */
 export type ListenerHandler = (req: ListenerRequest, res: ListenerResponse) => void;
+
+/**
+ * Takes a request over HTTP/2 before Node makes its request and response objects of it, which cost more than most calls; with
+ * false, it leaves the request to the ListenerHandler, untouched. Is not asked where a header field was sent twice.
+ */
+export type StreamHandler = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  rawHeaders: readonly string[],
+) => boolean;

@@ -6,16 +6,23 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
-import type { ListenerHandler } from "./handler.ts";
+import { discardRest } from "./discard.ts";
+import type { ListenerHandler, StreamHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
-export function createHttp2(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
-  const { handler, limits } = options;
+export function createHttp2(options: {
+  handler: ListenerHandler;
+  streamHandler?: StreamHandler | undefined;
+  limits: ListenerLimits;
+}): ProtocolServer {
+  const { handler, streamHandler, limits } = options;
   const sessions = new Set<ServerHttp2Session>();
+  // Streams that the stream handler took, and when.
+  const taken = new Map<ServerHttp2Stream, number>();
 
   const server = createServer({
     settings: {
@@ -25,12 +32,38 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
     },
     maxHeaderListPairs: headerHardStopCount,
   });
-  server.on("request", (req, res) => {
+  // Makes Node's request and response objects of streams; it never sees a connection.
+  const objects = createServer();
+  objects.on("request", (req, res) => {
     joinDroppedValues(req);
     handler(req, res);
   });
-  server.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
-  server.on("connect", (_req, res) => sendStatusAnswer(res, notSupported.connect));
+  objects.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
+  objects.on("connect", (_req, res) => sendStatusAnswer(res, notSupported.connect));
+
+  server.on("stream", (stream, headers, flags, rawHeaders) => {
+    // A field that was sent twice is not in `headers`; see `joinDroppedValues`.
+    const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
+    if (isPlain && streamHandler?.(stream, headers, rawHeaders)) {
+      taken.set(stream, performance.now());
+      return;
+    }
+    if (!stream.endAfterHeaders) {
+      cancelWhenSilent(stream, limits.requestTimeoutMs);
+      discardUnread(stream);
+    }
+    objects.emit("stream", stream, headers, flags, rawHeaders);
+  });
+  // One look at all of them, now and then, costs less than a timer each.
+  const cancelLate = setInterval(
+    () => {
+      const latest = performance.now() - limits.requestTimeoutMs;
+      for (const [stream, since] of taken) {
+        if (since < latest && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+      }
+    },
+    Math.min(5_000, Math.max(20, Math.ceil(limits.requestTimeoutMs / 4))),
+  ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
     let openStreams = 0;
@@ -38,15 +71,13 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
     session.once("close", () => sessions.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
     socket.once("finish", () => linger(socket));
+    function onStreamClose(this: ServerHttp2Stream): void {
+      openStreams -= 1;
+      taken.delete(this);
+    }
     session.on("stream", (stream: ServerHttp2Stream) => {
       openStreams += 1;
-      stream.once("close", () => {
-        openStreams -= 1;
-      });
-      if (!stream.endAfterHeaders) {
-        cancelWhenSilent(stream, limits.requestTimeoutMs);
-        discardUnread(stream);
-      }
+      stream.on("close", onStreamClose);
     });
     session.setTimeout(limits.http2IdleTimeoutMs);
     session.on("timeout", () => {
@@ -67,6 +98,7 @@ export function createHttp2(options: { handler: ListenerHandler; limits: Listene
       for (const session of sessions) session.close();
     },
     stop() {
+      clearInterval(cancelLate);
       server.close();
     },
   };
@@ -79,25 +111,10 @@ function cancelWhenSilent(stream: ServerHttp2Stream, timeoutMs: number): void {
   });
 }
 
-const discardForMs = 1_000;
-
-/**
- * Reads on, for a second at most, where an answer is complete before its request is. Node would reset the stream at once,
- * with NO_ERROR, as it may (RFC 9113, 8.1); but curl 7.88 then drops the answer where it had not sent its body yet.
- */
+/** Discards the rest of a request that is answered before its end. */
 function discardUnread(stream: ServerHttp2Stream): void {
   const isAnswered = () => stream.headersSent && stream.writableEnded && stream.writableLength === 0;
-  const discard = () => {
-    if (stream.readableEnded || stream.destroyed) return;
-    stream.resume();
-    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), discardForMs).unref();
-    stream.once("close", () => clearTimeout(timer));
-  };
-  // Answered at once, before anybody could listen.
-  if (isAnswered()) {
-    discard();
-    return;
-  }
+  const discard = () => discardRest(stream);
   stream.once("prefinish", discard);
   const respond: ServerHttp2Stream["respond"] = stream.respond.bind(stream);
   // An answer that has no body, to HEAD or with 204, is complete with its headers, and tells so by no event.

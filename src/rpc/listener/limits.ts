@@ -17,8 +17,8 @@ export interface ListenerLimits {
   /** HTTP/1.1: from the start of a request to the end of its headers; then 408. Default 10 000. At most `requestTimeoutMs`. */
   headersTimeoutMs: number;
   /**
-   * HTTP/1.1: from the start of a request to the end of its body; then 408. HTTP/2: silence on a stream whose request body
-   * has not ended; then the stream is reset with CANCEL. Default 120 000: bodies are small, and a long stream from the
+   * HTTP/1.1: from the start of a request to the end of its body; then 408. HTTP/2: the same for a unary call of gRPC, for
+   * others silence on a stream whose request body has not ended; then the stream is reset with CANCEL. Default 120 000: bodies are small, and a long stream from the
    * server is not touched, since its request has ended.
    */
   requestTimeoutMs: number;

@@ -9,6 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { readBody as readBodyOf } from "../body.ts";
 import { decompress, requestEncodings } from "../encoding.ts";
 import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
 import { isTextField, isWellKnown, messageOf } from "./fields.ts";
@@ -106,19 +107,10 @@ async function readBody(request: HttpRequest, { maxBytes }: BodyOptions): Promis
 
 async function readSent(request: HttpRequest, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > maxBytes) throw tooLarge(maxBytes);
-      chunks.push(chunk);
-    }
-  } catch (cause) {
-    if (cause instanceof HttpRefusalError) throw cause;
-    throw new ConnectError("the request body ended early", Code.Canceled, undefined, undefined, cause);
-  }
-  return Buffer.concat(chunks, length);
+  // Over HTTP/2 the request only hands on what the stream has.
+  return readBodyOf("stream" in request ? request.stream : request, (length) => {
+    if (length > maxBytes) throw tooLarge(maxBytes);
+  });
 }
 
 function tooLarge(maxBytes: number): HttpRefusalError {

@@ -58,7 +58,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
   /** Body, then query, then path: nothing overrides what the path says. */
   async function readMessage({ route, request, pathValues }: RestExchange): Promise<Message> {
     // Told no sooner, as on every protocol: the gate comes first.
-    const { error } = readTimeout(request.headers, timeHeaders);
+    const { error } = readTimeout(request.headers, ...timeHeaders);
     if (error !== undefined) throw error;
     const { input } = route.rpc.spec.method;
     const message = create(input);
@@ -143,16 +143,16 @@ export function createRestCodec(options: RestOptions): RestCodec {
 
     async serve(exchange) {
       const { route, request, response } = exchange;
-      const { timeoutMs } = readTimeout(request.headers, timeHeaders);
+      const { timeoutMs } = readTimeout(request.headers, ...timeHeaders);
       const { method } = route.rpc.spec;
       const context = new CallContext({
         method,
         protocolName: "rest",
-        request,
+        head: request,
         values: exchange.contextValues,
         timeoutMs,
       });
-      onClose(request, response, () => context.abort(new ConnectError("the client is gone", Code.Canceled)));
+      onClose(request, response, () => context.abortAsGone());
       try {
         await (route.rpc.spec.kind === "unary" ? serveUnary(exchange, context) : serveStream(exchange, context));
       } catch (reason) {

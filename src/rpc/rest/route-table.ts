@@ -67,7 +67,24 @@ export function createRouteTable(rpcs: RpcTable, reservedPaths: readonly string[
       throw new Error(`the HTTP rule of ${rpc.path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
     }
   }
-  return { routes, match: (method, path) => match(root, method, path) };
+  const plain = plainRoutes(routes);
+  return { routes, match: (method, path) => plain.get(path)?.get(method) ?? match(root, method, path) };
+}
+
+/**
+ * The routes whose whole path is literal, by path and method: nothing is more specific than such a route, so where it is for
+ * the very method, no search would end elsewhere.
+ */
+function plainRoutes(routes: readonly Route[]): ReadonlyMap<string, ReadonlyMap<string, RouteMatch>> {
+  const plain = new Map<string, Map<string, RouteMatch>>();
+  for (const route of routes) {
+    // Of a colon or an escape in a path, there is more than one reading.
+    const path = route.pattern;
+    if (!/^(\/[\w.~-]+)+$/.test(path)) continue;
+    const byMethod = plain.get(path) ?? new Map<string, RouteMatch>();
+    plain.set(path, byMethod.set(route.method, { kind: "found", route, pathValues: [] }));
+  }
+  return plain;
 }
 
 function compileRule(rpc: Rpc, rule: HttpRule): Route[] {

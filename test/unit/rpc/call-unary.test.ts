@@ -21,7 +21,7 @@ const contextOf = (headers: Record<string, string> = {}, timeoutMs?: number) =>
     method,
     protocolName: "rest",
     // All of a request that a context looks at.
-    request: { method: "POST", url: "/x", headers: { host: "test", ...headers }, socket: {} } as unknown as HttpRequest,
+    head: { method: "POST", url: "/x", headers: { host: "test", ...headers }, socket: {} } as unknown as HttpRequest,
     values: createContextValues(),
     timeoutMs,
   });

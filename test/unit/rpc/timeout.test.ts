@@ -41,7 +41,7 @@ describe("readTimeout", () => {
     [google, "2147483.647", 2_147_483_647],
     [google, " 1 ", 1_000],
   ])("of %s: %s is %i ms", (name, text, timeoutMs) => {
-    expect(readTimeout({ [name]: text }, [name])).toEqual({ timeoutMs });
+    expect(readTimeout({ [name]: text }, name)).toEqual({ timeoutMs });
   });
 
   it.each([
@@ -52,7 +52,7 @@ describe("readTimeout", () => {
     [google, "2147483.648"],
     [google, "9999999999.999999999"],
   ])("of %s: %s is none, for no timer can measure it", (name, text) => {
-    expect(readTimeout({ [name]: text }, [name])).toEqual({});
+    expect(readTimeout({ [name]: text }, name)).toEqual({});
   });
 
   it.each([
@@ -88,7 +88,7 @@ describe("readTimeout", () => {
     [google, "0.0000000001"],
     [google, "10000000000"],
   ])("of %s refuses %j", (name, text) => {
-    const { error, timeoutMs } = readTimeout({ [name]: text }, [name]);
+    const { error, timeoutMs } = readTimeout({ [name]: text }, name);
     const form = forms[name];
     expect([error?.code, error?.rawMessage, timeoutMs]).toEqual([
       Code.InvalidArgument,
@@ -111,16 +111,16 @@ describe("readTimeout", () => {
     [{ [grpc]: "99999999H", [connect]: "5000" }, 5_000],
     [{ [connect]: "5000", [google]: "9999999999" }, 5_000],
   ])("of %o is the least", (headers, timeoutMs) => {
-    expect(readTimeout(headers, [grpc, connect, google])).toEqual(timeoutMs === undefined ? {} : { timeoutMs });
+    expect(readTimeout(headers, grpc, connect, google)).toEqual(timeoutMs === undefined ? {} : { timeoutMs });
   });
 
   it.each(Object.entries(forms))("takes the example that it gives for %s", (name, form) => {
     const example = form.split(" ").at(-1) ?? "";
-    expect(readTimeout({ [name]: example }, [name as TimeHeaderName]).timeoutMs).toBeGreaterThan(1_000);
+    expect(readTimeout({ [name]: example }, name as TimeHeaderName).timeoutMs).toBeGreaterThan(1_000);
   });
 
   it("refuses one header that says no time, whatever the others say", () => {
-    const { error } = readTimeout({ [grpc]: "1S", [connect]: "1", [google]: "soon" }, [grpc, connect, google]);
+    const { error } = readTimeout({ [grpc]: "1S", [connect]: "1", [google]: "soon" }, grpc, connect, google);
     expect(error?.rawMessage).toMatch(/^the header x-server-timeout says no time that can be waited: /);
   });
 });

@@ -1,0 +1,65 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { type Answer, type HttpRequest, type HttpResponse, isGone, onClose, send, sendOnStream } from "./http.ts";
+import { discardRest } from "./listener/discard.ts";
+
+/** Where the one answer of a call goes. */
+export interface Reply {
+  /** Whether nobody is there any more to answer to. */
+  isGone(): boolean;
+  /** Calls back when the connection or stream closes, whether the answer was complete or not. */
+  onClose(listener: () => void): void;
+  /** Does nothing where nobody is there any more. */
+  send(answer: Answer): void;
+}
+
+export class ResponseReply implements Reply {
+  readonly #request: HttpRequest;
+  readonly #response: HttpResponse;
+
+  constructor(request: HttpRequest, response: HttpResponse) {
+    this.#request = request;
+    this.#response = response;
+  }
+
+  isGone(): boolean {
+    return isGone(this.#response);
+  }
+
+  onClose(listener: () => void): void {
+    onClose(this.#request, this.#response, listener);
+  }
+
+  send(answer: Answer): void {
+    send(this.#response, answer);
+  }
+}
+
+/** On a stream of which no response object was made. */
+export class StreamReply implements Reply {
+  readonly #stream: ServerHttp2Stream;
+
+  constructor(stream: ServerHttp2Stream) {
+    this.#stream = stream;
+    // A reset is everyday, and an error that nobody listens to would end the process.
+    stream.on("error", ignore);
+  }
+
+  isGone(): boolean {
+    return this.#stream.destroyed;
+  }
+
+  onClose(listener: () => void): void {
+    this.#stream.on("close", listener);
+  }
+
+  send(answer: Answer): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.headersSent) return;
+    const { trailer } = answer;
+    if (trailer !== undefined) stream.on("wantTrailers", () => stream.sendTrailers(trailer));
+    sendOnStream(stream, answer);
+    if (!stream.readableEnded) discardRest(stream);
+  }
+}
+
+function ignore(): void {}
