@@ -1,14 +1,15 @@
-// What the REST transcoder itself costs per request, by the number of routes: node bench/transcoder.ts [ROUNDS]
 import { create, createRegistry, type Message, toJsonString } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
-import { ManagementService } from "../gen/zitadel/management_pb.ts";
-import { bindPath } from "../src/rpc/rest/path-binding.ts";
-import { bindQuery } from "../src/rpc/rest/query.ts";
-import { createRouteTable, type RouteTable } from "../src/rpc/rest/route-table.ts";
-import { createRpcTable } from "../src/rpc/router.ts";
-import { serviceOf } from "../test/fixtures/builders.ts";
+import { ManagementService } from "../../gen/zitadel/management_pb.ts";
+import { bindPath } from "../../src/rpc/rest/path-binding.ts";
+import { bindQuery } from "../../src/rpc/rest/query.ts";
+import { createRouteTable, type RouteTable } from "../../src/rpc/rest/route-table.ts";
+import { createRpcTable } from "../../src/rpc/router.ts";
+import { serviceOf } from "../../test/fixtures/builders.ts";
+import type { Effort } from "../environment.ts";
+import type { Report } from "../report.ts";
+import { ratiosOf } from "../statistics.ts";
 
-const rounds = Number(process.argv[2] ?? 15);
 const calls = 20_000;
 const registry = createRegistry();
 
@@ -38,21 +39,24 @@ function serve(table: RouteTable): string {
   return toJsonString(route.rpc.spec.method.output, create(route.rpc.spec.method.output), { alwaysEmitImplicit: true });
 }
 
+/** Microseconds per request. */
 function measure(table: RouteTable): number {
   const started = performance.now();
   for (let call = 0; call < calls; call += 1) serve(table);
   return ((performance.now() - started) * 1000) / calls;
 }
 
-const tables = [25, 2000].map((count) => ({ count, table: tableOf(count), times: [] as number[] }));
-for (const { table } of tables) measure(table);
-for (let round = 0; round < rounds; round += 1) for (const { table, times } of tables) times.push(measure(table));
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-const base = tables[0]?.times ?? [];
-process.stdout.write("| routes | microseconds per request, median | ratio, median of rounds |\n|---|---|---|\n");
-for (const { table, times } of tables) {
-  const ratio = median(times.map((time, round) => time / (base[round] ?? Number.NaN)));
-  process.stdout.write(`| ${table.routes.length} | ${median(times).toFixed(2)} | ${ratio.toFixed(2)} |\n`);
+/** What the REST transcoder itself costs per request, by the number of routes. */
+export async function measureTranscoder({ rounds }: Effort): Promise<Report> {
+  const few = { table: tableOf(25), times: [] as number[] };
+  const many = { table: tableOf(2000), times: [] as number[] };
+  for (const { table } of [few, many]) measure(table);
+  for (let round = 0; round < rounds; round += 1) {
+    for (const { table, times } of [few, many]) times.push(measure(table));
+  }
+  const name = ({ table }: typeof few) => `a request to one of ${table.routes.length} routes`;
+  return {
+    rows: [{ what: `${name(many)} / ${few.table.routes.length}`, ratios: ratiosOf(many.times, few.times) }],
+    figures: [few, many].map((one) => ({ what: name(one), unit: "µs", values: one.times })),
+  };
 }

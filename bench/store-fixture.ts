@@ -1,0 +1,66 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { digestToken, generateToken } from "../src/auth/token.ts";
+import { createDirectory } from "../src/commands/directory.ts";
+import { createIdSource } from "../src/commands/ids.ts";
+import { defaultLoginPolicy } from "../src/policy/login-policy.ts";
+import { openStore } from "../src/store/open.ts";
+import { organizationRef, type Store } from "../src/store/store.ts";
+
+/** Organizations of one command, and commands at once: large transactions, and none that keeps the thread long. */
+const perCommand = 250;
+const commandsAtOnce = 16;
+
+/** The id of an organization by its number. As real ids do, they grow in the order in which they were made. */
+export const organizationId = (index: number): string => String(200_000_000_000_000_000n + BigInt(index));
+
+export const storeLocation = (directory: string): string => `sqlite:${join(directory, "portcullis.db")}`;
+
+/**
+ * Makes a store as the first start of a server would, with further organizations that have policies of their own. All of it
+ * goes through the store's contract, so it is what a server would have written. Resolves to the admin's token.
+ */
+export async function makeStore(directory: string, organizations: number): Promise<string> {
+  mkdirSync(directory, { recursive: true });
+  const store = await openStore({ location: storeLocation(directory) });
+  try {
+    const token = generateToken();
+    await createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" }).setUp(digestToken(token));
+    let next = 0;
+    const fill = async () => {
+      while (next < organizations) {
+        const first = next;
+        next = Math.min(first + perCommand, organizations);
+        await addOrganizations(store, { first, end: next });
+      }
+    };
+    await Promise.all(Array.from({ length: commandsAtOnce }, fill));
+    return token;
+  } finally {
+    await store.close();
+  }
+}
+
+async function addOrganizations(
+  store: Store,
+  { first, end }: { readonly first: number; readonly end: number },
+): Promise<void> {
+  const added = Array.from({ length: end - first }, (_, offset) => {
+    const ref = organizationRef(organizationId(first + offset));
+    return { ref, name: `Organization ${first + offset}` };
+  });
+  await store.execute({
+    actor: "bench",
+    reads: added.map(({ ref }) => ref),
+    decide: () => ({
+      changes: added.map(({ ref, name }) => ({
+        ref,
+        events: [
+          { type: "OrganizationAdded", version: 1, payload: { name } },
+          { type: "LoginPolicyAdded", version: 1, payload: defaultLoginPolicy },
+        ],
+      })),
+      value: undefined,
+    }),
+  });
+}
