@@ -1,12 +1,12 @@
 import type { Readable } from "node:stream";
 
 /** As much of the start of a body as `readBody` shows before the rest is there. */
-export const shownBytes = 5;
+export const shownBytes = 8;
 
 /**
  * Reads a request body to its end. Each time that more has come, `check` is told how much, and is shown the start: at least
  * `shownBytes` of it, as soon as they are there. What it throws ends the reading, and the promise rejects with it; the rest is
- * left unread. A body that breaks off settles nothing: the end of the connection or stream ends the call.
+ * discarded. A body that breaks off settles nothing: the end of the connection or stream ends the call.
  */
 export function readBody(source: Readable, check: BodyCheck): Promise<Buffer> {
   return new Promise((resolve, reject) => listen(source, new Reading(check, { resolve, reject })));
@@ -22,10 +22,7 @@ interface Settle {
 function listen(source: Readable & { readonly aborted?: boolean }, reading: Reading): void {
   if (source.readableEnded) reading.end();
   else {
-    source.on("data", (chunk: Buffer) => {
-      // What becomes of the rest is for the listener to say.
-      if (!reading.add(chunk)) source.pause();
-    });
+    source.on("data", (chunk: Buffer) => reading.add(chunk));
     // A stream that is reset ends too.
     source.on("end", () => source.aborted || reading.end());
   }
@@ -47,19 +44,16 @@ class Reading {
     this.#promise = promise;
   }
 
-  /** Whether more of it is wanted. */
-  add(chunk: Buffer): boolean {
-    if (this.#check === undefined) return true;
+  add(chunk: Buffer): void {
+    if (this.#check === undefined) return;
     this.#chunks.push(chunk);
     this.#length += chunk.length;
     if (this.#start.length < shownBytes) this.#start = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
     try {
       this.#check(this.#length, this.#start);
-      return true;
     } catch (reason) {
       this.#promise?.reject(reason);
       this.#release();
-      return false;
     }
   }
 

@@ -16,7 +16,7 @@ export interface Sent {
 /** Reads a request that is one message. Rejects as `openEnvelope` throws, and as soon as a message says that it is too large. */
 export function readEnvelope(source: Readable, maxBytes: number): Promise<Buffer> {
   return readBody(source, (length, start) => {
-    if (start.length >= headerBytes) checkLength(start, maxBytes);
+    checkLength(start, maxBytes);
     // One message of the size allowed, and a bit to tell what follows it.
     if (length > maxBytes + 2 * headerBytes) throw extraMessage();
   });
@@ -32,7 +32,8 @@ export function openEnvelope(body: Buffer, maxBytes: number): Sent {
   if (body.length < headerBytes) throw cutShort();
   const flags = body[0] as number;
   if (flags > compressedFlag) throw new ConnectError("the flags of the message are not known", Code.Internal);
-  const end = headerBytes + checkLength(body, maxBytes);
+  checkLength(body, maxBytes);
+  const end = headerBytes + body.readUInt32BE(1);
   if (end > body.length) throw cutShort();
   if (end + headerBytes <= body.length) throw extraMessage();
   if (end < body.length) throw cutShort();
@@ -48,9 +49,9 @@ export function envelope(bytes: Uint8Array, flags = 0): Buffer {
   return framed;
 }
 
-function checkLength(start: Buffer, maxBytes: number): number {
-  const length = start.readUInt32BE(1);
-  if (length <= maxBytes) return length;
+/** Throws where what has come so far says of its message that it is too large. */
+export function checkLength(start: Buffer, maxBytes: number): void {
+  if (start.length < headerBytes || start.readUInt32BE(1) <= maxBytes) return;
   throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 

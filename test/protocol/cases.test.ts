@@ -1,13 +1,23 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, createClients } from "../fixtures/clients.ts";
-import { startTestServer, type TestServer } from "../fixtures/server.ts";
+import { paths, startTestServer, type TestServer } from "../fixtures/server.ts";
 import type { Case } from "./case.ts";
 import { accessCases } from "./cases/access.ts";
 import { factorCases } from "./cases/factors.ts";
 import { policyCases } from "./cases/policies.ts";
 
-const protocols = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON", "REST"];
+const framed = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON"];
+/** Each protocol on each path that it can take. */
+const ways: readonly Way[] = [
+  ...paths.flatMap((path) => framed.map((protocol) => ({ protocol, ...path }))),
+  { protocol: "REST", path: "only", stockHandlers: false },
+];
+interface Way {
+  readonly protocol: string;
+  readonly path: string;
+  readonly stockHandlers: boolean;
+}
 const unknownOrganization = "404404404404404404";
 
 const opened: { close(): unknown }[] = [];
@@ -20,9 +30,9 @@ describe.each([
   ["policies", policyCases],
   ["access", accessCases],
 ] as const)("%s", (_, cases) => {
-  describe.each(protocols)("over %s", (protocol) => {
+  describe.each(ways)("over $protocol, on the $path path", (way) => {
     it.each(cases)("$name", async (given) => {
-      const { server, client } = await prepare(given, protocol);
+      const { server, client } = await prepare(given, way);
       const organizations = {
         default: server.defaultOrganization,
         other: server.other,
@@ -77,9 +87,9 @@ describe.each([
 
 async function prepare(
   given: Case,
-  protocol: string,
+  { protocol, stockHandlers }: Way,
 ): Promise<{ server: TestServer & { other: string }; client: Client }> {
-  const server = await startTestServer();
+  const server = await startTestServer({ stockHandlers });
   opened.push(server);
   const other = (await server.directory.addOrganization("Other")).id;
   const clients = createClients(server.url);

@@ -15,6 +15,7 @@ import { describe, expect, it } from "vitest";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { type EchoServer, openEcho } from "../fixtures/echo.ts";
 import { Color, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
+import { paths } from "../fixtures/server.ts";
 import { exchange, frame, framesOf, outcomeOf, type Reply } from "../fixtures/wire.ts";
 import { rawClient, session2 } from "./listener-clients.ts";
 
@@ -113,12 +114,14 @@ describe("a POST route with a variable and a body", () => {
     }
   });
   it.each(framings)("lets the path win in $framing framing", async (framing) => {
-    const server = await openEcho();
     const call = { desc: echo.say.input, message: { room: "cellar", text: "hi" } };
-    const onRoute = await sendFrame(server, framing, { ...call, path: "/test/v1/rooms/a%2Fb/say" });
-    expect(messageOf(echo.say.output, onRoute)).toMatchObject({ room: "a/b", text: "hi" });
-    const onRpc = await sendFrame(server, framing, { ...call, path: rpcPath(echo.say) });
-    expect(messageOf(echo.say.output, onRpc)).toMatchObject({ room: "cellar", text: "hi" });
+    for (const { stockHandlers } of paths) {
+      const server = await openEcho({ stockHandlers });
+      const onRoute = await sendFrame(server, framing, { ...call, path: "/test/v1/rooms/a%2Fb/say" });
+      expect(messageOf(echo.say.output, onRoute)).toMatchObject({ room: "a/b", text: "hi" });
+      const onRpc = await sendFrame(server, framing, { ...call, path: rpcPath(echo.say) });
+      expect(messageOf(echo.say.output, onRpc)).toMatchObject({ room: "cellar", text: "hi" });
+    }
   });
   it.each(framings)("refuses a bad escape and a NUL in $framing framing, with a grpc-status", async (framing) => {
     const server = await openEcho();
@@ -224,88 +227,95 @@ describe("routes that overlap", () => {
   });
 });
 
-describe.each(transports)("$protocol", ({ connect }) => {
-  it("serves an RPC with and one without an HTTP rule", async () => {
-    const client = createClient(EchoService, connect((await openEcho()).url));
-    expect(await client.say({ room: "kitchen", text: "hi" })).toMatchObject({ room: "kitchen", text: "hi" });
-    expect(await client.bare({ text: "é" })).toMatchObject({ text: "é" });
-    expect((await client.typed({ big: -1n, color: Color.RED })).received).toMatchObject({ big: -1n, color: Color.RED });
-  });
-  it("streams", async () => {
-    const client = createClient(EchoService, connect((await openEcho()).url));
-    const numbers: number[] = [];
-    for await (const { number } of client.count({ to: 300 })) numbers.push(number);
-    expect(numbers).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
-  });
-  it("passes headers and trailers on", async () => {
-    const client = createClient(EchoService, connect((await openEcho()).url));
-    const seen: Record<string, string | null> = {};
-    await client.mark(
-      {},
-      {
-        onHeader: (header) => {
-          seen["header"] = header.get("x-header");
-        },
-        onTrailer: (trailer) => {
-          seen["trailer"] = trailer.get("x-trailer");
-        },
-      },
-    );
-    expect(seen).toEqual({ header: "h", trailer: "t" });
-  });
-  it("hides what a handler throws that is no ConnectError", async () => {
-    const server = await openEcho();
-    const error = await refusalOf(createClient(EchoService, connect(server.url)).fail({ how: "plain" }));
-    expect(error).toMatchObject({ code: Code.Internal, rawMessage: "internal error", details: [] });
-  });
-  it("passes a ConnectError on, with its details and metadata", async () => {
-    const server = await openEcho();
-    const error = await refusalOf(createClient(EchoService, connect(server.url)).fail({ how: "connect" }));
-    expect(error).toMatchObject({ code: Code.FailedPrecondition, rawMessage: "not like this: 100 % 'é'" });
-    expect(error.metadata.get("x-metadata")).toBe("told");
-    expect(error.metadata.get("x-before"), "a header that was set before").toBe("set");
-    expect(error.details).toMatchObject([{ type: "google.rpc.BadRequest" }]);
-  });
-  it("answers unimplemented for an RPC that the implementation leaves out", async () => {
-    const server = await openEcho();
-    const error = await refusalOf(createClient(EchoService, connect(server.url)).missing({}));
-    expect(error).toMatchObject({ code: Code.Unimplemented });
-  });
-  it("aborts the handler when the client cancels", async () => {
-    const server = await openEcho();
-    const controller = new AbortController();
-    const began = server.nextWait();
-    const call = createClient(EchoService, connect(server.url)).wait({}, { signal: controller.signal });
-    const { aborted } = await began;
-    controller.abort();
-    await expect(call).rejects.toMatchObject({ code: Code.Canceled });
-    await aborted;
-    expect(server.failures).toEqual([]);
-  });
-  it("aborts the handler when its time is over", async () => {
-    const server = await openEcho();
-    const call = createClient(EchoService, connect(server.url)).wait({}, { timeoutMs: 50 });
-    await expect(call).rejects.toMatchObject({ code: Code.DeadlineExceeded });
-    // Its own deadline, or the client's hanging up at the same moment.
-    await server.waiting[0]?.aborted;
-    expect(server.failures).toEqual([]);
-  });
-  it("asks the gate before it reads, for streams too", async () => {
-    const names: string[] = [];
-    const server = await openEcho({
-      gate: ({ method }) => {
-        names.push(method.name);
-        throw new ConnectError("closed", Code.PermissionDenied);
-      },
+describe.each(transports.flatMap((transport) => paths.map((path) => ({ ...transport, ...path }))))(
+  "$protocol on the $path path",
+  ({ connect, stockHandlers }) => {
+    it("serves an RPC with and one without an HTTP rule", async () => {
+      const client = createClient(EchoService, connect((await openEcho({ stockHandlers })).url));
+      expect(await client.say({ room: "kitchen", text: "hi" })).toMatchObject({ room: "kitchen", text: "hi" });
+      expect(await client.bare({ text: "é" })).toMatchObject({ text: "é" });
+      expect((await client.typed({ big: -1n, color: Color.RED })).received).toMatchObject({
+        big: -1n,
+        color: Color.RED,
+      });
     });
-    const client = createClient(EchoService, connect(server.url));
-    await expect(client.bare({ text: "x".repeat(5_000) })).rejects.toMatchObject({ code: Code.PermissionDenied });
-    await expect(client.count({ to: 1 })[Symbol.asyncIterator]().next()).rejects.toMatchObject({
-      code: Code.PermissionDenied,
+    it("streams", async () => {
+      const client = createClient(EchoService, connect((await openEcho({ stockHandlers })).url));
+      const numbers: number[] = [];
+      for await (const { number } of client.count({ to: 300 })) numbers.push(number);
+      expect(numbers).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
     });
-    expect(names).toEqual(["Bare", "Count"]);
-  });
-});
+    it("passes headers and trailers on", async () => {
+      const client = createClient(EchoService, connect((await openEcho({ stockHandlers })).url));
+      const seen: Record<string, string | null> = {};
+      await client.mark(
+        {},
+        {
+          onHeader: (header) => {
+            seen["header"] = header.get("x-header");
+          },
+          onTrailer: (trailer) => {
+            seen["trailer"] = trailer.get("x-trailer");
+          },
+        },
+      );
+      expect(seen).toEqual({ header: "h", trailer: "t" });
+    });
+    it("hides what a handler throws that is no ConnectError", async () => {
+      const server = await openEcho({ stockHandlers });
+      const error = await refusalOf(createClient(EchoService, connect(server.url)).fail({ how: "plain" }));
+      expect(error).toMatchObject({ code: Code.Internal, rawMessage: "internal error", details: [] });
+    });
+    it("passes a ConnectError on, with its details and metadata", async () => {
+      const server = await openEcho({ stockHandlers });
+      const error = await refusalOf(createClient(EchoService, connect(server.url)).fail({ how: "connect" }));
+      expect(error).toMatchObject({ code: Code.FailedPrecondition, rawMessage: "not like this: 100 % 'é'" });
+      expect(error.metadata.get("x-metadata")).toBe("told");
+      expect(error.metadata.get("x-before"), "a header that was set before").toBe("set");
+      expect(error.details).toMatchObject([{ type: "google.rpc.BadRequest" }]);
+    });
+    it("answers unimplemented for an RPC that the implementation leaves out", async () => {
+      const server = await openEcho({ stockHandlers });
+      const error = await refusalOf(createClient(EchoService, connect(server.url)).missing({}));
+      expect(error).toMatchObject({ code: Code.Unimplemented });
+    });
+    it("aborts the handler when the client cancels", async () => {
+      const server = await openEcho({ stockHandlers });
+      const controller = new AbortController();
+      const began = server.nextWait();
+      const call = createClient(EchoService, connect(server.url)).wait({}, { signal: controller.signal });
+      const { aborted } = await began;
+      controller.abort();
+      await expect(call).rejects.toMatchObject({ code: Code.Canceled });
+      await aborted;
+      expect(server.failures).toEqual([]);
+    });
+    it("aborts the handler when its time is over", async () => {
+      const server = await openEcho({ stockHandlers });
+      const call = createClient(EchoService, connect(server.url)).wait({}, { timeoutMs: 50 });
+      await expect(call).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+      // Its own deadline, or the client's hanging up at the same moment.
+      await server.waiting[0]?.aborted;
+      expect(server.failures).toEqual([]);
+    });
+    it("asks the gate before it reads, for streams too", async () => {
+      const names: string[] = [];
+      const server = await openEcho({
+        stockHandlers,
+        gate: ({ method }) => {
+          names.push(method.name);
+          throw new ConnectError("closed", Code.PermissionDenied);
+        },
+      });
+      const client = createClient(EchoService, connect(server.url));
+      await expect(client.bare({ text: "x".repeat(5_000) })).rejects.toMatchObject({ code: Code.PermissionDenied });
+      await expect(client.count({ to: 1 })[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+        code: Code.PermissionDenied,
+      });
+      expect(names).toEqual(["Bare", "Count"]);
+    });
+  },
+);
 
 describe("REST", () => {
   it("does not serve what has no HTTP rule", async () => {
@@ -494,11 +504,13 @@ describe("a deadline that only the server keeps", () => {
     { name: "gRPC-Web", version: 1, headers: { "content-type": "application/grpc-web", "grpc-timeout": "30m" } },
     { name: "Connect", version: 1, headers: { "content-type": "application/proto", "connect-timeout-ms": "30" } },
   ] as const)("ends a call over $name", async ({ version, headers }) => {
-    const server = await openEcho();
     const body = headers["content-type"] === "application/proto" ? "" : frame(Buffer.alloc(0));
-    const reply = await exchange(server.url, { version, path: rpcPath(echo.wait), headers, body });
-    expect(outcomeOf(reply)).toMatchObject({ code: Code.DeadlineExceeded });
-    expect(await server.waiting[0]?.aborted).toMatchObject({ code: Code.DeadlineExceeded });
+    for (const { stockHandlers } of paths) {
+      const server = await openEcho({ stockHandlers });
+      const reply = await exchange(server.url, { version, path: rpcPath(echo.wait), headers, body });
+      expect(outcomeOf(reply)).toMatchObject({ code: Code.DeadlineExceeded });
+      expect(await server.waiting[0]?.aborted).toMatchObject({ code: Code.DeadlineExceeded });
+    }
   });
   it.each([
     { "grpc-timeout": "30m" },

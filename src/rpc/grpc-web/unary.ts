@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus, trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
 import { readBody } from "../body.ts";
-import { envelope, openEnvelope, readEnvelope } from "../envelope.ts";
+import { checkLength, envelope, openEnvelope, readEnvelope } from "../envelope.ts";
 import type { UnaryExchange } from "../exchange.ts";
 import { normalizeMessage } from "../grpc/status-message.ts";
 import { grpcHeaders } from "../grpc/unary.ts";
@@ -53,8 +53,10 @@ function sendFrames(
 function readText(source: Readable, maxBytes: number): Promise<Buffer> {
   // Each flush may be padded by itself, so a message can take more than four thirds of its size, but not this much.
   const maxText = 4 * (maxBytes + 16);
-  return readBody(source, (length) => {
-    if (length > maxText)
+  return readBody(source, (length, start) => {
+    checkLength(Buffer.from(start.toString("latin1", 0, 8), "base64"), maxBytes);
+    if (length > maxText) {
       throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
+    }
   });
 }

@@ -20,7 +20,7 @@ export function createHttp2(options: {
   limits: ListenerLimits;
 }): ProtocolServer {
   const { handler, streamHandler, limits } = options;
-  const sessions = new Set<ServerHttp2Session>();
+  const sessions = new Map<ServerHttp2Session, { openStreams: number; idleSince: number }>();
   // Streams that the stream handler took, and when.
   const taken = new Map<ServerHttp2Stream, number>();
 
@@ -54,36 +54,38 @@ export function createHttp2(options: {
     }
     objects.emit("stream", stream, headers, flags, rawHeaders);
   });
-  // One look at all of them, now and then, costs less than a timer each.
-  const cancelLate = setInterval(
+  // One look at all of them, now and then, costs less than a timer each; and Node 24 keeps a session that has ended until its
+  // own timer fires (`session.setTimeout`).
+  const look = setInterval(
     () => {
-      const latest = performance.now() - limits.requestTimeoutMs;
+      const now = performance.now();
       for (const [stream, since] of taken) {
-        if (since < latest && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+        if (now - since > limits.requestTimeoutMs && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+      }
+      for (const [session, { openStreams, idleSince }] of sessions) {
+        if (openStreams === 0 && now - idleSince > limits.http2IdleTimeoutMs) session.close();
       }
     },
-    Math.min(5_000, Math.max(20, Math.ceil(limits.requestTimeoutMs / 4))),
+    Math.min(5_000, Math.max(20, Math.ceil(Math.min(limits.requestTimeoutMs, limits.http2IdleTimeoutMs) / 4))),
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    let openStreams = 0;
-    sessions.add(session);
+    const life = { openStreams: 0, idleSince: performance.now() };
+    sessions.set(session, life);
     session.once("close", () => sessions.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
     socket.once("finish", () => linger(socket));
     function onStreamClose(this: ServerHttp2Stream): void {
-      openStreams -= 1;
+      life.openStreams -= 1;
+      life.idleSince = performance.now();
       taken.delete(this);
     }
     session.on("stream", (stream: ServerHttp2Stream) => {
-      openStreams += 1;
+      life.openStreams += 1;
       stream.on("close", onStreamClose);
     });
-    session.setTimeout(limits.http2IdleTimeoutMs);
-    session.on("timeout", () => {
-      // The timer fires once and starts again with activity, but not when the client resets the last open stream.
-      if (openStreams > 0) session.setTimeout(limits.http2IdleTimeoutMs);
-      else session.close();
+    session.on("ping", () => {
+      life.idleSince = performance.now();
     });
   }
 
@@ -95,10 +97,10 @@ export function createHttp2(options: {
     },
     drain() {
       // Sends GOAWAY; streams in flight finish, and clients may safely repeat elsewhere what came too late.
-      for (const session of sessions) session.close();
+      for (const session of sessions.keys()) session.close();
     },
     stop() {
-      clearInterval(cancelLate);
+      clearInterval(look);
       server.close();
     },
   };
