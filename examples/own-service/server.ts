@@ -50,12 +50,7 @@ const handler = portcullis.withOpenApi(dispatch, {
   onFailure: console.error,
 });
 
-const port = Number(process.env["PORT"] ?? 8081);
-const { url } = await portcullis.openListener({
-  host: "127.0.0.1",
-  port,
-  handler,
-  streamHandler: dispatch.streamHandler,
-  onError: console.error,
-});
+const address = { host: "127.0.0.1", port: Number(process.env["PORT"] ?? 8081) };
+const { streamHandler } = dispatch;
+const { url } = await portcullis.openListener({ ...address, handler, streamHandler, onError: console.error });
 console.log(`serves the library on ${url} (what there is: /openapi.json)`);
