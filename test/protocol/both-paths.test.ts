@@ -545,33 +545,10 @@ const differences: readonly Difference[] = [
   },
 ];
 
-/** Differences that are not meant: bugs of the direct path. One that is gone can be taken out. */
-const bugs: readonly Difference[] = [
-  {
-    name: "metadata of an error that came from another server is sent on",
-    reason: "src/rpc/connect/unary.ts does not look at isWireError, as Connect and the gRPC codecs do",
-    settle({ stock, direct }) {
-      if (!("x-afar" in direct.headers) || "x-afar" in stock.headers) return false;
-      delete direct.headers["x-afar"];
-      return true;
-    },
-  },
-  {
-    name: "spaces around grpc-message are lost",
-    reason: "src/rpc/grpc/status-message.ts leaves them as they are, and no header field keeps them",
-    settle({ stock, direct }) {
-      if (direct.message !== "spaced" || stock.message !== "  spaced  ") return false;
-      direct.message = stock.message;
-      return true;
-    },
-  },
-];
-
 const shown = new Set<string>();
 
 /** Expects that the answers agree but for the differences in the table. */
 function expectAgreement(pair: Pair): void {
-  for (const { settle } of bugs) settle(pair);
   for (const { name, settle } of differences) if (settle(pair)) shown.add(name);
   expect(pair.direct).toEqual(pair.stock);
 }

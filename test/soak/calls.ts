@@ -313,7 +313,7 @@ export function openCalls({ echoUrl, realUrl, token }: Ready): Calls {
       async call({ pick }) {
         const [body, status] = pick([
           [Buffer.from([0xff]), 400],
-          [Buffer.alloc(5_000), 429],
+          [Buffer.alloc(300_000), 429],
         ] as const);
         const response = await onAgent("Bare", protoType, body);
         await readText(response);
@@ -405,12 +405,12 @@ export function openCalls({ echoUrl, realUrl, token }: Ready): Calls {
       },
     },
     {
-      name: "gRPC-Web and REST calls of the real server",
+      name: "gRPC and REST calls of the real server",
       async call({ pick }) {
         const authorization = pick([`Bearer ${token}`, "Bearer nonsense"]);
         const path = "/zitadel.management.v1.ManagementService/GetLoginPolicy";
-        const headers = { ...webType, authorization };
-        const framed = await exchange(realUrl, { path, headers, body: frame(Buffer.alloc(0)) });
+        const headers = { ...grpcType, authorization };
+        const framed = await exchange(realUrl, { version: 2, path, headers, body: frame(Buffer.alloc(0)) });
         const rest = await exchange(realUrl, {
           method: "GET",
           path: "/management/v1/policies/login",

@@ -88,10 +88,7 @@ const streamHandler: StreamHandler = (stream, headers, rawHeaders) => {
   if (isTaken) countStream(stream);
   return isTaken;
 };
-// Node 24.21 keeps a HTTP/2 session that has ended until the timer fires that it was given by session.setTimeout, and
-// listener/http2.ts gives each one of two minutes. Without that, the default limits will do.
-const limits = { headersTimeoutMs: 4_000, requestTimeoutMs: 4_000, http2IdleTimeoutMs: 4_000 };
-const listener = await openListener({ host: "127.0.0.1", port: 0, handler, streamHandler, limits, onError: onFailure });
+const listener = await openListener({ host: "127.0.0.1", port: 0, handler, streamHandler, onError: onFailure });
 const real = await startTestServer(path);
 
 async function measure(): Promise<Measures> {

@@ -34,7 +34,7 @@ const seed = Number(process.env["PORTCULLIS_FUZZ_SEED"] ?? randomInt(1_000_000_0
 const workers = 24;
 /** A call that takes longer has been forgotten. */
 const callTimeoutMs = 20_000;
-/** How long the server may take to let go of what it held. Its own limits are 4 seconds; see server.ts. */
+/** How long the server may take to let go of what it held. It lingers for a second where a client does not end its side. */
 const idleMs = 30_000;
 /** How much larger than after the warm-up these may be: compiled code and caches. */
 const heapSlackBytes = 4 << 20;

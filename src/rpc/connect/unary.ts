@@ -34,7 +34,8 @@ export function createConnectUnary({ jsonOptions }: Pick<UnaryOptions, "jsonOpti
       });
     },
     sendError({ reply }, { context, error }) {
-      mergeNonProtocolHeaders(context.responseHeader, error.metadata);
+      // What another server sent is its own.
+      if (!error.isWireError) mergeNonProtocolHeaders(context.responseHeader, error.metadata);
       reply.send({
         status: httpStatus(error.code),
         header: { ...callHeaders(context), "content-type": "application/json" },

@@ -24,8 +24,10 @@ export function withNormalMessage(response: UniversalServerResponse): UniversalS
 
 function escapeMessage(text: string): string {
   return [...Buffer.from(text)]
-    .map((byte) => {
-      const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    .map((byte, at, { length }) => {
+      // A space at either end would not be part of a header field.
+      const isAtEnd = at === 0 || at === length - 1;
+      const isPlain = byte >= (isAtEnd ? 0x21 : 0x20) && byte <= 0x7e && byte !== 0x25;
       return isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
     })
     .join("");
