@@ -5,7 +5,7 @@ import type { Codec, CodecOptions } from "../codec.ts";
 import { toUnaryExchange } from "../exchange.ts";
 import { hasForeignCharset, mediaType, send } from "../http.ts";
 import { createUnary } from "../unary.ts";
-import { createConnectUnary } from "./unary.ts";
+import { createConnectUnary, queryOf } from "./unary.ts";
 
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
@@ -29,7 +29,7 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
       const takesGet = rpc.spec.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
       const isGet = takesGet && request.method === "GET";
       const knowsType = isGet
-        ? /[?&]encoding=(json|proto)(&|$)/.test(request.url ?? "")
+        ? ["json", "proto"].includes(queryOf(request).get("encoding") ?? "")
         : supported.includes(mediaType(request)) && !hasForeignCharset(request);
       if (request.method !== "POST" && !isGet) {
         refuse(response, {

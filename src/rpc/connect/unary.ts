@@ -77,4 +77,5 @@ function checkLength(length: number, maxBytes: number): void {
   if (length > maxBytes) throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 
-const queryOf = (head: RequestHead): URLSearchParams => new URLSearchParams(rawQuery(head));
+/** The parameters of a call by GET. */
+export const queryOf = (head: RequestHead): URLSearchParams => new URLSearchParams(rawQuery(head));

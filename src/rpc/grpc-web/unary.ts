@@ -54,7 +54,8 @@ function readText(source: Readable, maxBytes: number): Promise<Buffer> {
   // Each flush may be padded by itself, so a message can take more than four thirds of its size, but not this much.
   const maxText = 4 * (maxBytes + 16);
   return readBody(source, (length, start) => {
-    checkLength(Buffer.from(start.toString("latin1", 0, 8), "base64"), maxBytes);
+    const head = start.toString("latin1", 0, 8);
+    if (/^[A-Za-z0-9+/]{8}$/.test(head)) checkLength(Buffer.from(head, "base64"), maxBytes);
     if (length > maxText) {
       throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
     }
