@@ -43,14 +43,21 @@ export function createAdapter(model: string, options: { readonly store: Store; r
       const end = expiresIn === undefined ? {} : { expiresAt: clock() + expiresIn * 1000 };
       const ref = issuedRef(model, id);
       const session = sessionOf(model, kept);
+      // All that is known of the request is asked here: a decision that shares a commit runs in whatever request came first.
+      const checked = basisOf(model, kept as IssuedPayload);
+      const earlierId = oldIdOf(requestContext()?.oidc.session ?? {});
+      const earlier = earlierId === undefined ? undefined : issuedRef("Session", earlierId);
       await store.execute({
         actor,
         reads: session === undefined ? [] : [session],
         decide(view) {
           const name = session && nameIn(view, session);
-          const isStale = name !== undefined && (name.hasEnded || (model === "Session" && !isCurrent(name, ref)));
+          // A session is saved under the id that it has, or under the one that follows it.
+          const isStale =
+            name !== undefined &&
+            (name.hasEnded || (model === "Session" && name.id !== ref.id && name.id !== earlier?.id));
           if (isStale) return { changes: [], value: undefined };
-          const basis = basisOf(model, kept as IssuedPayload) ?? name?.basis;
+          const basis = checked ?? name?.basis;
           const value = { payload: kept, ...(basis !== undefined && { basis }) } satisfies Issued | object;
           const records: RecordChange[] = [{ ref, to: { value, ...end } }];
           if (model === "Session" && session !== undefined) {
@@ -133,12 +140,6 @@ function sessionOf(model: string, payload: AdapterPayload): RecordRef | undefine
 }
 
 const nameIn = (view: View, ref: RecordRef) => view.record(ref)?.value as SessionName | undefined;
-
-/** Whether a session is saved under the id that it has, or under the one that follows it. */
-function isCurrent(name: SessionName, ref: RecordRef): boolean {
-  const oldId = oldIdOf(requestContext()?.oidc.session ?? {});
-  return name.id === ref.id || (oldId !== undefined && name.id === issuedRef("Session", oldId).id);
-}
 
 /** What was checked in this very request, or in the sign-in that it resumes. */
 function basisOf(model: string, payload: IssuedPayload): Basis | undefined {
