@@ -55,8 +55,8 @@ export class CallContext implements HandlerContext {
   readonly requestMethod: string;
   readonly url: string;
   readonly requestHeader: Headers;
-  readonly responseHeader = new Headers();
-  readonly responseTrailer = new Headers();
+  readonly responseHeader: Headers = new Headers();
+  readonly responseTrailer: Headers = new Headers();
   readonly values: ContextValues;
   readonly timeoutMs: () => number | undefined;
   declare readonly signal: AbortSignal;
