@@ -38,7 +38,7 @@ export interface DispatchOptions extends RestOptions {
 export interface Dispatch {
   (request: HttpRequest, response: HttpResponse): void;
   /**
-   * Takes unary calls of gRPC, and leaves the rest. A listener that has it serves them in some three quarters of the time, and
+   * Takes unary calls of gRPC, and leaves the rest. A listener that has it serves them faster (docs/performance.md), and
    * without what is wrapped around the dispatch: a call with an Origin is left, since CORS may have to do with it.
    */
   readonly streamHandler: StreamHandler;

@@ -1,5 +1,10 @@
 import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, gunzip, gzip, inflate } from "node:zlib";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
+
+/** What gRPC, gRPC-Web and Connect negotiate, in the order of preference; and the names, as they are told to callers. */
+export const compressions = [compressionGzip, compressionBrotli];
+export const knownEncodings: readonly string[] = ["identity", ...compressions.map(({ name }) => name)];
 
 type Transform = (bytes: Uint8Array) => Promise<Buffer>;
 

@@ -1,13 +1,9 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import {
-  compressionBrotli,
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
+import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType } from "./http.ts";
 import type { RpcTable } from "./router.ts";
@@ -26,9 +22,6 @@ export interface StockCall extends RpcExchange {
 
 /** Serves gRPC, gRPC-Web and Connect by Connect's own handlers; the content type tells which. */
 export type ServeStock = (call: StockCall) => Promise<void>;
-
-const compressions = [compressionGzip, compressionBrotli];
-const encodings = ["identity", ...compressions.map(({ name }) => name)];
 
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
@@ -62,8 +55,8 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
     const answer = await handle(checked);
     const encoding = received.header.get("grpc-encoding");
-    if (encoding !== null && !encodings.includes(encoding))
-      answer.header?.set("grpc-accept-encoding", encodings.join(","));
+    if (encoding !== null && !knownEncodings.includes(encoding))
+      answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
     await universalResponseToNodeResponse(encodeResponse?.(answer) ?? answer, response);
   };
 }

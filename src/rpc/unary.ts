@@ -9,10 +9,9 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import { type CallOptions, callUnary, type UnarySpec } from "./call.ts";
 import { CallContext } from "./context.ts";
-import { compress, decompress } from "./encoding.ts";
+import { compress, compressions, decompress, knownEncodings } from "./encoding.ts";
 import type { Sent } from "./envelope.ts";
 import type { UnaryExchange } from "./exchange.ts";
 import type { RequestHead } from "./http.ts";
@@ -52,8 +51,6 @@ export interface UnaryAnswer {
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
-const compressions = [compressionGzip, compressionBrotli];
-const acceptable = ["identity", ...compressions.map(({ name }) => name)].join(",");
 
 /**
  * Serves unary calls with the message read, decoded, called, encoded and written once, rather than through the pipeline of
@@ -127,7 +124,7 @@ class UnaryCall {
   /** Called when the gate has let the call pass. */
   readMessage(): Promise<Message> {
     if (this.#encodings?.error !== undefined) {
-      this.context.responseHeader.set(this.#protocol.acceptEncodingHeader, acceptable);
+      this.context.responseHeader.set(this.#protocol.acceptEncodingHeader, knownEncodings.join(","));
       throw this.#encodings.error;
     }
     if (this.#timeoutError !== undefined) throw this.#timeoutError;
