@@ -32,11 +32,12 @@ export function createGate(options: {
     const organizationOf = (home: string) => organizationRef(wanted ?? home);
     const { caller, view } = await identify(token, organizationOf);
     const ref = organizationOf(caller.organizationId);
-    const { state: organization } = (view ?? (await store.read([ref]))).get(ref);
+    const seen = view ?? (await store.read([ref]));
+    const { state: organization } = seen.get(ref);
     const organizationId = ref.id;
     checkAccess(caller, { organizationId, exists: organization !== undefined && !organization.removed, permission });
 
-    context.values.set(principalKey, { userId: caller.userId, organizationId });
+    context.values.set(principalKey, { userId: caller.userId, organizationId, seen });
   };
 }
 

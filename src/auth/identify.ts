@@ -51,9 +51,11 @@ async function findByPersonalToken(
   const { now } = call;
   const digest = digestToken(call.token);
   const key = { kind: "token_digest", value: digest } as const;
-  const view = await store.read([key], (first) => {
-    const user = first.find(key)?.state as UserState | undefined;
-    return user === undefined ? [] : [call.organizationOf(user.organizationId)];
+  const view = await store.read([key], {
+    follow(first) {
+      const user = first.find(key)?.state as UserState | undefined;
+      return user === undefined ? [] : [call.organizationOf(user.organizationId)];
+    },
   });
   const found = view.find(key);
   const user = found?.state as UserState | undefined;

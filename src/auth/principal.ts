@@ -1,10 +1,13 @@
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import type { View } from "../store/store.ts";
 
 /** Who calls, and for which organization. The request gate has checked both before a handler can ask. */
 export interface Principal {
   readonly userId: string;
   /** The organization that the call is about: the one named in `x-zitadel-orgid`, else the caller's home organization. */
   readonly organizationId: string;
+  /** What the request gate saw: what the handler reads need not be newer, because it was read within the same call. */
+  readonly seen: View;
 }
 
 export const principalKey = createContextKey<Principal | undefined>(undefined, { description: "principal" });

@@ -6,6 +6,9 @@ import type { LoginPolicySettings } from "../policy/login-policy.ts";
 import type { InstanceState, KeptLoginPolicy } from "../policy/states.ts";
 import { instanceRef, organizationRef, type RecordedEvent, type Store, type View } from "../store/store.ts";
 
+/** A view that was read within the same call, where there is one: the policy need not be newer. */
+type Seen = { readonly seen?: View };
+
 /** Whose policy is changed, and by whom. */
 export interface Target {
   readonly organizationId: string;
@@ -82,9 +85,9 @@ export function createLoginPolicies(store: Store) {
 
   return {
     /** The policy that applies to an organization: its own, else the instance's. */
-    async getEffective(organizationId: string): Promise<ReadPolicy> {
+    async getEffective({ organizationId, seen }: Seen & { readonly organizationId: string }): Promise<ReadPolicy> {
       const ref = organizationRef(organizationId);
-      const view = await store.read([ref, instanceRef]);
+      const view = await store.read([ref, instanceRef], { since: seen });
       const own = view.get(ref).state?.loginPolicy;
       if (own === undefined) return readDefault(view);
       return {
@@ -97,8 +100,8 @@ export function createLoginPolicies(store: Store) {
     },
 
     /** The instance's policy. */
-    async getDefault(): Promise<ReadPolicy> {
-      return readDefault(await store.read([instanceRef]));
+    async getDefault({ seen }: Seen): Promise<ReadPolicy> {
+      return readDefault(await store.read([instanceRef], { since: seen }));
     },
 
     addCustom: (target: Target, wanted: decide.WantedLoginPolicy) =>

@@ -17,15 +17,15 @@ import {
 /** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations without their own inherit. */
 export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof AdminService> {
   return {
-    async getLoginPolicy() {
-      return { policy: fromPolicy(await policies.getDefault()) };
+    async getLoginPolicy(_, context) {
+      return { policy: fromPolicy(await policies.getDefault(principalOf(context))) };
     },
     async updateLoginPolicy(request, context) {
       return fromChanged(await policies.updateDefault(principalOf(context).userId, toSettings(request)), context);
     },
 
-    async listLoginPolicySecondFactors() {
-      return fromSecondFactorList(await policies.getDefault());
+    async listLoginPolicySecondFactors(_, context) {
+      return fromSecondFactorList(await policies.getDefault(principalOf(context)));
     },
     async addSecondFactorToLoginPolicy({ type }, context) {
       return fromAdded(
@@ -38,8 +38,8 @@ export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof 
       return fromChanged(await policies.removeDefaultSecondFactor(userId, toSecondFactor(type)), context);
     },
 
-    async listLoginPolicyMultiFactors() {
-      return fromMultiFactorList(await policies.getDefault());
+    async listLoginPolicyMultiFactors(_, context) {
+      return fromMultiFactorList(await policies.getDefault(principalOf(context)));
     },
     async addMultiFactorToLoginPolicy({ type }, context) {
       return fromAdded(await policies.addDefaultMultiFactor(principalOf(context).userId, toMultiFactor(type)), context);
@@ -49,8 +49,8 @@ export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof 
       return fromChanged(await policies.removeDefaultMultiFactor(userId, toMultiFactor(type)), context);
     },
 
-    async listLoginPolicyIDPs() {
-      return fromIdpList(await policies.getDefault());
+    async listLoginPolicyIDPs(_, context) {
+      return fromIdpList(await policies.getDefault(principalOf(context)));
     },
     async addIDPToLoginPolicy(_, context) {
       return fromAdded(await policies.addDefaultIdp(principalOf(context).userId), context);

@@ -19,11 +19,11 @@ import {
 export function createManagementService(policies: LoginPolicies): ServiceImpl<typeof ManagementService> {
   return {
     async getLoginPolicy(_, context) {
-      const read = await policies.getEffective(principalOf(context).organizationId);
+      const read = await policies.getEffective(principalOf(context));
       return { policy: fromPolicy(read), isDefault: read.isDefault };
     },
-    async getDefaultLoginPolicy() {
-      return { policy: fromPolicy(await policies.getDefault()) };
+    async getDefaultLoginPolicy(_, context) {
+      return { policy: fromPolicy(await policies.getDefault(principalOf(context))) };
     },
     async addCustomLoginPolicy(request, context) {
       return fromAdded(await policies.addCustom(principalOf(context), toWantedPolicy(request)), context);
@@ -36,7 +36,7 @@ export function createManagementService(policies: LoginPolicies): ServiceImpl<ty
     },
 
     async listLoginPolicySecondFactors(_, context) {
-      return fromSecondFactorList(await policies.getEffective(principalOf(context).organizationId));
+      return fromSecondFactorList(await policies.getEffective(principalOf(context)));
     },
     async addSecondFactorToLoginPolicy({ type }, context) {
       return fromAdded(await policies.addSecondFactor(principalOf(context), toSecondFactor(type)), context);
@@ -46,7 +46,7 @@ export function createManagementService(policies: LoginPolicies): ServiceImpl<ty
     },
 
     async listLoginPolicyMultiFactors(_, context) {
-      return fromMultiFactorList(await policies.getEffective(principalOf(context).organizationId));
+      return fromMultiFactorList(await policies.getEffective(principalOf(context)));
     },
     async addMultiFactorToLoginPolicy({ type }, context) {
       return fromAdded(await policies.addMultiFactor(principalOf(context), toMultiFactor(type)), context);
@@ -56,7 +56,7 @@ export function createManagementService(policies: LoginPolicies): ServiceImpl<ty
     },
 
     async listLoginPolicyIDPs(_, context) {
-      return fromIdpList(await policies.getEffective(principalOf(context).organizationId));
+      return fromIdpList(await policies.getEffective(principalOf(context)));
     },
     async addIDPToLoginPolicy(_, context) {
       return fromAdded(await policies.addIdp(principalOf(context)), context);

@@ -42,8 +42,12 @@ export interface StoreRecord {
 /** What is read: an aggregate by its id, the one that holds a key, or a record. */
 export type Read = AggregateRef | Key | RecordRef;
 
-/** What else to read, by what was found. */
-export type Follow = (found: View) => readonly Read[];
+export interface ReadOptions {
+  /** What else to read, by what was found first. Must be pure, and may be called more than once. */
+  readonly follow?: (found: View) => readonly Read[];
+  /** A view of this store: the read need show no more than what was there when that one was read, and costs less. */
+  readonly since?: View | undefined;
+}
 
 /** One consistent picture of everything that was read: all of it as of `position`. */
 export interface View {
@@ -115,11 +119,10 @@ export type Problem = string;
  */
 export interface Store {
   /**
-   * One consistent view, also of what `follow` names from what was found first; it must be pure, and may be called more than
-   * once. Must show every write that was acknowledged before the call, by any process, and must not wait for a write in
-   * progress.
+   * One consistent view of everything that is named. Must show every write that was acknowledged before the call, by any
+   * process (with `since`, before the call that gave that view), and must not wait for a write in progress.
    */
-  read(reads: readonly Read[], follow?: Follow): Promise<View>;
+  read(reads: readonly Read[], options?: ReadOptions): Promise<View>;
 
   /** Every aggregate of one type that has events, by id, removed ones included; as of one moment. */
   list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]>;

@@ -1,5 +1,5 @@
 import type { Key } from "../policy/states.ts";
-import type { AggregateRef, Follow, Read, RecordRef, Snapshot, StoreRecord, View } from "./store.ts";
+import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "./store.ts";
 
 /** What a view is made from: everything in it is as of `position`. */
 export interface Moment {
@@ -24,7 +24,7 @@ export const isRecordRef = (read: Read): read is RecordRef => "record" in read;
 export const isSameRef = (a: AggregateRef, b: AggregateRef): boolean => a.type === b.type && a.id === b.id;
 
 /** Reads everything now. An aggregate found by a key counts as read, so it may be got, and changed, by its id as well. */
-export function collectView(reads: readonly Read[], moment: Moment, follow?: Follow): View {
+export function collectView(reads: readonly Read[], moment: Moment, follow?: ReadOptions["follow"]): View {
   const view = new CollectedView(moment);
   view.add(reads, moment);
   if (follow !== undefined) view.add(follow(view), moment);

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import { StoreError } from "../errors.ts";
-import type { Clock, Command, Follow, Outcome, Projection, Read, Snapshot, Store, View } from "../store.ts";
+import type { Clock, Command, Outcome, Projection, Read, ReadOptions, Snapshot, Store, View } from "../store.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
@@ -66,24 +66,66 @@ interface Parts extends SqliteOptions {
   readonly isShared: boolean;
 }
 
+interface WaitingRead {
+  readonly reads: readonly Read[];
+  readonly follow: ReadOptions["follow"];
+  resolve(view: View): void;
+  reject(reason: unknown): void;
+}
+
 class SqliteStore implements Store {
   readonly #parts: Parts;
   readonly #queue: CommitQueue;
   readonly #verifications = new Set<Promise<unknown>>();
+  #waiting: WaitingRead[] = [];
   #closed: Promise<void> | undefined;
-  #isChecked = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#queue = new CommitQueue(parts);
   }
 
-  read(reads: readonly Read[], follow?: Follow): Promise<View> {
-    return this.#whenFree(() => this.#parts.reader.read(reads, follow));
+  /**
+   * Reads wait until the event loop has taken in what there is, and then share one look at the file: it comes after all of
+   * them began, and a busy server receives many calls at a time.
+   */
+  read(reads: readonly Read[], { follow, since }: ReadOptions = {}): Promise<View> {
+    if (since !== undefined) return this.#whenFree(() => this.#parts.reader.read(reads, follow));
+    return new Promise((resolve, reject) => {
+      this.#refuseClosed();
+      if (this.#waiting.length === 0) setImmediate(() => this.#serveWaiting());
+      this.#waiting.push({ reads, follow, resolve, reject });
+    });
+  }
+
+  #serveWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const { name, reader, checkFile } = this.#parts;
+    let served = 0;
+    const serve = () => {
+      checkFile();
+      reader.look();
+      for (const { reads, follow, resolve, reject } of waiting.slice(served)) {
+        try {
+          resolve(reader.read(reads, follow));
+        } catch (error) {
+          if (isBusy(error)) throw error;
+          reject(toStoreError(error, name));
+        }
+        served += 1;
+      }
+    };
+    this.#whenFree(serve).catch((error: unknown) => {
+      for (const { reject } of waiting.slice(served)) reject(error);
+    });
   }
 
   list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    return this.#whenFree(() => this.#parts.reader.list(type));
+    return this.#whenFree(() => {
+      this.#parts.checkFile();
+      return this.#parts.reader.list(type);
+    });
   }
 
   async execute<Value>(command: Command<Value>): Promise<Outcome<Value>> {
@@ -110,7 +152,10 @@ class SqliteStore implements Store {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#end();
+    if (this.#closed === undefined) {
+      this.#serveWaiting();
+      this.#closed = this.#end();
+    }
     return this.#closed;
   }
 
@@ -125,7 +170,6 @@ class SqliteStore implements Store {
   #whenFree<T>(read: () => T): Promise<T> {
     const attempt = (): T => {
       this.#refuseClosed();
-      this.#checkFile();
       return read();
     };
     const { name, busyTimeoutMs } = this.#parts;
@@ -138,16 +182,6 @@ class SqliteStore implements Store {
       if (!isBusy(error)) return Promise.reject(toStoreError(error, name));
       return retryWhileBusy(attempt, { limitMs: busyTimeoutMs }).catch(fail);
     }
-  }
-
-  /** One look counts until the microtasks at hand are done, as in Reader. */
-  #checkFile(): void {
-    if (this.#isChecked) return;
-    this.#parts.checkFile();
-    this.#isChecked = true;
-    process.nextTick(() => {
-      this.#isChecked = false;
-    });
   }
 
   async #onHistory<T>(use: (db: DatabaseSync, options: HistoryOptions) => Promise<T>): Promise<T> {

@@ -2,23 +2,22 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { StoreError } from "../errors.ts";
-import type { AggregateRef, Follow, Read, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
+import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { collectView } from "../view.ts";
 import { CachedMoment } from "./cached-moment.ts";
 import { toStoreError } from "./errors.ts";
 
 /**
  * Reads what is committed. Everything that was read stays in memory until any connection commits, which SQLite tells by a
- * counter: asking for it takes some microseconds and shows the writes of other processes too. One answer counts until the
- * microtasks at hand are done: before that, the program can receive nothing, so no call that is being served began after
- * it, and what was acknowledged before such a call began is in it.
+ * counter: asking for it takes some microseconds and shows the writes of other processes too.
  */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #name: string;
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
-  #isFresh = false;
+  /** Whether what is in memory was still what is committed at the last look. */
+  #isCurrent = false;
   readonly #statements: Record<
     "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
     StatementSync
@@ -41,9 +40,14 @@ export class Reader {
     this.#cached = new CachedMoment(this);
   }
 
-  read(reads: readonly Read[], follow?: Follow): View {
-    if ((this.#isFresh || this.#commits() === this.#seenCommits) && this.#cached.holdsAll(reads)) {
-      this.#setFresh();
+  /** Finds out whether what is in memory is still what is committed. */
+  look(): void {
+    this.#isCurrent = this.#seenCommits !== undefined && this.#commits() === this.#seenCommits;
+  }
+
+  /** As of the last look, or later. */
+  read(reads: readonly Read[], follow?: ReadOptions["follow"]): View {
+    if (this.#isCurrent && this.#cached.holdsAll(reads)) {
       const view = collectView(reads, this.#cached);
       const others = follow?.(view) ?? [];
       if (others.length === 0) return view;
@@ -54,7 +58,7 @@ export class Reader {
       const commits = this.#commits();
       if (commits !== this.#seenCommits) this.#cached.startOver(this.newest());
       this.#seenCommits = commits;
-      this.#setFresh();
+      this.#isCurrent = true;
       return collectView(reads, this.#cached, follow);
     } finally {
       // A read transaction has nothing to lose; where reading failed, SQLite may have ended it already.
@@ -104,19 +108,11 @@ export class Reader {
   /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
   forget(): void {
     this.#seenCommits = undefined;
-    this.#isFresh = false;
+    this.#isCurrent = false;
   }
 
   close(): void {
     this.#db.close();
-  }
-
-  #setFresh(): void {
-    if (this.#isFresh) return;
-    this.#isFresh = true;
-    process.nextTick(() => {
-      this.#isFresh = false;
-    });
   }
 
   #commits(): number {
