@@ -15,7 +15,7 @@ import { isIssuerPath } from "./issuer/paths.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
-import type { ListenerHandler } from "./rpc/listener/handler.ts";
+import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
@@ -97,15 +97,15 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
   // Which pages may call the issuer, the applications say that are registered there.
-  const handler: ListenerHandler = (request, response) =>
+  const handler = aroundHandler(serveApi, (request, response) =>
     serveIssuer !== undefined && isIssuerPath(rawPath(request))
       ? serveIssuer(request, response)
-      : serveApi(request, response);
+      : serveApi(request, response),
+  );
   listener = await openListener({
     ...listen,
     ...(tls && { tls }),
     handler,
-    streamHandler: dispatch.streamHandler,
     onError: (reason) => report({ reason }),
   });
   return listener;

@@ -51,6 +51,5 @@ const handler = portcullis.withOpenApi(dispatch, {
 });
 
 const address = { host: "127.0.0.1", port: Number(process.env["PORT"] ?? 8081) };
-const { streamHandler } = dispatch;
-const { url } = await portcullis.openListener({ ...address, handler, streamHandler, onError: console.error });
+const { url } = await portcullis.openListener({ ...address, handler, onError: console.error });
 console.log(`serves the library on ${url} (what there is: /openapi.json)`);

@@ -1,5 +1,10 @@
 import { cors } from "@connectrpc/connect";
-import type { ListenerHandler, ListenerRequest, ListenerResponse } from "./listener/handler.ts";
+import {
+  aroundHandler,
+  type ListenerHandler,
+  type ListenerRequest,
+  type ListenerResponse,
+} from "./listener/handler.ts";
 import { sendStatusAnswer } from "./listener/status-answer.ts";
 
 /** Which browser pages may call, and with what. */
@@ -63,7 +68,7 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
     res.end();
   }
 
-  return (req, res) => {
+  return aroundHandler(handler, (req, res) => {
     const { origin } = req.headers;
     if (origin === undefined) {
       // A cache must not give this answer, which allows nobody, to a page. Only what may be cached needs the remark.
@@ -79,7 +84,7 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
       }
     }
     handler(req, res);
-  };
+  });
 }
 
 function isPreflight(req: ListenerRequest): boolean {

@@ -16,7 +16,7 @@ import {
   rawPath,
   send,
 } from "./http.ts";
-import type { StreamHandler } from "./listener/handler.ts";
+import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
@@ -35,11 +35,10 @@ export interface DispatchOptions extends RestOptions {
 }
 
 /** Answers one HTTP request. Never throws and never rejects. */
-export interface Dispatch {
-  (request: HttpRequest, response: HttpResponse): void;
+export interface Dispatch extends ListenerHandler {
   /**
-   * Takes unary calls of gRPC, and leaves the rest. A listener that has it serves them faster (docs/performance.md), and
-   * without what is wrapped around the dispatch: a call with an Origin is left, since CORS may have to do with it.
+   * Takes unary calls of gRPC, and leaves the rest: they are served faster (docs/performance.md), and without what is around
+   * the dispatch. A call with an Origin is left, since CORS may have to do with it.
    */
   readonly streamHandler: StreamHandler;
 }

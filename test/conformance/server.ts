@@ -39,7 +39,6 @@ const listener = await openListener({
   port: 0,
   ...(serverCreds && { tls: { cert: text(serverCreds.cert), key: text(serverCreds.key) } }),
   handler: dispatch,
-  streamHandler: dispatch.streamHandler,
   onError: report,
 });
 function stop(): void {

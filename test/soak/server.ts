@@ -79,7 +79,7 @@ function countStream(stream: ServerHttp2Stream): void {
   streams.add(stream);
   stream.once("close", () => streams.delete(stream));
 }
-const handler: ListenerHandler = (request, response) => {
+const handle = (...[request, response]: Parameters<ListenerHandler>): void => {
   if ("stream" in request) countStream(request.stream);
   dispatch(request, response);
 };
@@ -88,7 +88,8 @@ const streamHandler: StreamHandler = (stream, headers, rawHeaders) => {
   if (isTaken) countStream(stream);
   return isTaken;
 };
-const listener = await openListener({ host: "127.0.0.1", port: 0, handler, streamHandler, onError: onFailure });
+const handler = Object.assign(handle, { streamHandler });
+const listener = await openListener({ host: "127.0.0.1", port: 0, handler, onError: onFailure });
 const real = await startTestServer(path);
 
 async function measure(): Promise<Measures> {

@@ -1,4 +1,4 @@
-import type { ListenerHandler } from "./handler.ts";
+import { aroundHandler, type ListenerHandler } from "./handler.ts";
 import { sendStatusAnswer } from "./status-answer.ts";
 
 /**
@@ -6,7 +6,7 @@ import { sendStatusAnswer } from "./status-answer.ts";
  * The text sent is constant: what was thrown may quote a token or a body.
  */
 export function guardHandler(handler: ListenerHandler, onError: (error: unknown) => void): ListenerHandler {
-  return (req, res) => {
+  return aroundHandler(handler, (req, res) => {
     try {
       handler(req, res);
     } catch (error) {
@@ -19,5 +19,5 @@ export function guardHandler(handler: ListenerHandler, onError: (error: unknown)
       res.removeHeader("content-encoding");
       sendStatusAnswer(res, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     }
-  };
+  });
 }

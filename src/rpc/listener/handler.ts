@@ -8,7 +8,17 @@ export type ListenerRequest = IncomingMessage | Http2ServerRequest;
 export type ListenerResponse = ServerResponse | Http2ServerResponse;
 
 /** Answers one request. It owns its promises: a rejection nobody awaits is the handler's bug, not the listener's. */
-export type ListenerHandler = (req: ListenerRequest, res: ListenerResponse) => void;
+export interface ListenerHandler {
+  (req: ListenerRequest, res: ListenerResponse): void;
+  /** Asked first for each request over HTTP/2. */
+  readonly streamHandler?: StreamHandler;
+}
+
+/** A handler around another one, whose stream handler stays in place. */
+export const aroundHandler = (
+  { streamHandler }: ListenerHandler,
+  handle: (req: ListenerRequest, res: ListenerResponse) => void,
+): ListenerHandler => Object.assign(handle, streamHandler && { streamHandler });
 
 /**
  * Takes a request over HTTP/2 before Node makes its request and response objects of it, which cost more than most calls; with

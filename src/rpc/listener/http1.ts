@@ -54,7 +54,7 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     responses?.push(res);
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
-    res.once("close", () => {
+    res.on("close", () => {
       responses?.splice(responses.indexOf(res), 1);
       if (draining && responses?.length === 0) socket.destroySoon();
     });

@@ -7,19 +7,15 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { discardRest } from "./discard.ts";
-import type { ListenerHandler, StreamHandler } from "./handler.ts";
+import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
-export function createHttp2(options: {
-  handler: ListenerHandler;
-  streamHandler?: StreamHandler | undefined;
-  limits: ListenerLimits;
-}): ProtocolServer {
-  const { handler, streamHandler, limits } = options;
+export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
+  const { streamHandler } = handler;
   const sessions = new Map<ServerHttp2Session, { openStreams: number; idleSince: number }>();
   // Streams that the stream handler took, and when.
   const taken = new Map<ServerHttp2Stream, number>();

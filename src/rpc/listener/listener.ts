@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { drain } from "./drain.ts";
 import { guardHandler } from "./guard.ts";
-import type { ListenerHandler, StreamHandler } from "./handler.ts";
+import type { ListenerHandler } from "./handler.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
@@ -17,8 +17,6 @@ export interface ListenerOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Called for the requests of both HTTP versions alike, with and without TLS. */
   handler: ListenerHandler;
-  /** Asked first for each request over HTTP/2; what it leaves goes to `handler`. */
-  streamHandler?: StreamHandler | undefined;
   limits?: Partial<ListenerLimits> | undefined;
   /**
    * Told what the handler threw, and the system's errors at accepting. Neither ends the listener.
@@ -72,7 +70,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   front.maxConnections = limits.maxConnections;
 
   const http1 = createHttp1({ handler, limits });
-  const http2 = createHttp2({ handler, streamHandler: options.streamHandler, limits });
+  const http2 = createHttp2({ handler, limits });
   let closed: Promise<void> | undefined;
 
   front.on("connection", (socket: Socket) => {

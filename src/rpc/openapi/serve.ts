@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { compress, responseEncodings } from "../encoding.ts";
 import { type HttpRequest, type HttpResponse, rawPath, send } from "../http.ts";
-import type { ListenerHandler } from "../listener/handler.ts";
+import { aroundHandler, type ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 import { isHeld, weakEtag } from "../rest/answer.ts";
 import { chooseEncoding } from "../rest/negotiation.ts";
@@ -80,14 +80,14 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     else send(response, { status: 200, header, body });
   }
 
-  return (request, response) => {
+  return aroundHandler(handler, (request, response) => {
     const path = rawPath(request);
     if (!isDocumentPath(path)) return handler(request, response);
     serve(path, request, response).catch((reason: unknown) => {
       service.onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     });
-  };
+  });
 }
 
 const allow = "GET, HEAD, OPTIONS";
@@ -98,8 +98,8 @@ async function render(service: OpenApiService, form: "json" | "yaml"): Promise<R
   const plain = Buffer.from(await renderOpenApi(await service.document(), form));
   const bodies = new Map<string, Buffer>([["identity", plain]]);
   for (const encoding of responseEncodings) {
-    const compressed = await compress(plain, encoding);
-    if (compressed !== undefined) bodies.set(encoding, compressed);
+    const compressing = compress(plain, encoding);
+    if (compressing !== undefined) bodies.set(encoding, await compressing);
   }
   return { etag: weakEtag(plain), bodies };
 }
