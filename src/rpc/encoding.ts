@@ -23,9 +23,9 @@ export const responseEncodings: readonly string[] = Object.keys(compressors);
 /** Fewer bytes fit into one packet anyway, and cost more to compress than to send. */
 const worthCompressingBytes = 1024;
 
-/** Compresses an answer. Resolves to undefined where it is not worth it, or `encoding` is `identity`. */
-export async function compress(bytes: Uint8Array, encoding: string): Promise<Buffer | undefined> {
-  return bytes.length < worthCompressingBytes ? undefined : await compressors[encoding]?.(bytes);
+/** Compresses an answer; undefined where it is not worth it, or `encoding` is `identity`. */
+export function compress(bytes: Uint8Array, encoding: string): Promise<Buffer> | undefined {
+  return bytes.length < worthCompressingBytes ? undefined : compressors[encoding]?.(bytes);
 }
 
 type Bounded = (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>;

@@ -28,8 +28,15 @@ export function rawQuery(request: RequestHead): string {
 /** Whether the request names a valid host. Connect's handlers cannot do without one. */
 export function hasAuthority(request: RequestHead): boolean {
   const authority = request.headers[":authority"] ?? request.headers.host;
-  return typeof authority === "string" && !/[/?#@\\]/.test(authority) && URL.canParse(`http://${authority}`);
+  if (typeof authority !== "string") return false;
+  if (authority === lastAuthority) return true;
+  const isValid = !/[/?#@\\]/.test(authority) && URL.canParse(`http://${authority}`);
+  if (isValid) lastAuthority = authority;
+  return isValid;
 }
+
+/** The last one that was valid: nearly all requests name the same, and to parse it takes longer than to compare. */
+let lastAuthority: string | undefined;
 
 /** The media type of the request in lower case, without parameters; empty where none was sent. */
 export function mediaType(request: RequestHead): string {

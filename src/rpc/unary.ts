@@ -162,9 +162,7 @@ class UnaryCall {
     const answer = { context: this.context, bytes, isJson };
     const encoding = this.#encodings?.response?.name;
     if (encoding === undefined) return answer;
-    return compress(bytes, encoding).then((shorter) =>
-      shorter === undefined ? answer : { ...answer, bytes: shorter, encoding },
-    );
+    return compress(bytes, encoding)?.then((compressed) => ({ ...answer, bytes: compressed, encoding })) ?? answer;
   }
 }
 

@@ -18,8 +18,12 @@ export const grpcWebUnary: UnaryProtocol = {
   open: (sent, head, maxBytes) => openEnvelope(isText(head) ? decodeText(sent.toString("latin1")) : sent, maxBytes),
   send({ head, reply }, { context, bytes, isJson, encoding }) {
     const { responseHeader, responseTrailer } = context;
-    responseTrailer.set("grpc-status", "0");
-    const body = Buffer.concat([envelope(bytes, encoding === undefined ? 0 : 1), trailerFrame(responseTrailer)]);
+    let trailers = success;
+    if (!isEmpty(responseTrailer)) {
+      responseTrailer.set("grpc-status", "0");
+      trailers = trailerFrame(responseTrailer);
+    }
+    const body = Buffer.concat([envelope(bytes, encoding === undefined ? 0 : 1), trailers]);
     sendFrames({ head, reply }, { header: responseHeader, isJson, body, ...(encoding && { encoding }) });
   },
   sendError({ head, reply }, { context, error }) {
@@ -32,6 +36,11 @@ export const grpcWebUnary: UnaryProtocol = {
 };
 
 const trailerFrame = (trailer: Headers): Buffer => envelope(trailerSerialize(trailer), trailerFlag);
+
+const isEmpty = (headers: Headers): boolean => headers.keys().next().done === true;
+
+/** The trailers of nearly every answer. */
+const success = trailerFrame(new Headers({ "grpc-status": "0" }));
 
 function sendFrames(
   { head, reply }: Pick<UnaryExchange, "head" | "reply">,

@@ -10,7 +10,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { HttpRequest } from "../http.ts";
+import { type HttpRequest, toNodeHeaders } from "../http.ts";
 import { isTextField } from "./fields.ts";
 
 /**
@@ -54,21 +54,16 @@ export function answerJson(
 
 /** What the handler and the interceptors said in headers and trailers. REST has no trailers, so they come as `trailer-…`. */
 export function answerHeaders(context: HandlerContext): OutgoingHttpHeaders {
-  const trailers = Object.entries(sendable(context.responseTrailer));
-  return {
-    ...sendable(context.responseHeader),
-    ...Object.fromEntries(trailers.map(([name, value]) => [`trailer-${name}`, value])),
-  };
+  const headers = sendable(context.responseHeader);
+  for (const [name, value] of Object.entries(sendable(context.responseTrailer))) headers[`trailer-${name}`] = value;
+  return headers;
 }
 
 /** What a handler may say in headers. */
 export function sendable(headers: Headers): OutgoingHttpHeaders {
-  const cookies = headers.getSetCookie();
-  return {
-    ...Object.fromEntries([...headers].filter(([name]) => !ownHeaders.has(name))),
-    // The only header whose values cannot be joined.
-    ...(cookies.length > 0 && { "set-cookie": cookies }),
-  };
+  const sent = toNodeHeaders(headers) ?? {};
+  for (const name of Object.keys(sent)) if (ownHeaders.has(name)) delete sent[name];
+  return sent;
 }
 
 /** A Vary with one more name. */

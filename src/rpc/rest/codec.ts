@@ -195,9 +195,10 @@ function rawPart(answer: Message, route: Route): Message {
 
 async function sendCompressed(exchange: RestExchange, body: Buffer, header: OutgoingHttpHeaders): Promise<void> {
   const encoding = chooseEncoding(exchange.request.headers["accept-encoding"] as string | undefined, responseEncodings);
-  const compressed = await compress(body, encoding);
-  const headers = { ...withVary(header, "Accept-Encoding"), ...(compressed && { "content-encoding": encoding }) };
-  sendBody(exchange, { body: compressed ?? body, headers });
+  const headers = withVary(header, "Accept-Encoding");
+  const compressing = compress(body, encoding);
+  if (compressing === undefined) return sendBody(exchange, { body, headers });
+  sendBody(exchange, { body: await compressing, headers: { ...headers, "content-encoding": encoding } });
 }
 
 function sendBody(

@@ -23,7 +23,7 @@ function parseChoices(header: string): readonly Choice[] {
  * header every type is taken.
  */
 export function chooseMediaType(accept: string | undefined, available: readonly string[]): string | undefined {
-  const choices = parseChoices(accept ?? "");
+  const choices = accept === undefined ? [] : parseChoices(accept);
   if (choices.length === 0) return available[0];
   const weightOf = (type: string): number => {
     const [main = ""] = type.split("/");
@@ -39,7 +39,8 @@ export function chooseMediaType(accept: string | undefined, available: readonly 
 
 /** The content coding to answer with (RFC 9110, 12.5.3): `identity` unless one of the available ones is wanted as much. */
 export function chooseEncoding(acceptEncoding: string | undefined, available: readonly string[]): string {
-  const choices = parseChoices(acceptEncoding ?? "");
+  if (acceptEncoding === undefined) return "identity";
+  const choices = parseChoices(acceptEncoding);
   const weightOf = (coding: string): number =>
     (choices.find(({ name }) => name === coding) ?? choices.find(({ name }) => name === "*"))?.q ?? 0;
   return best([...available, "identity"], weightOf) ?? "identity";
