@@ -88,6 +88,29 @@ async function countGood(tokens: readonly (string | undefined)[]): Promise<numbe
   return statuses.filter((status) => status !== 401).length;
 }
 
+describe("sign-ins of several users at once", () => {
+  it("all succeed, and each rests on the password of its own user", async () => {
+    for (let round = 0; round < 4; round += 1) {
+      const names = await Promise.all(Array.from({ length: 6 }, addUser));
+      await Promise.all(names.map((userName) => server.credentials.setPassword({ userName, hash: oldHash })));
+      const tokens = await Promise.all(
+        names.map(async (userName, index) => {
+          const visitor = new Neighbour(200 + index);
+          const { returned, verifier } = await signIn(visitor, { ...application, userName, password: oldPassword });
+          const answer = await redeem(application, { code: returned.searchParams.get("code") ?? "", verifier });
+          return ((await answer.json()) as { readonly access_token?: string }).access_token;
+        }),
+      );
+      expect(await countGood(tokens)).toBe(names.length);
+      for (const [index, userName] of names.entries()) {
+        await server.credentials.setPassword({ userName, hash: newHash });
+        // Of those whose passwords are still the old ones, every token counts; of the others, none.
+        expect(await countGood(tokens)).toBe(names.length - index - 1);
+      }
+    }
+  });
+});
+
 describe("what is being used", () => {
   it("leads nowhere where the password changes while it is looked at", async () => {
     const userName = await addUser();

@@ -232,3 +232,15 @@ describe("damaged pages", () => {
 /** A damage is noticed when opening fails, or verify finds problems or cannot run for it. */
 const saysSo = (corrupt: readonly string[]): boolean =>
   ["open", "problems", "verify"].some((how) => corrupt.includes(how));
+
+describe("a state that cannot be read", () => {
+  it("fails the reads of it, and no others that were asked for at the same time", async () => {
+    const { store } = await tamper("UPDATE aggregates SET state = 'x' WHERE id = 'o1'");
+    const [before, damaged, after] = ["o0", "o1", "o2"].map(async (id) => {
+      const ref = organizationRef(id);
+      return (await store.read([ref])).get(ref).version;
+    });
+    await expectStoreError(damaged as Promise<unknown>, "corrupt");
+    expect([await before, await after]).toEqual([3, 3]);
+  });
+});

@@ -51,6 +51,12 @@ export function defineLifecycleTests(must: Must): void {
       expect(outcomes.map((outcome) => outcome?.value)).toEqual(running.map((_, index) => index + 1));
     });
 
+    must("answers reads that began before", async ({ store }) => {
+      await store.execute(addCounter("a"));
+      const [view, closed] = await Promise.all([store.read([name("a")]), store.close()]);
+      expect([view.position, closed]).toEqual([2, undefined]);
+    });
+
     must("may be called again, also at once", async ({ store }) => {
       await Promise.all([store.close(), store.close()]);
       await store.close();

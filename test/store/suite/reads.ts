@@ -43,6 +43,61 @@ export function defineReadTests(must: Must): void {
       }
     });
 
+    must("need show no more than an earlier view, and never less", async ({ store, reopen }) => {
+      const other = await reopen();
+      await store.execute(addCounter("a"));
+      const ref = organizationRef("a");
+      for (let count = 1; count <= 20; count++) {
+        await store.execute(countUp("a"));
+        const since = await other.read([ref]);
+        expect(readCount(since.get(ref))).toBe(count);
+        const view = await other.read([ref, instanceRef], { since });
+        expect([readCount(view.get(ref)), view.position]).toEqual([count, since.position]);
+      }
+      const since = await other.read([ref]);
+      await store.execute(countUp("a"));
+      expect([20, 21]).toContain(readCount((await other.read([ref], { since })).get(ref)));
+      expect(readCount((await other.read([ref])).get(ref))).toBe(21);
+    });
+
+    must("shows a write to the very store that a later view is since", async ({ store }) => {
+      await store.execute(addCounter("a"));
+      const ref = organizationRef("a");
+      for (let count = 1; count <= 20; count++) {
+        await store.execute(countUp("a"));
+        const since = await store.read([]);
+        expect(readCount((await store.read([ref], { since })).get(ref))).toBe(count);
+      }
+    });
+
+    must("reads in the same view what follows from what was found", async ({ store }) => {
+      await store.execute(addOrganization("a", "ACME"));
+      await store.execute(addUser("u"));
+      for (let round = 0; round < 2; round++) {
+        const view = await store.read([name("ACME")], {
+          follow: (found) => (found.find(name("ACME")) === undefined ? [] : [userRef("u")]),
+        });
+        expect([view.get(organizationRef("a")).version, view.get(userRef("u")).version]).toEqual([1, 1]);
+        const nothing = await store.read([name("none")], {
+          follow: (found) => (found.find(name("none")) ? [userRef("u")] : []),
+        });
+        expect(() => nothing.get(userRef("u"))).toThrow("user u is not among the reads");
+      }
+    });
+
+    must("fails alone where what it looks for afterwards throws", async ({ store }) => {
+      await store.execute(addOrganization("a"));
+      const follow = () => {
+        throw new Error("no");
+      };
+      const results = await Promise.allSettled([
+        store.read([organizationRef("a")]),
+        store.read([organizationRef("a")], { follow }),
+        store.read([organizationRef("a")]),
+      ]);
+      expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    });
+
     must("finds the aggregate that holds a key, in the same view", async ({ store }) => {
       await store.execute(addOrganization("a", "ACME"));
       await store.execute(addUser("u"));
