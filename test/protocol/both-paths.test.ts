@@ -1192,6 +1192,7 @@ describe.each(gets)("queries in $form", ({ version, type }) => {
     ["no encoding", "message=%7B%7D"],
     ["an encoding nobody knows", "encoding=xml&message=%7B%7D"],
     ["two encodings", `encoding=${encoding}&encoding=xml&message=%7B%7D`],
+    ["two encodings, first one nobody knows", `encoding=xml&encoding=${encoding}&message=%7B%7D`],
     ["no version", `encoding=${encoding}&message=%7B%7D`],
     ["another version", `connect=v2&encoding=${encoding}&message=%7B%7D`],
     ["a compression nobody knows", `encoding=${encoding}&compression=zstd&message=%7B%7D`],
