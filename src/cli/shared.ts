@@ -17,7 +17,7 @@ export const dataOption = () =>
   new Option("--data <dir>", "directory of the store and of admin.token").default("./data").env("PORTCULLIS_DATA");
 
 export const storeOption = () =>
-  new Option("--store <location>", "sqlite:PATH or memory: (default: sqlite:DIR/portcullis.db)").env(
+  new Option("--store <location>", "sqlite:PATH, postgres://… or memory: (default: sqlite:DIR/portcullis.db)").env(
     "PORTCULLIS_STORE",
   );
 
@@ -35,7 +35,7 @@ export async function withStore<T>(options: SharedOptions, use: (store: Store) =
   const location = storeLocation(options);
   const parsed = parseLocation(location);
   if (parsed.engine === "memory") throw new ConfigError("a store in memory belongs to the server that holds it");
-  if (!existsSync(parsed.path)) {
+  if (parsed.engine === "sqlite" && !existsSync(parsed.path)) {
     throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
   }
   const store = await openStore({ location });

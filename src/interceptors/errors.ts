@@ -21,6 +21,11 @@ const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
 const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; readonly text: string }>> = {
   conflict: { code: Code.Aborted, text: "others kept changing the same policy; try again" },
   unavailable: { code: Code.Unavailable, text: "the store cannot be reached or written just now; try again" },
+  // No code that clients take as leave to try again by themselves.
+  outcome_unknown: {
+    code: Code.Unknown,
+    text: "whether this was written is not known: read what there is before you try again",
+  },
   closed: { code: Code.Unavailable, text: "the server is shutting down; try again elsewhere" },
   corrupt: { code: Code.DataLoss, text: "the stored data is damaged" },
   unsupported_schema: { code: Code.Internal, text: "the store has a schema that this server does not know" },

@@ -1,11 +1,18 @@
 /**
  * - `conflict`: another writer was first, every time the decision was run again.
  * - `unavailable`: the store cannot be reached or written just now: busy, full, read-only, or gone.
+ * - `outcome_unknown`: the store was lost while it committed, and could not be asked since: the change may be there or not.
  * - `closed`: the store was closed; nothing more can be done with it.
  * - `corrupt`: what is stored is damaged.
  * - `unsupported_schema`: the store was written by another program, or by a newer version of this one.
  */
-export type StoreErrorCode = "conflict" | "unavailable" | "closed" | "corrupt" | "unsupported_schema";
+export type StoreErrorCode =
+  | "conflict"
+  | "unavailable"
+  | "outcome_unknown"
+  | "closed"
+  | "corrupt"
+  | "unsupported_schema";
 
 /** A failure of the store. The message is a sentence for an operator; the driver's own error is the cause, for the log. */
 export class StoreError extends Error {

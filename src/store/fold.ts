@@ -70,6 +70,11 @@ export class Fold {
     this.#problems = problems;
   }
 
+  /** 0 where there is no event. */
+  get lastPosition(): number {
+    return this.#last.position;
+  }
+
   get aggregates(): number {
     return this.#aggregates.size;
   }
@@ -125,42 +130,69 @@ export class Fold {
     return [...holders.values()];
   }
 
-  /** Notes every difference between the history and what was kept beside it. */
-  compare(stored: { readonly aggregates: Iterable<StoredAggregate>; readonly keys: Iterable<StoredKey> }): void {
-    const missing = new Map(this.#aggregates);
-    for (const { type, id, version, state } of stored.aggregates) {
-      const ref: AggregateRef = { type: type as AggregateType, id };
-      const folded = missing.get(nameOfRef(ref));
-      missing.delete(nameOfRef(ref));
-      if (this.#broken.has(nameOfRef(ref))) continue;
-      if (folded === undefined) this.#problems.add(`${sentenceCase(ref)} is in the projection and has no events.`);
-      else if (folded.version !== version) {
-        this.#problems.add(
-          `${sentenceCase(ref)} is at version ${version} in the projection and at ${folded.version} in the events.`,
-        );
-      } else if (!isSameState(folded.state, state)) {
-        this.#problems.add(`The state of ${type} ${id} in the projection differs from its events.`);
-      }
-    }
-    for (const [name, { ref }] of missing) {
-      if (!this.#broken.has(name)) this.#problems.add(`${sentenceCase(ref)} is missing in the projection.`);
-    }
-    this.#compareKeys(stored.keys);
+  /** Notes every difference between the history, when all of it was added, and what is kept beside it. */
+  comparison(): Comparison {
+    return new Comparison({
+      aggregates: this.#aggregates,
+      holders: this.#holders(),
+      broken: this.#broken,
+      problems: this.#problems,
+    });
+  }
+}
+
+/** The whole projection is given to it, then its end. */
+export class Comparison {
+  readonly #folded: ReadonlyMap<string, Snapshot>;
+  readonly #broken: ReadonlySet<string>;
+  readonly #problems: ProblemList;
+  readonly #missing: Map<string, Snapshot>;
+  readonly #missingKeys: Map<string, Held>;
+
+  constructor(of: {
+    readonly aggregates: ReadonlyMap<string, Snapshot>;
+    readonly holders: readonly Held[];
+    readonly broken: ReadonlySet<string>;
+    readonly problems: ProblemList;
+  }) {
+    this.#folded = of.aggregates;
+    this.#broken = of.broken;
+    this.#problems = of.problems;
+    this.#missing = new Map(of.aggregates);
+    this.#missingKeys = new Map(of.holders.map((held) => [nameOfKey(held.key), held]));
   }
 
-  #compareKeys(stored: Iterable<StoredKey>): void {
-    const missing = new Map(this.#holders().map((held) => [nameOfKey(held.key), held]));
-    for (const { kind, value, aggregateType, aggregateId } of stored) {
-      const name = `${kind}:${value}`;
-      const holder: AggregateRef = { type: aggregateType as AggregateType, id: aggregateId };
-      const expected = missing.get(name)?.to;
-      missing.delete(name);
-      if (this.#broken.has(nameOfRef(holder))) continue;
-      if (expected === undefined || !isSameRef(expected, holder)) {
-        this.#problems.add(`A key of kind ${kind} points to ${aggregateType} ${aggregateId}, which does not hold it.`);
-      }
+  aggregate({ type, id, version, state }: StoredAggregate): void {
+    const ref: AggregateRef = { type: type as AggregateType, id };
+    const folded = this.#folded.get(nameOfRef(ref));
+    this.#missing.delete(nameOfRef(ref));
+    if (this.#broken.has(nameOfRef(ref))) return;
+    if (folded === undefined) this.#problems.add(`${sentenceCase(ref)} is in the projection and has no events.`);
+    else if (folded.version !== version) {
+      this.#problems.add(
+        `${sentenceCase(ref)} is at version ${version} in the projection and at ${folded.version} in the events.`,
+      );
+    } else if (!isSameState(folded.state, state)) {
+      this.#problems.add(`The state of ${type} ${id} in the projection differs from its events.`);
     }
-    for (const { key, to } of missing.values()) {
+  }
+
+  key({ kind, value, aggregateType, aggregateId }: StoredKey): void {
+    const name = `${kind}:${value}`;
+    const holder: AggregateRef = { type: aggregateType as AggregateType, id: aggregateId };
+    const expected = this.#missingKeys.get(name)?.to;
+    this.#missingKeys.delete(name);
+    if (this.#broken.has(nameOfRef(holder))) return;
+    if (expected === undefined || !isSameRef(expected, holder)) {
+      this.#problems.add(`A key of kind ${kind} points to ${aggregateType} ${aggregateId}, which does not hold it.`);
+    }
+  }
+
+  end(): void {
+    for (const [name, { ref }] of this.#missing) {
+      if (!this.#broken.has(name)) this.#problems.add(`${sentenceCase(ref)} is missing in the projection.`);
+    }
+    for (const { key, to } of this.#missingKeys.values()) {
       if (!this.#broken.has(nameOfRef(to)))
         this.#problems.add(`The ${key.kind} of ${to.type} ${to.id} is missing in the projection.`);
     }

@@ -1,16 +1,33 @@
 import { evolve, keysOf } from "../policy/evolve.ts";
 import { StoreError } from "./errors.ts";
+import type { DatabaseOptions } from "./postgres/database.ts";
+import { openPostgresStore } from "./postgres/engine.ts";
 import { openMemoryStore, openSqliteStore } from "./sqlite/engine.ts";
 import type { Clock, Store } from "./store.ts";
 
 export interface OpenStoreOptions {
-  /** `sqlite:PATH` for a file, which is created where there is none, or `memory:`, which is empty and ends with `close()`. */
+  /**
+   * `sqlite:PATH` for a file, which is created where there is none; `postgres://USER:PASSWORD@HOST/DATABASE` for a database, in
+   * which the schema is created where there is none; or `memory:`, which is empty and ends with `close()`.
+   */
   readonly location: string;
   /** Default: the system's. An event is never recorded earlier than the one before it, whatever the clock says. */
   readonly clock?: Clock;
   /** How long a call waits, at most, for another process's lock before it is `unavailable`. Default 5000: people still wait that long. */
   readonly busyTimeoutMs?: number;
+  /** Of PostgreSQL alone. */
+  readonly postgres?: Partial<DatabaseOptions> | undefined;
 }
+
+/**
+ * A node reads over one connection and writes over another, and the rest are for whoever reads the whole history. The times
+ * are what people wait before they try again.
+ */
+export const postgresDefaults: Readonly<DatabaseOptions> = Object.freeze({
+  poolSize: 4,
+  statementTimeoutMs: 5000,
+  connectTimeoutMs: 5000,
+});
 
 /**
  * Opens the store at a location. Rejects with a StoreError: `unavailable` for a location that is none or cannot be reached,
@@ -20,6 +37,7 @@ export async function openStore({
   location,
   clock = Date.now,
   busyTimeoutMs = 5000,
+  postgres,
 }: OpenStoreOptions): Promise<Store> {
   const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs };
   const parsed = parseLocation(location);
@@ -28,21 +46,30 @@ export async function openStore({
       return openSqliteStore(parsed.path, options);
     case "memory":
       return openMemoryStore(options);
+    case "postgres":
+      return openPostgresStore(parsed.url, { ...postgresDefaults, ...postgres, ...options });
   }
 }
 
-export type StoreLocation = { readonly engine: "sqlite"; readonly path: string } | { readonly engine: "memory" };
+export type StoreLocation =
+  | { readonly engine: "sqlite"; readonly path: string }
+  | { readonly engine: "memory" }
+  | { readonly engine: "postgres"; readonly url: string };
 
-/** Reads `sqlite:PATH` or `memory:`. Throws StoreError `unavailable` for anything else. */
+/** Reads `sqlite:PATH`, `memory:` or `postgres://…`. Throws StoreError `unavailable` for anything else. */
 export function parseLocation(location: string): StoreLocation {
   if (location === "memory:") return { engine: "memory" };
+  if (/^postgres(ql)?:/.test(location)) return { engine: "postgres", url: location };
   const path = /^sqlite:(.+)$/s.exec(location)?.[1];
   // Two slashes would make the first folder look like a host; three are an absolute path, as in a URL.
   if (path === undefined || path.includes("\0") || path === ":memory:" || /^\/\/[^/]/.test(path)) {
     // Only the scheme is repeated: the rest may hold a password.
     const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(location)?.[0];
     const given = scheme === undefined ? "A store location without a scheme" : `The store location ${scheme}…`;
-    throw new StoreError("unavailable", `${given} is not understood: give sqlite:PATH or memory: instead.`);
+    throw new StoreError(
+      "unavailable",
+      `${given} is not understood: give sqlite:PATH, memory: or postgres://… instead.`,
+    );
   }
   return { engine: "sqlite", path };
 }

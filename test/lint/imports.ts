@@ -8,7 +8,8 @@ const root = join(import.meta.dirname, "../..");
 const allowed: Readonly<Record<string, readonly string[]>> = {
   policy: [],
   store: ["policy"],
-  "store/open.ts": ["policy", "store", "store/sqlite"],
+  "store/open.ts": ["policy", "store", "store/sqlite", "store/postgres"],
+  "store/postgres": ["store", "policy", "node:", "pg", "pg-connection-string"],
   "store/sqlite": ["store", "policy", "make-directory.ts", "node:"],
   commands: ["policy", "store"],
   auth: ["policy", "store", "make-directory.ts", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],

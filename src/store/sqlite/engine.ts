@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
+import { CommitQueue } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Command, Outcome, Projection, Read, ReadOptions, Snapshot, Store, View } from "../store.ts";
-import { CommitQueue } from "./commit-queue.ts";
 import { connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
@@ -14,6 +14,7 @@ import { Reader } from "./reader.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
 import { migrate } from "./schema.ts";
 import { ThreadWriter } from "./thread-writer.ts";
+import { SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -82,7 +83,7 @@ class SqliteStore implements Store {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#queue = new CommitQueue(parts);
+    this.#queue = new CommitQueue(new SqliteTransactions(parts));
   }
 
   /**

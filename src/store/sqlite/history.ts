@@ -2,9 +2,9 @@ import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
 import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import { type Rows, toRows } from "../rows.ts";
 import type { Problem, Projection } from "../store.ts";
 import { toStoreError } from "./errors.ts";
-import { type Rows, toRows } from "./rows.ts";
 
 // Both read the whole history, on a connection that no one else uses meanwhile.
 
@@ -30,12 +30,14 @@ export async function verifyHistory(db: DatabaseSync, options: HistoryOptions): 
     checkStructure(db, problems, options);
     if (options.isShared) foldEvents(db, fold);
     else await foldEventsInTurns(db, fold);
-    fold.compare({
-      aggregates: db.prepare("SELECT type, id, version, state FROM aggregates").iterate() as Iterable<never>,
-      keys: db
-        .prepare("SELECT kind, value, aggregate_type AS aggregateType, aggregate_id AS aggregateId FROM keys")
-        .iterate() as Iterable<never>,
-    } satisfies { aggregates: Iterable<StoredAggregate>; keys: Iterable<StoredKey> });
+    const comparison = fold.comparison();
+    const aggregates = db.prepare("SELECT type, id, version, state FROM aggregates").iterate();
+    for (const stored of aggregates as Iterable<unknown> as Iterable<StoredAggregate>) comparison.aggregate(stored);
+    const keys = db
+      .prepare("SELECT kind, value, aggregate_type AS aggregateType, aggregate_id AS aggregateId FROM keys")
+      .iterate();
+    for (const stored of keys as Iterable<unknown> as Iterable<StoredKey>) comparison.key(stored);
+    comparison.end();
   } catch (error) {
     const failure = toStoreError(error, options.name);
     if (failure.code !== "corrupt") throw failure;

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
+import type { Rows } from "../rows.ts";
 import { toStoreError } from "./errors.ts";
-import type { Rows } from "./rows.ts";
 import { WriteConnection } from "./write-connection.ts";
 import type { Writer } from "./writer.ts";
 

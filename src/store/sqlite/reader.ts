@@ -1,10 +1,10 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
+import { CachedMoment } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { collectView } from "../view.ts";
-import { CachedMoment } from "./cached-moment.ts";
 import { toStoreError } from "./errors.ts";
 
 /**
@@ -53,6 +53,7 @@ export class Reader {
       if (others.length === 0) return view;
       if (this.#cached.holdsAll(others)) return collectView([...reads, ...others], this.#cached);
     }
+    this.#cached.trim();
     this.#statements.begin.run();
     try {
       const commits = this.#commits();

@@ -2,8 +2,8 @@ import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { StoreError } from "../errors.ts";
+import type { Rows } from "../rows.ts";
 import { toStoreError } from "./errors.ts";
-import type { Rows } from "./rows.ts";
 import type { Writer } from "./writer.ts";
 import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-thread.ts";
 

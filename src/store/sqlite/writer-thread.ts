@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
+import type { Rows } from "../rows.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
-import type { Rows } from "./rows.ts";
 import { WriteConnection } from "./write-connection.ts";
 
 // The thread that owns the writing connection: a commit that waits for the disk stops nobody but itself. It imports little,

@@ -61,6 +61,7 @@ describe("toConnectError of a failure of the store", () => {
   const published: Readonly<Record<StoreErrorCode, Code>> = {
     conflict: Code.Aborted,
     unavailable: Code.Unavailable,
+    outcome_unknown: Code.Unknown,
     closed: Code.Unavailable,
     corrupt: Code.DataLoss,
     unsupported_schema: Code.Internal,

@@ -1,7 +1,7 @@
-import type { Writes } from "../batch.ts";
-import type { Snapshot } from "../store.ts";
+import type { Writes } from "./batch.ts";
+import type { Snapshot } from "./store.ts";
 
-// Rows as they go to the writer thread: arrays of plain values, which are cheap to copy between threads.
+// Rows as engines write them: arrays of plain values, which are cheap to copy between threads.
 
 type EventRow = readonly [
   position: number,

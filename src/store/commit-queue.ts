@@ -1,11 +1,7 @@
-import { type BatchContext, decideBatch, type Ending, isEmpty } from "../batch.ts";
-import type { Command, Outcome } from "../store.ts";
-import { CachedMoment } from "./cached-moment.ts";
-import { toStoreError } from "./errors.ts";
-import type { Reader } from "./reader.ts";
-import { retryWhileBusy } from "./retry.ts";
+import { type decideBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
+import type { StoreError } from "./errors.ts";
 import { type Rows, toRows } from "./rows.ts";
-import type { Writer } from "./writer.ts";
+import type { Command, Outcome } from "./store.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;
@@ -27,11 +23,18 @@ interface WaitingRewrite {
   readonly reject: (error: unknown) => void;
 }
 
-interface QueueOptions extends Omit<BatchContext, "committed"> {
-  readonly reader: Reader;
-  readonly writer: Writer;
-  readonly name: string;
-  readonly busyTimeoutMs: number;
+/** How an engine writes: one transaction at a time, and nobody else writes during it. */
+export interface Transactions {
+  /** Resolves when nobody else can write until `commit` or `rollback`. The one before may still be on its way. */
+  begin(): Promise<void>;
+  /** Decides commands in the transaction that has begun, once the one before has ended. */
+  decide(commands: readonly Command<unknown>[]): Promise<ReturnType<typeof decideBatch>>;
+  /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. */
+  commit(rows: Rows): Promise<void>;
+  rollback(): Promise<void>;
+  /** Told what was written, or undefined where it is not known or the transaction failed. */
+  ended(writes: Writes | undefined): void;
+  toStoreError(error: unknown): StoreError;
 }
 
 /**
@@ -39,17 +42,13 @@ interface QueueOptions extends Omit<BatchContext, "committed"> {
  * transaction, decides what waits, and sends the rows; the next turn is asked for at once, so that the writer need not wait.
  */
 export class CommitQueue {
-  readonly #options: QueueOptions;
+  readonly #transactions: Transactions;
   #waiting: (Waiting | WaitingRewrite)[] = [];
   #turnWanted = false;
   #lastTurn: Promise<void> = Promise.resolve();
-  /** What is committed, as long as nobody else writes: a transaction seldom has to read at all. */
-  readonly #committed: CachedMoment;
-  #isCurrent = false;
 
-  constructor(options: QueueOptions) {
-    this.#options = options;
-    this.#committed = new CachedMoment(options.reader);
+  constructor(transactions: Transactions) {
+    this.#transactions = transactions;
   }
 
   execute(command: Command<unknown>): Promise<Outcome<unknown>> {
@@ -82,9 +81,8 @@ export class CommitQueue {
 
   async #takeTurn(turnBefore: Promise<void>): Promise<void> {
     try {
-      const { isUntouched } = await this.#options.writer.begin();
+      await this.#transactions.begin();
       await turnBefore;
-      if (!isUntouched) this.#isCurrent = false;
     } catch (error) {
       await turnBefore;
       // All of them, also the latest: the answer to all is that the store takes no writes now.
@@ -112,16 +110,15 @@ export class CommitQueue {
     const commands = batch.map(({ command }) => command);
     try {
       const { endings, writes } = await this.#transact(async () => {
-        await this.#refresh();
-        const decided = decideBatch(commands, { ...this.#options, committed: this.#committed });
+        const decided = await this.#transactions.decide(commands);
         return { ...decided, rows: isEmpty(decided.writes) ? undefined : toRows(decided.writes) };
       });
-      this.#committed.advance(writes);
+      this.#transactions.ended(writes);
       // A refusal too is answered after the commit: it may rest on what a command before it in the batch decided.
       for (const [index, waiting] of batch.entries()) settle(waiting, endings[index]);
     } catch (error) {
-      this.#isCurrent = false;
-      const failure = toStoreError(error, this.#options.name);
+      this.#transactions.ended(undefined);
+      const failure = this.#transactions.toStoreError(error);
       const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
       for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
       this.#waiting.unshift(...again);
@@ -134,18 +131,10 @@ export class CommitQueue {
       await this.#transact(async () => ({ rows: await rewrite() }));
       resolve();
     } catch (error) {
-      reject(toStoreError(error, this.#options.name));
+      reject(this.#transactions.toStoreError(error));
     } finally {
-      this.#isCurrent = false;
+      this.#transactions.ended(undefined);
     }
-  }
-
-  /** Nobody else writes during a turn, so what is read needs no transaction to be of one moment. */
-  async #refresh(): Promise<void> {
-    if (this.#isCurrent) return;
-    const { reader, busyTimeoutMs } = this.#options;
-    this.#committed.startOver(await retryWhileBusy(() => reader.newest(), { limitMs: busyTimeoutMs }));
-    this.#isCurrent = true;
   }
 
   /**
@@ -153,17 +142,17 @@ export class CommitQueue {
    * The next transaction is asked for at once where somebody waits, not only when this one is on disk.
    */
   async #transact<T extends { readonly rows: Rows | undefined }>(make: () => Promise<T>): Promise<T> {
-    const { writer } = this.#options;
+    const transactions = this.#transactions;
     let made: T;
     try {
       made = await make();
     } catch (error) {
-      const ended = writer.rollback();
+      const ended = transactions.rollback();
       this.#endTurn();
       await ended.catch(() => {}); // The first failure tells more.
       throw error;
     }
-    const ended = made.rows === undefined ? writer.rollback() : writer.commit(made.rows);
+    const ended = made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows);
     this.#endTurn();
     await ended;
     return made;

@@ -1,12 +1,19 @@
-import type { Key } from "../../policy/states.ts";
-import type { Writes } from "../batch.ts";
-import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "../store.ts";
-import { isKey, isRecordRef, type Moment } from "../view.ts";
+import type { Key } from "../policy/states.ts";
+import type { Writes } from "./batch.ts";
+import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "./store.ts";
+import { isKey, isRecordRef, type Moment } from "./view.ts";
 
-/** Enough for the callers of a busy server; a full cache starts over. */
+/** Enough for the callers of a busy server. */
 const maxCached = 4096;
 
-type Loads = Pick<Moment, "load" | "findHolder" | "loadRecord">;
+/** Loads what is not in memory yet. */
+export type Loads = Pick<Moment, "load" | "findHolder" | "loadRecord">;
+
+export interface Loaded {
+  readonly aggregates: readonly Snapshot[];
+  readonly holders: readonly { readonly key: Key; readonly holder: AggregateRef | undefined }[];
+  readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined }[];
+}
 
 /** Keeps what was loaded of one moment. Its owner knows when that moment has passed. */
 export class CachedMoment implements Moment {
@@ -24,9 +31,25 @@ export class CachedMoment implements Moment {
   startOver({ position, recordedAt }: { readonly position: number; readonly recordedAt: number }): void {
     this.position = position;
     this.recordedAt = recordedAt;
+    this.#clear();
+  }
+
+  /** Lets go of everything where it has become much. To be called while nobody relies on what is there. */
+  trim(): void {
+    if (this.#aggregates.size + this.#holders.size + this.#records.size > maxCached) this.#clear();
+  }
+
+  #clear(): void {
     this.#aggregates.clear();
     this.#holders.clear();
     this.#records.clear();
+  }
+
+  /** Takes in what was loaded of this moment. */
+  add({ aggregates, holders, records }: Loaded): void {
+    for (const snapshot of aggregates) this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
+    for (const { key, holder } of holders) this.#holders.put(key.kind, key.value, holder);
+    for (const { ref, record } of records) this.#records.put(ref.record, ref.id, record);
   }
 
   /** Moves on to the moment after these writes. */
@@ -40,14 +63,16 @@ export class CachedMoment implements Moment {
 
   /** Whether all of it can be had without another read. */
   holdsAll(reads: readonly Read[]): boolean {
-    return reads.every((read) => {
-      if (isRecordRef(read)) return this.#records.has(read.record, read.id);
-      if (!isKey(read)) return this.#aggregates.has(read.type, read.id);
-      const holder = this.#holders.get(read.kind, read.value);
-      return holder === undefined
-        ? this.#holders.has(read.kind, read.value)
-        : this.#aggregates.has(holder.type, holder.id);
-    });
+    return reads.every((read) => this.holds(read));
+  }
+
+  holds(read: Read): boolean {
+    if (isRecordRef(read)) return this.#records.has(read.record, read.id);
+    if (!isKey(read)) return this.#aggregates.has(read.type, read.id);
+    const holder = this.#holders.get(read.kind, read.value);
+    return holder === undefined
+      ? this.#holders.has(read.kind, read.value)
+      : this.#aggregates.has(holder.type, holder.id);
   }
 
   load(ref: AggregateRef): Snapshot {
@@ -66,7 +91,7 @@ export class CachedMoment implements Moment {
 /** Values by a kind, of which there are few, and a name within it: two lookups cost less than one by both texts joined. */
 class Cache<T> {
   readonly #kinds = new Map<string, Map<string, T>>();
-  #size = 0;
+  size = 0;
 
   has(kind: string, name: string): boolean {
     return this.#kinds.get(kind)?.has(name) ?? false;
@@ -77,12 +102,11 @@ class Cache<T> {
   }
 
   put(kind: string, name: string, value: T): void {
-    if (this.#size >= maxCached) this.clear();
     const names = this.#kinds.get(kind) ?? new Map<string, T>();
     this.#kinds.set(kind, names);
     const before = names.size;
     names.set(name, value);
-    this.#size += names.size - before;
+    this.size += names.size - before;
   }
 
   /** What is cached, else what is loaded now. */
@@ -96,6 +120,6 @@ class Cache<T> {
 
   clear(): void {
     this.#kinds.clear();
-    this.#size = 0;
+    this.size = 0;
   }
 }

@@ -1,0 +1,116 @@
+import type { AggregateType } from "../../policy/events.ts";
+import { CommitQueue } from "../commit-queue.ts";
+import { StoreError } from "../errors.ts";
+import type { Clock, Command, Outcome, Projection, Read, ReadOptions, Snapshot, Store, View } from "../store.ts";
+import { Database, type DatabaseOptions } from "./database.ts";
+import { toStoreError } from "./errors.ts";
+import { toSnapshot } from "./fetch.ts";
+import { refold, verifyHistory } from "./history.ts";
+import { parsePostgresUrl } from "./location.ts";
+import { Reader } from "./reader.ts";
+import { migrate } from "./schema.ts";
+import { PostgresTransactions } from "./transactions.ts";
+
+export interface PostgresOptions extends DatabaseOptions {
+  readonly projection: Projection;
+  readonly clock: Clock;
+}
+
+/** Opens the store in a database, and creates its schema where there is none. */
+export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
+  const database = new Database(parsePostgresUrl(url), options);
+  try {
+    await database.use((client) => migrate(client, database.name));
+    return new PostgresStore(database, options);
+  } catch (error) {
+    await database.close();
+    throw toStoreError(error, database.name);
+  }
+}
+
+class PostgresStore implements Store {
+  readonly #database: Database;
+  readonly #projection: Projection;
+  readonly #reader: Reader;
+  readonly #transactions: PostgresTransactions;
+  readonly #queue: CommitQueue;
+  readonly #others = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(database: Database, options: PostgresOptions) {
+    this.#database = database;
+    this.#projection = options.projection;
+    this.#reader = new Reader(database);
+    const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
+    this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
+    this.#queue = new CommitQueue(this.#transactions);
+  }
+
+  async read(reads: readonly Read[], options?: ReadOptions): Promise<View> {
+    this.#refuseClosed();
+    return this.#reader.read(reads, options);
+  }
+
+  async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
+    this.#refuseClosed();
+    return this.#during(async () => {
+      const { rows } = await this.#database.use((client) =>
+        client.query(
+          'SELECT type, id, version, state FROM portcullis.aggregates WHERE type = $1 ORDER BY id COLLATE "C"',
+          [type],
+        ),
+      );
+      return rows.map((row) => toSnapshot(row)) as Snapshot<T>[];
+    });
+  }
+
+  async execute<Value>(command: Command<Value>): Promise<Outcome<Value>> {
+    this.#refuseClosed();
+    return (await this.#queue.execute(command)) as Outcome<Value>;
+  }
+
+  async verify(): ReturnType<Store["verify"]> {
+    this.#refuseClosed();
+    return this.#during(() => this.#database.use((client) => verifyHistory(client, this.#projection)));
+  }
+
+  async rebuild(): ReturnType<Store["rebuild"]> {
+    this.#refuseClosed();
+    let counts = { events: 0, aggregates: 0 };
+    const options = { name: this.#database.name, projection: this.#projection };
+    await this.#queue.rewrite(async () => {
+      const { rows, events, aggregates } = await this.#database.use((client) => refold(client, options));
+      counts = { events, aggregates };
+      return rows;
+    });
+    return counts;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    await Promise.allSettled([this.#queue.drain(), this.#reader.drain(), ...this.#others]);
+    this.#transactions.close();
+    await this.#database.close();
+  }
+
+  /** Work that `close` waits for. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    const working = work();
+    this.#others.add(working);
+    try {
+      return await working;
+    } catch (error) {
+      throw toStoreError(error, this.#database.name);
+    } finally {
+      this.#others.delete(working);
+    }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed !== undefined) throw new StoreError("closed", `The store ${this.#database.name} is closed.`);
+  }
+}

@@ -1,0 +1,61 @@
+import { StoreError } from "../errors.ts";
+
+/** PostgreSQL's code for an error (its manual, appendix A), or Node's for a connection. */
+export function codeOf(error: unknown): string | undefined {
+  const code = (error as { readonly code?: unknown } | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}
+
+/** Whether the server itself said so: the connection was there. */
+const isOfServer = (error: unknown): boolean => /^[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
+
+/** Whether the connection is lost, or was never made; what was asked over it may have happened. */
+export function isLost(error: unknown): boolean {
+  if (error instanceof StoreError) return false;
+  // 57P0x: the server is starting, stopping or was told to end this session. 25P03, 57P05: it was idle for too long.
+  return !isOfServer(error) || /^(08...|57P0[1-5]|25P03)$/.test(codeOf(error) ?? "");
+}
+
+/** Whether the server takes no writes: it is a replica, or was made one. */
+export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
+
+/** The store's error for one of the driver's, which becomes its cause. `name` is told to the operator. */
+export function toStoreError(error: unknown, name: string): StoreError {
+  if (error instanceof StoreError) return error;
+  const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string) =>
+    new StoreError(kind, `The store ${name} ${sentence}`, error);
+  const code = codeOf(error);
+  if (code === undefined || !isOfServer(error)) return fail("unavailable", `cannot be reached: ${reasonOf(error)}.`);
+  if (isLost(error)) return fail("unavailable", "is not there just now: its server ended the connection.");
+  if (isReadOnly(error)) return fail("unavailable", "is a replica that takes no writes: name the primary as well.");
+  switch (code) {
+    case "23505": // unique_violation
+    case "40001": // serialization_failure
+    case "40P01": // deadlock_detected
+      return fail("conflict", "was changed by another process, each time the decision was run again.");
+    case "57014": // query_canceled, by statement_timeout
+      return fail("unavailable", "did not answer in time.");
+    case "55P03": // lock_not_available
+      return fail("unavailable", "is busy: another node holds its write lock and does not let go.");
+    case "42501": // insufficient_privilege
+      return fail("unavailable", "does not let this user read or write it: grant the rights on the schema portcullis.");
+    case "3D000": // invalid_catalog_name
+      return fail("unavailable", "does not exist: create the database first.");
+  }
+  switch (code.slice(0, 2)) {
+    case "28": // invalid_authorization_specification
+      return fail("unavailable", "refuses the user or the password.");
+    case "53": // insufficient_resources
+      return fail("unavailable", "has no room left: connections, memory or disk.");
+    case "58": // system_error
+      return fail("unavailable", "cannot be read or written: its server reports an error of its system.");
+    default:
+      return fail("corrupt", `is not as this program made it (error ${code}). Verify it, or restore it from a backup.`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/\.$/, "") || (codeOf(error) ?? "unknown");
+}

@@ -1,0 +1,100 @@
+import type { PoolClient } from "pg";
+import { StoreError } from "../errors.ts";
+import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import { type Rows, toRows } from "../rows.ts";
+import type { Problem, Projection } from "../store.ts";
+import { fromText } from "./text.ts";
+
+// Both read the whole history, page by page: a few megabytes at a time, whatever its length.
+
+const pageRows = 5000;
+
+/** See Store.verify. Within one transaction of its own, all of it is as of one moment. */
+export async function verifyHistory(
+  client: PoolClient,
+  projection: Projection,
+): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }> {
+  const problems = new ProblemList();
+  const fold = new Fold(projection, problems);
+  await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  for await (const event of selectEvents(client)) fold.add(event);
+  const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
+  const position = Number(rows[0]?.position ?? Number.NaN);
+  if (position !== fold.lastPosition) {
+    problems.add(`The head is at position ${position}, and the last event at ${fold.lastPosition}.`);
+  }
+  const comparison = fold.comparison();
+  for await (const stored of selectAggregates(client)) comparison.aggregate(stored);
+  for await (const stored of selectKeys(client)) comparison.key(stored);
+  comparison.end();
+  await client.query("COMMIT");
+  return { problems: problems.list(), events: fold.events, aggregates: fold.aggregates };
+}
+
+/** The rows that make the projection anew. Rejects with `corrupt` where the history itself is broken. */
+export async function refold(
+  client: PoolClient,
+  { name, projection }: { readonly name: string; readonly projection: Projection },
+): Promise<{ readonly rows: Rows; readonly events: number; readonly aggregates: number }> {
+  const problems = new ProblemList();
+  const fold = new Fold(projection, problems);
+  for await (const event of selectEvents(client)) fold.add(event);
+  const rows = toRows(fold.toProjection(), true);
+  const [first] = problems.list();
+  if (first !== undefined) {
+    throw new StoreError("corrupt", `The history in the store ${name} is broken, so nothing was rebuilt. ${first}`);
+  }
+  return { rows, events: fold.events, aggregates: fold.aggregates };
+}
+
+async function* selectEvents(client: PoolClient): AsyncIterable<StoredEvent> {
+  for (let after = 0; ; ) {
+    const { rows } = await client.query<Record<keyof StoredEvent, string>>(
+      `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
+        recorded_at AS "recordedAt" FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
+      [after, pageRows],
+    );
+    for (const row of rows) {
+      after = Number(row.position);
+      yield {
+        ...row,
+        position: after,
+        aggregateId: fromText(row.aggregateId),
+        sequence: Number(row.sequence),
+        version: Number(row.version),
+        recordedAt: Number(row.recordedAt),
+      };
+    }
+    if (rows.length < pageRows) return;
+  }
+}
+
+async function* selectAggregates(client: PoolClient): AsyncIterable<StoredAggregate> {
+  for (let after = ["", ""]; ; ) {
+    const { rows } = await client.query<Record<keyof StoredAggregate, string>>(
+      `SELECT type, id, version, state FROM portcullis.aggregates WHERE (type, id) > ($1, $2)
+        ORDER BY type, id LIMIT $3`,
+      [...after, pageRows],
+    );
+    for (const row of rows) {
+      after = [row.type, row.id];
+      yield { ...row, id: fromText(row.id), version: Number(row.version) };
+    }
+    if (rows.length < pageRows) return;
+  }
+}
+
+async function* selectKeys(client: PoolClient): AsyncIterable<StoredKey> {
+  for (let after = ["", ""]; ; ) {
+    const { rows } = await client.query<Record<keyof StoredKey, string>>(
+      `SELECT kind, value, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId" FROM portcullis.keys
+        WHERE (kind, value) > ($1, $2) ORDER BY kind, value LIMIT $3`,
+      [...after, pageRows],
+    );
+    for (const row of rows) {
+      after = [row.kind, row.value];
+      yield { ...row, value: fromText(row.value), aggregateId: fromText(row.aggregateId) };
+    }
+    if (rows.length < pageRows) return;
+  }
+}

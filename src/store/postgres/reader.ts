@@ -1,0 +1,128 @@
+import type { PoolClient } from "pg";
+import { StoreError } from "../errors.ts";
+import type { Read, ReadOptions, View } from "../store.ts";
+import { collectView } from "../view.ts";
+import type { Database } from "./database.ts";
+import { isLost, toStoreError } from "./errors.ts";
+import { FetchedMoment, readHead } from "./fetch.ts";
+
+interface Waiting {
+  readonly reads: readonly Read[];
+  readonly follow: ReadOptions["follow"];
+  resolve(view: View): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Reads what is committed. Everything that was read stays in memory until any node commits, which the head tells: reads that
+ * wait go together, and ask for it once, after all of them began. One such question is on its way at a time.
+ */
+export class Reader {
+  readonly #database: Database;
+  readonly #moment = new FetchedMoment();
+  #waiting: Waiting[] = [];
+  #serving: Promise<void> | undefined;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  read(reads: readonly Read[], { follow, since }: ReadOptions = {}): Promise<View> {
+    // What is in memory was there at the last question, or later than `since` was.
+    const known = since === undefined ? undefined : this.#known(reads, follow);
+    if (known !== undefined) return Promise.resolve(known);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ reads, follow, resolve, reject });
+      this.#serving ??= this.#serve();
+    });
+  }
+
+  /** Resolves when nobody waits. */
+  async drain(): Promise<void> {
+    await this.#serving;
+  }
+
+  #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
+    if (this.#moment.commits === undefined || !this.#moment.holdsAll(reads)) return undefined;
+    const view = collectView(reads, this.#moment);
+    const others = follow?.(view) ?? [];
+    if (others.length === 0) return view;
+    return this.#moment.holdsAll(others) ? collectView([...reads, ...others], this.#moment) : undefined;
+  }
+
+  async #serve(): Promise<void> {
+    // The event loop first takes in what there is.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      await this.#answer(batch);
+    }
+    this.#serving = undefined;
+  }
+
+  async #answer(batch: readonly Waiting[]): Promise<void> {
+    const open = new Set(batch);
+    try {
+      // A connection that was lost since its last use says so only when it is used.
+      await this.#ask(open).catch((error: unknown) => {
+        if (!isLost(error)) throw error;
+        return this.#ask(open);
+      });
+    } catch (error) {
+      for (const { reject } of open) reject(toStoreError(error, this.#database.name));
+    }
+  }
+
+  #ask(open: Set<Waiting>): Promise<void> {
+    return this.#database.use(async (client) => {
+      this.#moment.moveTo(await readHead(client));
+      this.#moment.trim();
+      for (const waiting of open) {
+        this.#settle(open, waiting, () => this.#known(waiting.reads, waiting.follow));
+      }
+      if (open.size > 0) await this.#fetchFor(client, open);
+    });
+  }
+
+  async #fetchFor(client: PoolClient, open: Set<Waiting>): Promise<void> {
+    const begun = client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    const [head] = await Promise.all([readHead(client), begun]);
+    this.#moment.moveTo(head);
+    const reads = [...open].flatMap((waiting) => waiting.reads);
+    // What is damaged fails the reads of it below, and no others.
+    await this.#moment
+      .complete(client, reads, () => undefined)
+      .catch((error: unknown) => {
+        if (!(error instanceof StoreError)) throw error;
+      });
+    for (const waiting of open) await this.#fetchOne(client, open, waiting);
+    await client.query("COMMIT");
+  }
+
+  async #fetchOne(client: PoolClient, open: Set<Waiting>, waiting: Waiting): Promise<void> {
+    const { reads, follow } = waiting;
+    try {
+      const made = await this.#moment.complete(client, reads, () => collectView(reads, this.#moment, follow));
+      this.#settle(open, waiting, () => {
+        if ("failure" in made) throw made.failure;
+        return made.value;
+      });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      open.delete(waiting);
+      waiting.reject(error);
+    }
+  }
+
+  #settle(open: Set<Waiting>, waiting: Waiting, view: () => View | undefined): void {
+    try {
+      const found = view();
+      if (found === undefined) return;
+      waiting.resolve(found);
+    } catch (error) {
+      waiting.reject(toStoreError(error, this.#database.name));
+    }
+    open.delete(waiting);
+  }
+}

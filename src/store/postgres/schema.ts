@@ -1,0 +1,115 @@
+import type { ClientBase } from "pg";
+import { StoreError } from "../errors.ts";
+import { codeOf } from "./errors.ts";
+
+/**
+ * Each entry brings a store from the schema version of its index to the next. One that was released never changes: a later
+ * form is a new entry. Only what databases that speak PostgreSQL's language have in common: tables, keys and one index.
+ */
+export const migrations: readonly string[] = [
+  `CREATE TABLE portcullis.head (
+    id SMALLINT PRIMARY KEY,
+    position BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    commits BIGINT NOT NULL
+  );
+  INSERT INTO portcullis.head VALUES (1, 0, 0, 0);
+  CREATE TABLE portcullis.writers (
+    id UUID PRIMARY KEY,
+    last_commit BIGINT NOT NULL,
+    committed_at BIGINT NOT NULL
+  );
+  CREATE TABLE portcullis.events (
+    position BIGINT PRIMARY KEY,
+    aggregate_type TEXT NOT NULL,
+    aggregate_id TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    type TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    UNIQUE (aggregate_type, aggregate_id, sequence)
+  );
+  CREATE TABLE portcullis.aggregates (
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (type, id)
+  );
+  CREATE TABLE portcullis.keys (
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    aggregate_type TEXT NOT NULL,
+    aggregate_id TEXT NOT NULL,
+    PRIMARY KEY (kind, value)
+  );
+  CREATE TABLE portcullis.records (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    value TEXT NOT NULL,
+    expires_at BIGINT,
+    PRIMARY KEY (kind, id)
+  );
+  CREATE INDEX records_expires_at ON portcullis.records (expires_at)`,
+];
+
+/**
+ * Brings a store to the newest schema; a database without one counts as version 0. Processes that start together wait for
+ * each other. A user without the right to change the schema will do where it is the newest. Throws StoreError
+ * `unsupported_schema` for one of a newer version.
+ */
+export async function migrate(client: ClientBase, name: string): Promise<void> {
+  if ((await readVersion(client)) === undefined) await createVersion(client);
+  if ((await readVersion(client)) === migrations.length) return;
+  await client.query("BEGIN");
+  try {
+    const { rows } = await client.query<{ version: number }>(
+      "SELECT version FROM portcullis.schema_version FOR UPDATE",
+    );
+    const version = rows[0]?.version ?? 0;
+    if (version > migrations.length) throw newer(name, version);
+    for (const step of migrations.slice(version)) await client.query(step);
+    await client.query("UPDATE portcullis.schema_version SET version = $1", [migrations.length]);
+    await client.query("COMMIT");
+  } catch (error) {
+    await client.query("ROLLBACK").catch(() => {});
+    throw error;
+  }
+}
+
+/** The version of the schema; undefined where there is none. */
+async function readVersion(client: ClientBase): Promise<number | undefined> {
+  try {
+    const { rows } = await client.query<{ version: number }>("SELECT version FROM portcullis.schema_version");
+    return rows[0]?.version;
+  } catch (error) {
+    // undefined_table, invalid_schema_name
+    if (["42P01", "3F000"].includes(codeOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+async function createVersion(client: ClientBase): Promise<void> {
+  const create = async () => {
+    await client.query("CREATE SCHEMA IF NOT EXISTS portcullis");
+    await client.query(
+      "CREATE TABLE IF NOT EXISTS portcullis.schema_version (id SMALLINT PRIMARY KEY, version INTEGER NOT NULL)",
+    );
+    await client.query("INSERT INTO portcullis.schema_version VALUES (1, 0) ON CONFLICT (id) DO NOTHING");
+  };
+  try {
+    await create();
+  } catch (error) {
+    // IF NOT EXISTS does not look at what another session creates at the same time; a moment later it is there.
+    if (!["23505", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
+    await create();
+  }
+}
+
+const newer = (name: string, version: number) =>
+  new StoreError(
+    "unsupported_schema",
+    `The store ${name} has schema version ${version}, and this version of portcullis knows ${migrations.length}: use a newer one.`,
+  );

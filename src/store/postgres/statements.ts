@@ -1,0 +1,93 @@
+import type { Rows } from "../rows.ts";
+import type { Head } from "./fetch.ts";
+import { toText } from "./text.ts";
+
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** Who commits, and which of its commits it is. */
+export interface Writer {
+  readonly id: string;
+  readonly number: number;
+}
+
+/** Records that ended are removed a few with each that is put, so that they never pile up. */
+const removedPerPut = 2;
+
+/** What one transaction does, in order. The rows go as arrays, one for each column. */
+export function toStatements(
+  rows: Rows,
+  { head, writer }: { readonly head: Head; readonly writer: Writer },
+): Statement[] {
+  const statements: Statement[] = [];
+  const add = (text: string, table: readonly (readonly unknown[])[]) => {
+    if (table.length > 0) statements.push({ text, values: toColumns(table) });
+  };
+  if (rows.replacesProjection) {
+    statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
+    statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
+  }
+  add(
+    `INSERT INTO portcullis.events SELECT * FROM unnest(
+      $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[], $7::text[], $8::bigint[], $9::text[])`,
+    rows.events.map(([position, type, id, sequence, event, version, payload, recordedAt, actor]) => [
+      position,
+      type,
+      toText(id),
+      sequence,
+      event,
+      version,
+      payload,
+      recordedAt,
+      toText(actor),
+    ]),
+  );
+  add(
+    `INSERT INTO portcullis.aggregates SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+      ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state`,
+    rows.aggregates.map(([type, id, version, state]) => [type, toText(id), version, state]),
+  );
+  add(
+    `DELETE FROM portcullis.keys WHERE (kind, value, aggregate_type, aggregate_id) IN
+      (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]))`,
+    rows.freedKeys.map(([kind, value, type, id]) => [kind, toText(value), type, toText(id)]),
+  );
+  add(
+    "INSERT INTO portcullis.keys SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])",
+    rows.takenKeys.map(([kind, value, type, id]) => [kind, toText(value), type, toText(id)]),
+  );
+  add(
+    "DELETE FROM portcullis.records WHERE (kind, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+    rows.removedRecords.map(([kind, id]) => [kind, toText(id)]),
+  );
+  add(
+    `INSERT INTO portcullis.records SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+      ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+    rows.putRecords.map(([kind, id, value, expiresAt]) => [kind, toText(id), value, expiresAt]),
+  );
+  if (rows.putRecords.length > 0) {
+    statements.push({
+      text: `DELETE FROM portcullis.records WHERE (kind, id) IN
+        (SELECT kind, id FROM portcullis.records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
+      values: [rows.now, removedPerPut * rows.putRecords.length],
+    });
+  }
+  const last = rows.events.at(-1);
+  const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
+  statements.push({
+    text: "UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1 WHERE id = 1",
+    values: [position, recordedAt],
+  });
+  statements.push({
+    text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)
+      ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`,
+    values: [writer.id, writer.number, Math.floor(rows.now)],
+  });
+  return statements;
+}
+
+/** Rows as one array for each column. */
+const toColumns = (table: readonly (readonly unknown[])[]): unknown[][] =>
+  (table[0] ?? []).map((_, index) => table.map((row) => row[index]));

@@ -1,0 +1,167 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type BatchContext, decideBatch, type Writes } from "../batch.ts";
+import type { Transactions } from "../commit-queue.ts";
+import { StoreError } from "../errors.ts";
+import type { Rows } from "../rows.ts";
+import type { Command } from "../store.ts";
+import type { Connection, Database } from "./database.ts";
+import { codeOf, isLost, toStoreError } from "./errors.ts";
+import { FetchedMoment, type Head, readHead } from "./fetch.ts";
+import { toStatements } from "./statements.ts";
+
+interface Options extends Omit<BatchContext, "committed"> {
+  readonly database: Database;
+  /** How long a commit of which nobody knows the outcome is looked for, in milliseconds. */
+  readonly outcomeTimeoutMs: number;
+}
+
+const retryMs = 100;
+
+/**
+ * Writes one transaction at a time, of all nodes together: each begins with the lock of the head row, which gives positions
+ * without gaps, in the order of the commits. Each commit leaves its number in a row of its writer, by which it is found
+ * again where the connection was lost before the answer.
+ */
+export class PostgresTransactions implements Transactions {
+  readonly #options: Options;
+  /** What is committed, as long as no other node writes. */
+  readonly #committed = new FetchedMoment();
+  readonly #writerId = randomUUID();
+  #lastCommit = 0;
+  #connection: Connection | undefined;
+  #head: Head | undefined;
+  /** The commit that is on its way, with the search for its outcome. */
+  #committing: Promise<void> = Promise.resolve();
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  async begin(): Promise<void> {
+    try {
+      this.#head = await this.#lockHead();
+    } catch (error) {
+      this.#drop(error);
+      if (!isLost(error)) throw toStoreError(error, this.#options.database.name);
+      // It was lost since its last use, perhaps with a commit on its way, which must be found out before anybody takes the lock.
+      await this.#committing.catch(() => {});
+      this.#head = await this.#lockHead().catch((again: unknown) => {
+        this.#drop(again);
+        throw toStoreError(again, this.#options.database.name);
+      });
+    }
+  }
+
+  async #lockHead(): Promise<Head> {
+    const { client } = (this.#connection ??= await this.#options.database.connect());
+    const begun = client.query("BEGIN");
+    const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
+    return head;
+  }
+
+  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+    const { client } = this.#begun();
+    this.#committed.moveTo(this.#head as Head);
+    this.#committed.trim();
+    const reads = commands.flatMap((command) => command.reads);
+    const context = { ...this.#options, committed: this.#committed };
+    const made = await this.#committed.complete(client, reads, () => decideBatch(commands, context));
+    if ("failure" in made) throw made.failure;
+    return made.value;
+  }
+
+  commit(rows: Rows): Promise<void> {
+    const committing = this.#commit(rows);
+    this.#committing = committing;
+    return committing;
+  }
+
+  async #commit(rows: Rows): Promise<void> {
+    const { client } = this.#begun();
+    const number = this.#lastCommit + 1;
+    this.#lastCommit = number;
+    const writer = { id: this.#writerId, number };
+    const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
+    const answers = await Promise.allSettled(sent.map(({ text, values }) => client.query(text, [...values])));
+    const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
+    const last = answers.at(-1);
+    // A transaction that failed answers COMMIT with ROLLBACK.
+    if (last?.status === "fulfilled" && last.value.command === "COMMIT") return;
+    if (answers.some((answer) => answer.status === "rejected" && isLost(answer.reason))) {
+      this.#drop(first);
+      return this.#findOutcome(number, first);
+    }
+    throw first ?? new Error(`the server answered COMMIT with ${last?.status === "fulfilled" && last.value.command}`);
+  }
+
+  /** Resolves where the commit is found, and rejects with `conflict` where it is not there and never will be. */
+  async #findOutcome(number: number, cause: unknown): Promise<void> {
+    const { database, outcomeTimeoutMs } = this.#options;
+    const until = performance.now() + outcomeTimeoutMs;
+    for (;;) {
+      try {
+        const isThere = await database.use(async (client) => {
+          const begun = client.query("BEGIN");
+          // With the lock, nothing of the lost transaction can still be under way.
+          await Promise.all([begun, readHead(client, "FOR UPDATE")]);
+          const { rows } = await client.query<{ last_commit: string }>(
+            "SELECT last_commit FROM portcullis.writers WHERE id = $1",
+            [this.#writerId],
+          );
+          await client.query("COMMIT");
+          return Number(rows[0]?.last_commit) === number;
+        });
+        if (isThere) return;
+        throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
+      } catch (error) {
+        if (error instanceof StoreError && error.code === "conflict") throw error;
+        if (performance.now() + retryMs >= until) {
+          const text = `The store ${database.name} was lost while it committed, and cannot be asked whether it did.`;
+          throw new StoreError("outcome_unknown", text, cause);
+        }
+        await sleep(retryMs);
+      }
+    }
+  }
+
+  async rollback(): Promise<void> {
+    const connection = this.#connection;
+    try {
+      await connection?.client.query("ROLLBACK");
+    } catch (error) {
+      this.#drop(error);
+    }
+  }
+
+  ended(writes: Writes | undefined): void {
+    const { commits } = this.#committed;
+    if (writes === undefined || commits === undefined) {
+      this.#committed.commits = undefined;
+    } else if (writes.events.length > 0 || writes.records.length > 0) {
+      this.#committed.advance(writes);
+      this.#committed.commits = commits + 1;
+    }
+  }
+
+  toStoreError(error: unknown): StoreError {
+    return toStoreError(error, this.#options.database.name);
+  }
+
+  /** Gives the connection back. */
+  close(): void {
+    this.#connection?.release();
+    this.#connection = undefined;
+  }
+
+  #begun(): Connection {
+    if (this.#connection !== undefined) return this.#connection;
+    throw new StoreError("unavailable", `The connection to the store ${this.#options.database.name} was lost.`);
+  }
+
+  #drop(error: unknown): void {
+    if (codeOf(error) === undefined && error instanceof StoreError) return;
+    this.#connection?.release(error ?? new Error("lost"));
+    this.#connection = undefined;
+  }
+}

@@ -1,0 +1,64 @@
+import { type BatchContext, decideBatch, type Writes } from "../batch.ts";
+import { CachedMoment } from "../cached-moment.ts";
+import type { Transactions } from "../commit-queue.ts";
+import type { StoreError } from "../errors.ts";
+import type { Rows } from "../rows.ts";
+import type { Command } from "../store.ts";
+import { toStoreError } from "./errors.ts";
+import type { Reader } from "./reader.ts";
+import { retryWhileBusy } from "./retry.ts";
+import type { Writer } from "./writer.ts";
+
+interface Options extends Omit<BatchContext, "committed"> {
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly name: string;
+  readonly busyTimeoutMs: number;
+}
+
+/** Decides on the event loop what the writer then writes. */
+export class SqliteTransactions implements Transactions {
+  readonly #options: Options;
+  /** What is committed, as long as nobody else writes: a transaction seldom has to read at all. */
+  readonly #committed: CachedMoment;
+  #isCurrent = false;
+  #isUntouched = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#committed = new CachedMoment(options.reader);
+  }
+
+  async begin(): Promise<void> {
+    const { isUntouched } = await this.#options.writer.begin();
+    this.#isUntouched = isUntouched;
+  }
+
+  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+    this.#committed.trim();
+    if (!this.#isUntouched || !this.#isCurrent) {
+      const { reader, busyTimeoutMs } = this.#options;
+      // Nobody else writes now, so what is read needs no transaction to be of one moment.
+      this.#committed.startOver(await retryWhileBusy(() => reader.newest(), { limitMs: busyTimeoutMs }));
+      this.#isCurrent = true;
+    }
+    return decideBatch(commands, { ...this.#options, committed: this.#committed });
+  }
+
+  commit(rows: Rows): Promise<void> {
+    return this.#options.writer.commit(rows);
+  }
+
+  rollback(): Promise<void> {
+    return this.#options.writer.rollback();
+  }
+
+  ended(writes: Writes | undefined): void {
+    if (writes === undefined) this.#isCurrent = false;
+    else this.#committed.advance(writes);
+  }
+
+  toStoreError(error: unknown): StoreError {
+    return toStoreError(error, this.#options.name);
+  }
+}
