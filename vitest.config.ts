@@ -14,6 +14,7 @@ export default defineConfig({
       project("acceptance", 60_000),
       project("identity", 60_000),
       project("process", 120_000),
+      project("cluster", 300_000),
       project("interop", 60_000),
       project("browser", 60_000),
       project("package", 300_000),

@@ -8,8 +8,9 @@ import { parseTrustedProxy } from "./issuer/client-address.ts";
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
-  /** `sqlite:PATH` or `memory:`. */
+  /** `sqlite:PATH`, `postgres://…` or `memory:`. */
   readonly storeLocation: string;
+  readonly postgres: PostgresSettings;
   /** The contents of the PEM files; absent: plaintext. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly corsOrigins: readonly string[];
@@ -22,11 +23,25 @@ export interface Config {
   readonly stockHandlers: boolean;
 }
 
-/** The same as they were given: by flags, else by the environment, else by default. */
-export interface RawConfig {
-  readonly listen: string;
+/** How a store in PostgreSQL is used; times in milliseconds. Absent: the store's own default. */
+export interface PostgresSettings {
+  readonly poolSize?: number;
+  readonly statementTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+}
+
+/** Where the store is and how it is used, as it was given: by flags, else by the environment, else by default. */
+export interface StoreConfig {
   readonly data: string;
   readonly store?: string;
+  readonly postgresPoolSize?: string;
+  readonly postgresStatementTimeout?: string;
+  readonly postgresConnectTimeout?: string;
+}
+
+/** All of it, as it was given. */
+export interface RawConfig extends StoreConfig {
+  readonly listen: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly corsOrigin?: readonly string[];
@@ -57,6 +72,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     listen,
     dataDirectory: raw.data,
     storeLocation: storeLocation(raw),
+    postgres: postgresSettings(raw),
     ...(tls && { tls }),
     corsOrigins: (raw.corsOrigin ?? (raw.dev ? ["*"] : [])).map(readOrigin),
     ...(issuer && { issuer }),
@@ -68,9 +84,35 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
 }
 
 /** Where the store is: as given, else a file in the data directory. */
-export function storeLocation({ data, store }: Pick<RawConfig, "data" | "store">): string {
+export function storeLocation({ data, store }: StoreConfig): string {
   if (data === "") throw new ConfigError("--data must name a directory");
   return store ?? `sqlite:${join(data, "portcullis.db")}`;
+}
+
+/** Throws a ConfigError for what is no number, or one that cannot work. */
+export function postgresSettings(raw: StoreConfig): PostgresSettings {
+  const { postgresPoolSize, postgresStatementTimeout, postgresConnectTimeout } = raw;
+  const statement = { flag: "--postgres-statement-timeout", least: 10, most: 600_000 };
+  const connect = { flag: "--postgres-connect-timeout", least: 10, most: 600_000 };
+  return {
+    ...(postgresPoolSize !== undefined && {
+      // One for reads, one for writes, and one for whoever reads the whole history or looks for a lost commit.
+      poolSize: readInteger(postgresPoolSize, { flag: "--postgres-pool-size", least: 3, most: 1000 }),
+    }),
+    ...(postgresStatementTimeout !== undefined && {
+      statementTimeoutMs: readInteger(postgresStatementTimeout, statement),
+    }),
+    ...(postgresConnectTimeout !== undefined && { connectTimeoutMs: readInteger(postgresConnectTimeout, connect) }),
+  };
+}
+
+function readInteger(
+  text: string,
+  { flag, least, most }: { readonly flag: string; readonly least: number; readonly most: number },
+): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  throw new ConfigError(`${flag} must be a whole number from ${least} to ${most}`);
 }
 
 function readListen(text: string): Config["listen"] {

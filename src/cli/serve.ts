@@ -8,22 +8,17 @@ import { type Config, ConfigError, type RawConfig, readConfig } from "../config.
 import type { Listener } from "../rpc/listener/listener.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
-import { dataOption, storeOption } from "./shared.ts";
+import { storeOptions, withOptions } from "./shared.ts";
 
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
 const graceMs = 8_000;
 const exitAfterMs = 9_500;
 
 export function serveCommand(): Command {
-  return new Command("serve")
-    .description("run the server")
-    .addOption(
-      new Option("--listen <host:port>", "address to serve on; port 0 picks a free one")
-        .default("127.0.0.1:8080")
-        .env("PORTCULLIS_LISTEN"),
-    )
-    .addOption(dataOption())
-    .addOption(storeOption())
+  const listen = new Option("--listen <host:port>", "address to serve on; port 0 picks a free one")
+    .default("127.0.0.1:8080")
+    .env("PORTCULLIS_LISTEN");
+  return withOptions(new Command("serve").description("run the server"), [listen, ...storeOptions()])
     .addOption(new Option("--tls-cert <file>", "certificate chain (PEM): serve TLS").env("PORTCULLIS_TLS_CERT"))
     .addOption(new Option("--tls-key <file>", "private key of the certificate (PEM)").env("PORTCULLIS_TLS_KEY"))
     .addOption(
@@ -73,7 +68,7 @@ const collect =
   ];
 
 async function serve(config: Config): Promise<void> {
-  const store = await openStore({ location: config.storeLocation });
+  const store = await openStore({ location: config.storeLocation, postgres: config.postgres });
   const tokenPlace = await setUp(store, config);
   const listener = await listen(store, config);
   closeOnSignal(listener, store);

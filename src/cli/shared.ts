@@ -2,32 +2,43 @@ import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { createDirectory, type Directory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
-import { ConfigError, storeLocation } from "../config.ts";
+import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
 import { openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 
 /** Where a command finds the store, and how it prints. */
-export interface SharedOptions {
-  readonly data: string;
-  readonly store?: string;
+export interface SharedOptions extends StoreConfig {
   readonly json?: boolean;
 }
 
-export const dataOption = () =>
-  new Option("--data <dir>", "directory of the store and of admin.token").default("./data").env("PORTCULLIS_DATA");
+/** Says where the store is, and how it is used. */
+export const storeOptions = (): readonly Option[] => [
+  new Option("--data <dir>", "directory of the store and of admin.token").default("./data").env("PORTCULLIS_DATA"),
+  new Option(
+    "--store <location>",
+    "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or memory: (default: sqlite:DIR/portcullis.db)",
+  ).env("PORTCULLIS_STORE"),
+  new Option("--postgres-pool-size <n>", "the most connections of this process (default: 4)").env(
+    "PORTCULLIS_POSTGRES_POOL_SIZE",
+  ),
+  new Option("--postgres-statement-timeout <ms>", "how long a statement may take (default: 5000)").env(
+    "PORTCULLIS_POSTGRES_STATEMENT_TIMEOUT",
+  ),
+  new Option("--postgres-connect-timeout <ms>", "how long to wait for a connection (default: 5000)").env(
+    "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT",
+  ),
+];
 
-export const storeOption = () =>
-  new Option("--store <location>", "sqlite:PATH, postgres://… or memory: (default: sqlite:DIR/portcullis.db)").env(
-    "PORTCULLIS_STORE",
-  );
+/** Adds options to a command. */
+export function withOptions(command: Command, options: readonly Option[]): Command {
+  for (const option of options) command.addOption(option);
+  return command;
+}
 
 /** A command that works on the store of a server, which may be running. */
 export function storeSubcommand(nameAndArguments: string, description: string): Command {
-  return new Command(nameAndArguments)
-    .description(description)
-    .addOption(dataOption())
-    .addOption(storeOption())
-    .option("--json", "print one JSON value");
+  const command = new Command(nameAndArguments).description(description);
+  return withOptions(command, storeOptions()).option("--json", "print one JSON value");
 }
 
 /** Opens the store, which must exist, for one command, and closes it after. */
@@ -38,7 +49,7 @@ export async function withStore<T>(options: SharedOptions, use: (store: Store) =
   if (parsed.engine === "sqlite" && !existsSync(parsed.path)) {
     throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
   }
-  const store = await openStore({ location });
+  const store = await openStore({ location, postgres: postgresSettings(options) });
   try {
     return await use(store);
   } finally {

@@ -94,7 +94,7 @@ export class Database {
   async #choose(): Promise<Pool> {
     const [only, ...others] = this.#hosts;
     const config = others.length === 0 ? only : await this.#findPrimary();
-    const pool = new pg.Pool({ ...config, max: this.#options.poolSize });
+    const pool = new pg.Pool({ ...config, max: this.#options.poolSize, idleTimeoutMillis: 0 });
     // A connection that is lost while it is not in use is replaced with the next use.
     pool.on("error", ignore);
     return pool;
@@ -118,6 +118,22 @@ export class Database {
     throw failure;
   }
 }
+
+/**
+ * Does work, and once more where its connection was lost at once: one that broke since its last use says so only when it is
+ * used. Where the server says nothing at all, nobody waits twice. The work must have had no effect.
+ */
+export async function retryIfLost<T>(work: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  try {
+    return await work();
+  } catch (error) {
+    if (!isLost(error) || performance.now() - started > atOnceMs) throw error;
+    return work();
+  }
+}
+
+const atOnceMs = 1000;
 
 export interface Connection {
   readonly client: PoolClient;

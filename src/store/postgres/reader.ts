@@ -2,8 +2,8 @@ import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { collectView } from "../view.ts";
-import type { Database } from "./database.ts";
-import { isLost, toStoreError } from "./errors.ts";
+import { type Database, retryIfLost } from "./database.ts";
+import { toStoreError } from "./errors.ts";
 import { FetchedMoment, readHead } from "./fetch.ts";
 
 interface Waiting {
@@ -64,11 +64,7 @@ export class Reader {
   async #answer(batch: readonly Waiting[]): Promise<void> {
     const open = new Set(batch);
     try {
-      // A connection that was lost since its last use says so only when it is used.
-      await this.#ask(open).catch((error: unknown) => {
-        if (!isLost(error)) throw error;
-        return this.#ask(open);
-      });
+      await retryIfLost(() => this.#ask(open));
     } catch (error) {
       for (const { reject } of open) reject(toStoreError(error, this.#database.name));
     }

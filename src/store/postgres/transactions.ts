@@ -5,7 +5,7 @@ import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
-import type { Connection, Database } from "./database.ts";
+import { type Connection, type Database, retryIfLost } from "./database.ts";
 import { codeOf, isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
 import { toStatements } from "./statements.ts";
@@ -40,24 +40,27 @@ export class PostgresTransactions implements Transactions {
 
   async begin(): Promise<void> {
     try {
-      this.#head = await this.#lockHead();
+      this.#head = await retryIfLost(() => this.#lockHead());
     } catch (error) {
-      this.#drop(error);
-      if (!isLost(error)) throw toStoreError(error, this.#options.database.name);
-      // It was lost since its last use, perhaps with a commit on its way, which must be found out before anybody takes the lock.
-      await this.#committing.catch(() => {});
-      this.#head = await this.#lockHead().catch((again: unknown) => {
-        this.#drop(again);
-        throw toStoreError(again, this.#options.database.name);
-      });
+      throw toStoreError(error, this.#options.database.name);
     }
   }
 
   async #lockHead(): Promise<Head> {
-    const { client } = (this.#connection ??= await this.#options.database.connect());
-    const begun = client.query("BEGIN");
-    const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
-    return head;
+    if (this.#connection === undefined) {
+      // Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well.
+      await this.#committing.catch(() => {});
+      this.#connection = await this.#options.database.connect();
+    }
+    const { client } = this.#connection;
+    try {
+      const begun = client.query("BEGIN");
+      const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
+      return head;
+    } catch (error) {
+      this.#drop(error);
+      throw error;
+    }
   }
 
   async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
