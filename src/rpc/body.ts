@@ -35,8 +35,7 @@ function listen(source: Readable & { readonly aborted?: boolean }, reading: Read
 class Reading {
   #check: BodyCheck | undefined;
   #promise: Settle | undefined;
-  #chunks: Buffer[] = [];
-  #start: Buffer = empty;
+  #body: Buffer = empty;
   #length = 0;
 
   constructor(check: BodyCheck, promise: Settle) {
@@ -46,29 +45,42 @@ class Reading {
 
   add(chunk: Buffer): void {
     if (this.#check === undefined) return;
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
-    if (this.#start.length < shownBytes) this.#start = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    this.#append(chunk);
     try {
-      this.#check(this.#length, this.#start);
+      this.#check(this.#length, this.#body.subarray(0, Math.min(this.#length, shownBytes)));
     } catch (reason) {
       this.#promise?.reject(reason);
       this.#release();
     }
   }
 
+  /** The only chunk is taken as it is. More are copied together: kept apart, small ones would take many times their size. */
+  #append(chunk: Buffer): void {
+    const before = this.#length;
+    this.#length += chunk.length;
+    if (before === 0) {
+      this.#body = chunk;
+      return;
+    }
+    if (this.#length > this.#body.length) {
+      const larger = Buffer.allocUnsafe(Math.max(2 * this.#length, leastBytes));
+      larger.set(this.#body.subarray(0, before));
+      this.#body = larger;
+    }
+    this.#body.set(chunk, before);
+  }
+
   end(): void {
-    const [only = empty] = this.#chunks;
-    this.#promise?.resolve(this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks, this.#length));
+    this.#promise?.resolve(this.#body.subarray(0, this.#length));
     this.#release();
   }
 
   #release(): void {
     this.#check = undefined;
     this.#promise = undefined;
-    this.#chunks = [];
-    this.#start = empty;
+    this.#body = empty;
   }
 }
 
+const leastBytes = 1024;
 const empty = Buffer.alloc(0);

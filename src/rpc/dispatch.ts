@@ -129,8 +129,9 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 
   const streamHandler: StreamHandler = (stream, headers, rawHeaders) => {
     const { ":method": method, ":path": url, "content-type": type } = headers;
-    if (grpc.serveUnary === undefined || method !== "POST" || url === undefined || headers.origin !== undefined)
-      return false;
+    if (grpc.serveUnary === undefined || method !== "POST" || url === undefined) return false;
+    // Of concern to what is around the dispatch, and to Node.
+    if (headers.origin !== undefined || headers.expect !== undefined) return false;
     if (type !== "application/grpc" && type !== "application/grpc+proto" && type !== "application/grpc+json")
       return false;
     const rpc = rpcs.get(url);

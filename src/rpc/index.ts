@@ -5,7 +5,7 @@
 export type { CallOptions, Gate } from "./call.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./cors.ts";
 export { createDispatch, type Dispatch, type DispatchOptions } from "./dispatch.ts";
-export type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
+export { aroundHandler, type ListenerHandler, type StreamHandler } from "./listener/handler.ts";
 export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
 export { type Listener, openListener } from "./listener/listener.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";

@@ -1,4 +1,5 @@
-import type { ServerHttp2Stream } from "node:http2";
+import type { OutgoingHttpHeaders } from "node:http";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { type Answer, type HttpRequest, type HttpResponse, isGone, onClose, send, sendOnStream } from "./http.ts";
 import { discardRest } from "./listener/discard.ts";
 
@@ -56,9 +57,18 @@ export class StreamReply implements Reply {
     const stream = this.#stream;
     if (stream.destroyed || stream.headersSent) return;
     const { trailer } = answer;
-    if (trailer !== undefined) stream.on("wantTrailers", () => stream.sendTrailers(trailer));
+    if (trailer !== undefined) stream.on("wantTrailers", () => sendTrailers(stream, trailer));
     sendOnStream(stream, answer);
     if (!stream.readableEnded) discardRest(stream);
+  }
+}
+
+/** Thrown from an event, an error would end the process. */
+function sendTrailers(stream: ServerHttp2Stream, trailer: OutgoingHttpHeaders): void {
+  try {
+    stream.sendTrailers(trailer);
+  } catch {
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 }
 

@@ -5,7 +5,7 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
-import { mediaType } from "./http.ts";
+import { mediaType, withoutConnection } from "./http.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
 
@@ -57,6 +57,18 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const encoding = received.header.get("grpc-encoding");
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
-    await universalResponseToNodeResponse(encodeResponse?.(answer) ?? answer, response);
+    const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
+    const sent = {
+      status,
+      ...(body && { body }),
+      // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
+      get header() {
+        return withoutConnection(rest.header);
+      },
+      get trailer() {
+        return withoutConnection(rest.trailer);
+      },
+    };
+    await universalResponseToNodeResponse(sent as UniversalServerResponse, response);
   };
 }

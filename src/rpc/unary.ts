@@ -114,7 +114,8 @@ class UnaryCall {
       if (reply.isGone()) return;
       // Interceptors and gate have mapped what is expected.
       if (!(reason instanceof ConnectError)) this.#options.onFailure(reason);
-      this.#protocol.sendError(this.#exchange, { context, error: toConnectError(reason) });
+      const error = toConnectError(reason);
+      this.#protocol.sendError(this.#exchange, { context, error });
     } finally {
       release();
       context.end();

@@ -21,7 +21,7 @@ import { type EchoServer, openEcho } from "../fixtures/echo.ts";
 import { type BareRequest, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { dataFrame, headersFrame, resetFrame } from "../fixtures/http2-frames.ts";
 import { exchange, frame, framesOf, outcomeOf, type Reply } from "../fixtures/wire.ts";
-import { http2Preface, type RawClient, rawClient, session2, settingsFrame } from "./listener-clients.ts";
+import { call1, http2Preface, type RawClient, rawClient, session2, settingsFrame } from "./listener-clients.ts";
 
 const { bare } = EchoService.method;
 const service = "/portcullis.test.v1.EchoService";
@@ -568,6 +568,49 @@ describe.each(ways)("a body of $form over HTTP/$version that never ends", (form)
   });
 });
 
+describe("a session of gRPC", () => {
+  const [form] = forms;
+
+  it("outlives a burst of calls that are cancelled, more than it may have open", async () => {
+    const { server, texts, nextCall } = await openHolding();
+    const client = await rawClient(server, http2Preface);
+    await client.until(settingsFrame);
+    const call = (stream: number, text: string) => [
+      headersFrame(stream, { ":scheme": "http", ":authority": "h", ...headers2(form) }),
+      dataFrame(stream, bodyOf(form, encode(text)), true),
+    ];
+    const first = nextCall();
+    client.socket.write(Buffer.concat(call(1, "hold")));
+    const { signal } = await first;
+    // Cancelled streams count until the server has torn them down: at once, they are more than are allowed.
+    const burst = Array.from({ length: 500 }, (_, index) => 3 + 2 * index);
+    client.socket.write(
+      Buffer.concat(burst.flatMap((stream) => [...call(stream, "hold"), resetFrame(stream, constants.NGHTTP2_CANCEL)])),
+    );
+    // A turn later they are torn down.
+    await call1(server, "/");
+    const next = nextCall();
+    client.socket.write(Buffer.concat(call(1003, "next")));
+    await next;
+    expect(texts.at(-1)).toBe("next");
+    expect(signal.aborted).toBe(false);
+    expect(server.failures).toEqual([]);
+  });
+
+  it("is told to go on where it expects that, and that nothing else is expected", async () => {
+    const server = await openEcho();
+    const session = session2(server);
+    const stream = openStream(session, form, { expect: "100-continue" });
+    const reply = replyOn(stream);
+    await once(stream, "continue");
+    stream.end(bodyOf(form, encode("x")));
+    expect(textIn(form, (await reply).body)).toBe("x");
+    const other = openStream(session, form, { expect: "something" });
+    other.end();
+    expect((await replyOn(other)).status).toBe(417);
+  });
+});
+
 describe.each(ways)("a call of $form over HTTP/$version", (form) => {
   const timeout = form.isFramed ? { "grpc-timeout": "30m" } : { "connect-timeout-ms": "30" };
   const send = (server: EchoServer, text: string, headers: Record<string, string> = {}) =>
@@ -744,6 +787,42 @@ describe.each(ways)("a call of $form over HTTP/$version", (form) => {
     const { code } = outcomeOf(await send(server, "bad").catch(() => badReply));
     expect([0, Code.Internal]).toContain(code);
     expect(textIn(form, (await send(server, "next")).body)).toBe("next");
+  });
+  it.each([
+    "connection",
+    "content-encoding",
+    "content-length",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+  ])("keeps the %s that a handler passes on to itself, in headers, trailers and errors", async (name) => {
+    const foreign = new Headers({ [name]: "3", "x-own": "kept" });
+    for (const stockHandlers of [false, true]) {
+      const server = await openEcho({
+        stockHandlers,
+        implementation: {
+          bare({ text }, { responseHeader, responseTrailer }) {
+            if (text !== "trailer") responseHeader.set("x-before", "set");
+            if (text === "header") responseHeader.set(name, "3");
+            if (text === "trailer") responseTrailer.set(name, "3");
+            if (text === "error") throw new ConnectError("no", Code.FailedPrecondition, foreign);
+            return { text };
+          },
+        },
+      });
+      for (const text of ["header", "trailer"]) {
+        // What the bytes are, Connect's own handlers let an implementation say.
+        if (stockHandlers && name === "content-encoding") continue;
+        const reply = await send(server, text);
+        expect([text, textIn(form, reply.body)]).toEqual([text, text]);
+        expect([reply.headers[name], reply.trailers[name]]).not.toContain("3");
+      }
+      const { code } = outcomeOf(await send(server, "error"));
+      expect(code).toBe(Code.FailedPrecondition);
+      expect(server.failures).toEqual([]);
+    }
   });
   it("is finished when the server closes", async () => {
     const { server, nextCall, release } = await openHolding();

@@ -1,6 +1,8 @@
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
+import type { StreamHandler } from "../../src/rpc/listener/handler.ts";
 import { openListener } from "../../src/rpc/listener/listener.ts";
 import {
   answerOf,
@@ -160,6 +162,21 @@ describe.each(schemes)("one port, $name", ({ options }) => {
       expect(JSON.parse(body)).toEqual({ code: 13, message: "The server failed to handle the request.", details: [] });
     }
     expect(reported).toEqual([bug, bug]);
+  });
+
+  it("reports what the stream handler throws, and resets the stream alone", async () => {
+    const reported: unknown[] = [];
+    const bug = new Error("secret");
+    const streamHandler: StreamHandler = (_stream, headers) => {
+      if (headers[":path"] === "/bug") throw bug;
+      return false;
+    };
+    const handler = Object.assign(echo.bind(undefined), { streamHandler });
+    const listener = await open({ ...options, handler, onError: (error) => reported.push(error) });
+    const session = session2(listener);
+    expect(await resetCode(session.request({ ":path": "/bug" }))).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+    expect((await call2(session, { ":path": "/" })).status).toBe(200);
+    expect(reported).toEqual([bug]);
   });
 });
 

@@ -14,7 +14,11 @@ export interface ListenerHandler {
   readonly streamHandler?: StreamHandler;
 }
 
-/** A handler around another one, whose stream handler stays in place. */
+/**
+ * A handler around another one, whose stream handler stays in place: what that one takes does not come through `handle`. A
+ * dispatch takes unary calls of gRPC so, unless they say an Origin. Where all calls must come through, a plain function around
+ * the dispatch will do, and those calls take longer.
+ */
 export const aroundHandler = (
   { streamHandler }: ListenerHandler,
   handle: (req: ListenerRequest, res: ListenerResponse) => void,

@@ -27,6 +27,9 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
       maxHeaderListSize: headerHardStopBytes + 32 * headerHardStopCount,
     },
     maxHeaderListPairs: headerHardStopCount,
+    // Streams count until they are torn down, also those that were cancelled: a burst of them is refused one by one. At Node's
+    // default of 100 it would take the session, and with it the calls of others that share it through a proxy.
+    maxSessionRejectedStreams: 10_000,
   });
   // Makes Node's request and response objects of streams; it never sees a connection.
   const objects = createServer();

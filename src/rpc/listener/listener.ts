@@ -44,7 +44,8 @@ const tcpKeepAliveMs = 60_000;
 /**
  * Serves HTTP/1.1 and HTTP/2 on one port: by the first bytes in plaintext (HTTP/2 with prior knowledge), by ALPN over TLS
  * (1.2 or newer; without ALPN HTTP/1.1). `Upgrade: h2c` is ignored, CONNECT answered with 501, and `Expect: 100-continue`
- * with 100 at once. Rejects with Node's own error (`EADDRINUSE`, `ENOTFOUND`, a TLS error for bad PEM).
+ * with 100 at once. A peer that ends its half of an HTTP/1.1 connection counts as gone, as it does for Node: what is not
+ * answered yet is aborted. Rejects with Node's own error (`EADDRINUSE`, `ENOTFOUND`, a TLS error for bad PEM).
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
   const { host, tls } = options;

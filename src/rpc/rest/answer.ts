@@ -13,26 +13,13 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { type HttpRequest, toNodeHeaders } from "../http.ts";
 import { isTextField } from "./fields.ts";
 
-/**
- * Headers that describe the connection or the bytes sent, of which a handler knows nothing, and those of other protocols,
- * which come with an error that a handler passes on from elsewhere.
- */
-const ownHeaders: ReadonlySet<string> = new Set([
+/** Headers of other protocols, which come with an error that a handler passes on from elsewhere. */
+const foreignHeaders: ReadonlySet<string> = new Set([
   "connect-protocol-version",
-  "connection",
-  "content-encoding",
-  "content-length",
-  "content-type",
   "grpc-encoding",
   "grpc-message",
   "grpc-status",
   "grpc-status-details-bin",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
 ]);
 
 /** A message, or the field of it that is the response body, as proto JSON with every field that has no presence. */
@@ -62,7 +49,7 @@ export function answerHeaders(context: HandlerContext): OutgoingHttpHeaders {
 /** What a handler may say in headers. */
 export function sendable(headers: Headers): OutgoingHttpHeaders {
   const sent = toNodeHeaders(headers) ?? {};
-  for (const name of Object.keys(sent)) if (ownHeaders.has(name)) delete sent[name];
+  for (const name of Object.keys(sent)) if (foreignHeaders.has(name)) delete sent[name];
   return sent;
 }
 

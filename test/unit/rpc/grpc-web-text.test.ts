@@ -46,6 +46,18 @@ describe("decodeTextRequest", () => {
     expect(await decode(text)).toBe(wanted);
   });
 
+  it("decodes a large body of padded groups in one piece", async () => {
+    expect(await decode("YQ==".repeat(65_536))).toBe("a".repeat(65_536));
+    expect(await decode(`${"YWJj".repeat(65_536)}YQ==YWJj`)).toBe(`${"abc".repeat(65_536)}aabc`);
+  });
+
+  it.each(["====", "Y===", "=YQ=", "Y=Q=", "YQ=a", "YQ==YQ=a", "YQ==Y===YQ=="])(
+    "refuses %s, padded wrongly",
+    async (text) => {
+      await expect(decode(text)).rejects.toThrow("must be base64");
+    },
+  );
+
   it("decodes the same wherever the chunks are cut", async () => {
     const text = "YQ==YWI=YWJjYWI=YQ==";
     for (let first = 0; first <= text.length; first++) {
