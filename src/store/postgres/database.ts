@@ -53,7 +53,8 @@ export class Database {
 
   async connect(): Promise<Connection> {
     if (this.#isClosed) throw new StoreError("closed", `The store ${this.name} is closed.`);
-    const choosing = (this.#pool ??= this.#choose());
+    this.#pool ??= this.#choose();
+    const choosing = this.#pool;
     try {
       const pool = await choosing;
       const client = await pool.connect();
