@@ -11,6 +11,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   writes: async (effort) => (await import("./suites/writes.ts")).measureWrites(effort),
   tokens: async (effort) => (await import("./suites/tokens.ts")).measureTokens(effort),
   transcoder: async (effort) => (await import("./suites/transcoder.ts")).measureTranscoder(effort),
+  postgres: async (effort) => (await import("./suites/postgres.ts")).measurePostgres(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 

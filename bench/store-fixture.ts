@@ -24,21 +24,26 @@ export async function makeStore(directory: string, organizations: number): Promi
   mkdirSync(directory, { recursive: true });
   const store = await openStore({ location: storeLocation(directory) });
   try {
-    const token = generateToken();
-    await createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" }).setUp(digestToken(token));
-    let next = 0;
-    const fill = async () => {
-      while (next < organizations) {
-        const first = next;
-        next = Math.min(first + perCommand, organizations);
-        await addOrganizations(store, { first, end: next });
-      }
-    };
-    await Promise.all(Array.from({ length: commandsAtOnce }, fill));
-    return token;
+    return await fillStore(store, organizations);
   } finally {
     await store.close();
   }
+}
+
+/** The same in an empty store that is open. */
+export async function fillStore(store: Store, organizations: number): Promise<string> {
+  const token = generateToken();
+  await createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" }).setUp(digestToken(token));
+  let next = 0;
+  const fill = async () => {
+    while (next < organizations) {
+      const first = next;
+      next = Math.min(first + perCommand, organizations);
+      await addOrganizations(store, { first, end: next });
+    }
+  };
+  await Promise.all(Array.from({ length: commandsAtOnce }, fill));
+  return token;
 }
 
 async function addOrganizations(

@@ -27,20 +27,23 @@ async function measureContract({ rounds, seconds }: Effort): Promise<Report> {
   const policies = createLoginPolicies(store);
   const one: number[] = [];
   const many: number[] = [];
-  for (const callers of [1, manyCallers]) await write(policies, { callers, seconds });
+  const write = (callers: number) =>
+    writeWith(
+      policies,
+      Array.from({ length: callers }, (_, caller) => caller),
+      seconds,
+    );
+  for (const callers of [1, manyCallers]) await write(callers);
   for (let round = 0; round < rounds; round++) {
-    one.push(await write(policies, { callers: 1, seconds }));
-    many.push(await write(policies, { callers: manyCallers, seconds }));
+    one.push(await write(1));
+    many.push(await write(manyCallers));
   }
   await store.close();
   return compareWriters("at the store's contract", { one, many, goal: atLeast(6, 12) });
 }
 
-/** Writes per second of callers that add a factor and remove it in turns. */
-async function write(
-  policies: LoginPolicies,
-  { callers, seconds }: { readonly callers: number; readonly seconds: number },
-): Promise<number> {
+/** Writes per second of callers that add a factor and remove it in turns, each at the organization of its number. */
+export async function writeWith(policies: LoginPolicies, callers: readonly number[], seconds: number): Promise<number> {
   const started = performance.now();
   const until = started + seconds * 1000;
   let writes = 0;
@@ -52,7 +55,7 @@ async function write(
       writes += 2;
     }
   };
-  await Promise.all(Array.from({ length: callers }, (_, caller) => keepWriting(caller)));
+  await Promise.all(callers.map(keepWriting));
   return writes / ((performance.now() - started) / 1000);
 }
 
