@@ -1,3 +1,4 @@
+import pg from "pg";
 import { StoreError } from "../errors.ts";
 
 /** PostgreSQL's code for an error (its manual, appendix A), or Node's for a connection. */
@@ -7,7 +8,7 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /** Whether the server itself said so: the connection was there. */
-const isOfServer = (error: unknown): boolean => /^[0-9A-Z]{5}$/.test(codeOf(error) ?? "");
+const isOfServer = (error: unknown): boolean => error instanceof pg.DatabaseError;
 
 /** Whether the connection is lost, or was never made; what was asked over it may have happened. */
 export function isLost(error: unknown): boolean {

@@ -1,0 +1,89 @@
+import pg from "pg";
+import { describe, expect, it } from "vitest";
+import { StoreError } from "../../../src/store/errors.ts";
+import { isLost, isReadOnly, toStoreError } from "../../../src/store/postgres/errors.ts";
+import { parsePostgresUrl } from "../../../src/store/postgres/location.ts";
+import { fromText, toText } from "../../../src/store/postgres/text.ts";
+
+describe("parsePostgresUrl", () => {
+  it("reads one host", () => {
+    const { name, hosts } = parsePostgresUrl("postgres://us%40er:p%3Aw@db.example:6543/port?application_name=x");
+    expect(name).toBe("postgres://db.example:6543/port");
+    expect(hosts).toMatchObject([
+      { host: "db.example", port: 6543, user: "us@er", password: "p:w", database: "port", application_name: "x" },
+    ]);
+  });
+
+  it("reads several hosts, each with the same parameters", () => {
+    const url =
+      "postgresql://u:p@a.example,b.example:5433,[::1]:5434/port?target_session_attrs=read-write&sslmode=disable";
+    const { name, hosts } = parsePostgresUrl(url);
+    expect(name).toBe("postgres://a.example,b.example:5433,[::1]:5434/port");
+    expect(hosts.map(({ host, port, database, ssl }) => [host, port, database, ssl])).toEqual([
+      ["a.example", undefined, "port", false],
+      ["b.example", 5433, "port", false],
+      ["::1", 5434, "port", false],
+    ]);
+    expect(JSON.stringify(hosts)).not.toContain("target_session_attrs");
+  });
+
+  it.each(["postgres:", "postgres:/x", "postgres://h:port/d", "postgres://h"])(
+    "refuses %s, and repeats nothing of it",
+    (url) => {
+      expect(() => parsePostgresUrl(url)).toThrow(StoreError);
+    },
+  );
+
+  it("repeats no password in what it says", () => {
+    for (const url of ["postgres://u:secret@h:port/d", "postgres://u:secret@h"]) {
+      const attempt = () => parsePostgresUrl(url);
+      expect(attempt).toThrow(StoreError);
+      expect(attempt).not.toThrow(/sec/);
+    }
+  });
+});
+
+describe("toText", () => {
+  it.each(["", "plain", "a\0b", "\0", "\\", "\\0", "a\\\0b", "\\\\0", "株式会社🏰"])("keeps %j", (value) => {
+    expect(toText(value)).not.toContain("\0");
+    expect(fromText(toText(value))).toBe(value);
+  });
+
+  it("keeps different values apart", () => {
+    const values = ["\0", "\\0", "\\\0", "0", "\\\\0"];
+    expect(new Set(values.map(toText)).size).toBe(values.length);
+  });
+});
+
+describe("errors of PostgreSQL", () => {
+  const ofServer = (code: string) => Object.assign(new pg.DatabaseError("secret", 6, "error"), { code });
+  const ofNode = (code: string) => Object.assign(new Error(`write ${code}`), { code });
+
+  it.each([
+    ["a pipe that broke", ofNode("EPIPE"), true, "unavailable"],
+    ["a refused connection", ofNode("ECONNREFUSED"), true, "unavailable"],
+    ["a connection that ended", new Error("Connection terminated unexpectedly"), true, "unavailable"],
+    ["a server that stops", ofServer("57P01"), true, "unavailable"],
+    ["a session that was idle in a transaction", ofServer("25P03"), true, "unavailable"],
+    ["a statement that took too long", ofServer("57014"), false, "unavailable"],
+    ["a lock that was not to be had", ofServer("55P03"), false, "unavailable"],
+    ["a replica", ofServer("25006"), false, "unavailable"],
+    ["a wrong password", ofServer("28P01"), false, "unavailable"],
+    ["a user without rights", ofServer("42501"), false, "unavailable"],
+    ["no database", ofServer("3D000"), false, "unavailable"],
+    ["a full disk", ofServer("53100"), false, "unavailable"],
+    ["a key that another has", ofServer("23505"), false, "conflict"],
+    ["a column that is missing", ofServer("42703"), false, "corrupt"],
+    ["the store's own", new StoreError("corrupt", "damaged"), false, "corrupt"],
+  ] as const)("%s", (_, error, lost, code) => {
+    expect(isLost(error)).toBe(lost);
+    const mapped = toStoreError(error, "postgres://h/d");
+    expect(mapped.code).toBe(code);
+    if (mapped !== error) expect(mapped.message).toMatch(/^The store postgres:\/\/h\/d .+\.$/);
+  });
+
+  it("knows a replica", () => {
+    expect(isReadOnly(ofServer("25006"))).toBe(true);
+    expect(isReadOnly(ofServer("42501"))).toBe(false);
+  });
+});
