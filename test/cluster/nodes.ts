@@ -1,0 +1,82 @@
+import { randomBytes } from "node:crypto";
+import { type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";
+
+interface NodeOptions {
+  readonly store: string;
+  readonly token: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly data: string;
+}
+
+/** A server of the cluster, which can be killed and started again. */
+export class Node {
+  readonly #options: NodeOptions;
+  #server: Promise<ServerProcess>;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#server = this.#start();
+  }
+
+  /** Where it serves, once it does. */
+  async url(): Promise<string> {
+    return (await this.#server).url;
+  }
+
+  /** The end of its log. */
+  async log(): Promise<string> {
+    return (await this.#server).stderr.slice(-5000);
+  }
+
+  /** Kills it in the middle of what it does, and starts another one in its place. */
+  async killAndRestart(): Promise<void> {
+    const killed = await this.#server;
+    // Whoever asks for the address from now on waits for the new one.
+    this.#server = (async () => {
+      await killed[Symbol.asyncDispose]();
+      return this.#start();
+    })();
+    await this.#server;
+  }
+
+  async stop(): Promise<void> {
+    const server = await this.#server.catch(() => undefined);
+    await server?.[Symbol.asyncDispose]();
+  }
+
+  #start(): Promise<ServerProcess> {
+    const { data, store, token, env } = this.#options;
+    return startServer({ data, flags: ["--store", store], env: { ...env, PORTCULLIS_ADMIN_TOKEN: token } });
+  }
+}
+
+/** Nodes with one admin. */
+export class Nodes implements AsyncDisposable {
+  readonly all: readonly Node[];
+  readonly token = randomBytes(32).toString("hex");
+  readonly #directory = new TemporaryDirectory();
+
+  private constructor(stores: readonly string[], env: Readonly<Record<string, string>>) {
+    const { token } = this;
+    this.all = stores.map((store, index) => {
+      return new Node({ store, token, env, data: this.#directory.join(String(index)) });
+    });
+  }
+
+  /** Starts one for each location, all at once: the first to come sets up the store. */
+  static async start(stores: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Nodes> {
+    const nodes = new Nodes(stores, env);
+    try {
+      await Promise.all(nodes.all.map((node) => node.url()));
+      return nodes;
+    } catch (error) {
+      await nodes[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.all.map((node) => node.stop()));
+    this.#directory[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,23 @@
+import { expect } from "vitest";
+import { runCommand } from "../process/portcullis.ts";
+import { checkHistory } from "./checker.ts";
+import { checkRecorded, readEvents } from "./recorded.ts";
+import { model, type Workload } from "./workload.ts";
+
+/** Expects that the history holds by itself and with what is in the store, and that the store is sound. */
+export async function expectSound({ operations, seed }: Workload, store: string): Promise<void> {
+  const events = await readEvents(store);
+  expect(
+    { violations: [...checkHistory(operations, model), ...checkRecorded(operations, events, model.inherited)] },
+    `with seed ${seed}, ${operations.length} operations`,
+  ).toEqual({ violations: [] });
+  expect(await runCommand(["store", "verify", "--store", store])).toMatchObject({ exitCode: 0, stderr: "" });
+}
+
+/** How many calls were answered in each way. */
+export function count({ operations }: Workload): Record<string, number> {
+  const groups = Map.groupBy(operations, ({ answer }) => answer.kind);
+  return Object.fromEntries([...groups].map(([kind, all]) => [kind, all.length]));
+}
+
+export const print = (line: string) => process.stdout.write(`${line}\n`);
