@@ -36,7 +36,8 @@ prepare(program);
 // Who reads the output may stop early, as head does.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit();
-  throw error;
+  process.stderr.write(`portcullis: the output cannot be written (${error.code})\n`);
+  process.exit(1);
 });
 // An empty variable is one that was not set, as in shells and compose files.
 for (const [name, value] of Object.entries(process.env)) {

@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { createDirectory, type Directory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
 import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
-import { openStore, parseLocation } from "../store/open.ts";
+import { type OpenStoreOptions, openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 
 /** Where a command finds the store, and how it prints. */
@@ -41,15 +41,37 @@ export function storeSubcommand(nameAndArguments: string, description: string): 
   return withOptions(command, storeOptions()).option("--json", "print one JSON value");
 }
 
-/** Opens the store, which must exist, for one command, and closes it after. */
-export async function withStore<T>(options: SharedOptions, use: (store: Store) => Promise<T>): Promise<T> {
+/** Which store a command is about. Throws a ConfigError for one that no other process can open. */
+function storeOf(options: SharedOptions): OpenStoreOptions {
   const location = storeLocation(options);
-  const parsed = parseLocation(location);
-  if (parsed.engine === "memory") throw new ConfigError("a store in memory belongs to the server that holds it");
+  if (parseLocation(location).engine === "memory") {
+    throw new ConfigError("a store in memory belongs to the server that holds it");
+  }
+  return { location, postgres: postgresSettings(options) };
+}
+
+/** The same, of a store that must exist. */
+export function existingStoreOf(options: SharedOptions): OpenStoreOptions {
+  const store = storeOf(options);
+  const parsed = parseLocation(store.location);
   if (parsed.engine === "sqlite" && !existsSync(parsed.path)) {
     throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
   }
-  const store = await openStore({ location, postgres: postgresSettings(options) });
+  return store;
+}
+
+/** Opens the store, which must exist, for one command, and closes it after. */
+export async function withStore<T>(options: SharedOptions, use: (store: Store) => Promise<T>): Promise<T> {
+  return withOpened(existingStoreOf(options), use);
+}
+
+/** The same for a store that is made where there is none. */
+export async function withNewStore<T>(options: SharedOptions, use: (store: Store) => Promise<T>): Promise<T> {
+  return withOpened(storeOf(options), use);
+}
+
+async function withOpened<T>(options: OpenStoreOptions, use: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStore(options);
   try {
     return await use(store);
   } finally {

@@ -1,5 +1,7 @@
 import { Command } from "commander";
-import { print, type SharedOptions, storeSubcommand, withStore } from "./shared.ts";
+import { backupStore, migrateStore } from "../store/open.ts";
+import { existingStoreOf, print, type SharedOptions, storeSubcommand, withNewStore, withStore } from "./shared.ts";
+import { openInput, readHistory, writeHistory } from "./transfer.ts";
 
 export function storeCommand(): Command {
   const store = new Command("store").description("the store itself");
@@ -21,6 +23,52 @@ export function storeCommand(): Command {
       const { events, aggregates } = await withStore(options, (opened) => opened.rebuild());
       print(options, { json: { events, aggregates }, text: `rebuilt ${aggregates} aggregates from ${events} events` });
     }),
+  );
+
+  store.addCommand(
+    storeSubcommand("export", "write all events as JSON lines, as of one moment; records, such as sessions, are none")
+      .argument("[file]", "a new file that only you can read (default: standard output)")
+      .action(async (file: string | undefined, options: SharedOptions) => {
+        const { events, aggregates } = await withStore(options, (opened) =>
+          opened.export((history) => writeHistory(history, file)),
+        );
+        if (file === undefined) return;
+        const text = `exported ${events} events of ${aggregates} aggregates to ${file}`;
+        print(options, { json: { events, aggregates, file }, text });
+      }),
+  );
+
+  store.addCommand(
+    storeSubcommand("import", "read what export wrote into an empty store, and check that it has the same state")
+      .argument("[file]", "what to read (default: standard input)")
+      .action(async (file: string | undefined, options: SharedOptions) => {
+        const input = await openInput(file);
+        const { events, aggregates } = await withNewStore(options, (opened) => readHistory(opened, input));
+        const text = `imported ${events} events of ${aggregates} aggregates, in the same state`;
+        print(options, { json: { events, aggregates }, text });
+      }),
+  );
+
+  store.addCommand(
+    storeSubcommand("backup", "copy a SQLite file, which may be in use, to a store of its own, as of one moment")
+      .argument("<file>", "a new file that only you can read")
+      .action(async (file: string, options: SharedOptions) => {
+        await backupStore({ ...existingStoreOf(options), to: file });
+        print(options, { json: { file }, text: `copied the store to ${file}` });
+      }),
+  );
+
+  store.addCommand(
+    storeSubcommand("migrate", "bring the schema to the newest version, as serve does where it may").action(
+      async (options: SharedOptions) => {
+        const { from, to } = await migrateStore(existingStoreOf(options));
+        const changed = `brought the schema from version ${from} to version ${to}`;
+        print(options, {
+          json: { from, to },
+          text: from === to ? `the schema has version ${to}, the newest: nothing to do` : changed,
+        });
+      },
+    ),
   );
 
   return store;

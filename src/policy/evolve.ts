@@ -32,6 +32,8 @@ export function evolve<T extends AggregateType>(
   const { state, event, origin } = before;
   // The store may have been written by a later program.
   if (event.version !== 1) throw new Error(`event ${event.type} has version ${event.version}, which is not known here`);
+  if (!Object.hasOwn(evolvers, aggregateType))
+    throw new Error(`aggregates of type ${aggregateType} are not known here`);
   // One cast in each direction: TypeScript does not narrow the state by the aggregate's type.
   return evolvers[aggregateType](state as never, event as never, origin) as StatesOf[T];
 }

@@ -15,6 +15,7 @@ export interface StoredEvent {
   /** JSON. */
   readonly payload: string;
   readonly recordedAt: number;
+  readonly actor: string;
 }
 
 /** A state as an engine keeps it, with JSON for the state. */
@@ -50,6 +51,31 @@ export class ProblemList {
   }
 }
 
+type Place = Pick<StoredEvent, "position" | "recordedAt">;
+
+/** What is wrong with the place of an event after the last one of the store. */
+export function orderProblems({ position, recordedAt }: Place, last: Place): Problem[] {
+  const gap = `Event ${position} follows event ${last.position}: positions have a gap.`;
+  const older = `Event ${position} is older than the event before it.`;
+  return [...(position === last.position + 1 ? [] : [gap]), ...(recordedAt < last.recordedAt ? [older] : [])];
+}
+
+/** What is wrong with the place of an event after the last one of its aggregate, which made it this version. */
+export function sequenceProblems(
+  { position, ref, sequence }: { readonly position: number; readonly ref: AggregateRef; readonly sequence: number },
+  version = 0,
+): Problem[] {
+  if (sequence === version + 1) return [];
+  return [`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${version + 1}.`];
+}
+
+export const cannotFollow = (event: {
+  readonly position: number;
+  readonly ref: AggregateRef;
+  readonly type: string;
+}): Problem =>
+  `Event ${event.position} of ${event.ref.type} ${event.ref.id}, ${event.type}, cannot follow those before it.`;
+
 interface Held {
   readonly key: Key;
   readonly to: AggregateRef;
@@ -83,10 +109,7 @@ export class Fold {
   add(event: StoredEvent): void {
     const { position, recordedAt } = event;
     this.events += 1;
-    if (position !== this.#last.position + 1) {
-      this.#problems.add(`Event ${position} follows event ${this.#last.position}: positions have a gap.`);
-    }
-    if (recordedAt < this.#last.recordedAt) this.#problems.add(`Event ${position} is older than the event before it.`);
+    for (const problem of orderProblems(event, this.#last)) this.#problems.add(problem);
     this.#last = { position, recordedAt };
     const ref: AggregateRef = { type: event.aggregateType as AggregateType, id: event.aggregateId };
     if (!this.#broken.has(nameOfRef(ref))) this.#evolve(ref, event);
@@ -94,10 +117,7 @@ export class Fold {
 
   #evolve(ref: AggregateRef, { position, sequence, type, version, payload, recordedAt }: StoredEvent): void {
     const before = this.#aggregates.get(nameOfRef(ref));
-    const expected = (before?.version ?? 0) + 1;
-    if (sequence !== expected) {
-      this.#problems.add(`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${expected}.`);
-    }
+    for (const problem of sequenceProblems({ position, ref, sequence }, before?.version)) this.#problems.add(problem);
     try {
       const event = { type, version, payload: JSON.parse(payload) } as never;
       const origin = { sequence, recordedAt };
@@ -105,7 +125,7 @@ export class Fold {
       this.#aggregates.set(nameOfRef(ref), { ref, version: sequence, state });
     } catch {
       this.#broken.add(nameOfRef(ref));
-      this.#problems.add(`Event ${position} of ${ref.type} ${ref.id}, ${type}, cannot follow those before it.`);
+      this.#problems.add(cannotFollow({ position, ref, type }));
     }
   }
 
@@ -208,7 +228,8 @@ function isSameState(folded: unknown, stored: string): boolean {
   }
 }
 
-function toSortedJson(value: unknown): string {
+/** JSON that is the same for the same value, whatever the order of its fields. */
+export function toSortedJson(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => {
     if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -1,9 +1,11 @@
 import { evolve, keysOf } from "../policy/evolve.ts";
 import { StoreError } from "./errors.ts";
 import type { DatabaseOptions } from "./postgres/database.ts";
-import { openPostgresStore } from "./postgres/engine.ts";
+import { migratePostgresStore, openPostgresStore } from "./postgres/engine.ts";
+import { backupStoreFile } from "./sqlite/backup.ts";
 import { openMemoryStore, openSqliteStore } from "./sqlite/engine.ts";
-import type { Clock, Store } from "./store.ts";
+import { migrateStoreFile } from "./sqlite/file.ts";
+import type { Clock, Migration, Store } from "./store.ts";
 
 export interface OpenStoreOptions {
   /**
@@ -29,6 +31,8 @@ export const postgresDefaults: Readonly<DatabaseOptions> = Object.freeze({
   connectTimeoutMs: 5000,
 });
 
+const defaultBusyTimeoutMs = 5000;
+
 /**
  * Opens the store at a location. Rejects with a StoreError: `unavailable` for a location that is none or cannot be reached,
  * `unsupported_schema` for a file that is not ours or of a newer version, which stays as it is, `corrupt` for a damaged one.
@@ -36,7 +40,7 @@ export const postgresDefaults: Readonly<DatabaseOptions> = Object.freeze({
 export async function openStore({
   location,
   clock = Date.now,
-  busyTimeoutMs = 5000,
+  busyTimeoutMs = defaultBusyTimeoutMs,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
   const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs };
@@ -48,6 +52,53 @@ export async function openStore({
       return openMemoryStore(options);
     case "postgres":
       return openPostgresStore(parsed.url, { ...postgresDefaults, ...postgres, ...options });
+  }
+}
+
+/**
+ * Brings the schema of the store at a location to the newest, as whoever opens it does where that is allowed. Rejects with a
+ * StoreError as `openStore` does; a file must be there.
+ */
+export async function migrateStore({
+  location,
+  busyTimeoutMs = defaultBusyTimeoutMs,
+  postgres,
+}: Omit<OpenStoreOptions, "clock">): Promise<Migration> {
+  const parsed = parseLocation(location);
+  switch (parsed.engine) {
+    case "sqlite":
+      return migrateStoreFile(parsed.path, { limitMs: busyTimeoutMs });
+    case "postgres":
+      return migratePostgresStore(parsed.url, { ...postgresDefaults, ...postgres });
+    case "memory":
+      throw new StoreError("unavailable", "A store in memory always has the newest schema.");
+  }
+}
+
+/**
+ * Copies the SQLite file at a location, which may be in use, to a new file that only this user can read: all of it as of one
+ * moment, as a store of its own. Rejects with StoreError `unavailable` where the file is there already, and for stores that
+ * are no file.
+ */
+export async function backupStore({
+  location,
+  to,
+  busyTimeoutMs = defaultBusyTimeoutMs,
+}: Pick<OpenStoreOptions, "location" | "busyTimeoutMs"> & { readonly to: string }): Promise<void> {
+  const parsed = parseLocation(location);
+  switch (parsed.engine) {
+    case "sqlite":
+      return backupStoreFile(parsed.path, { to, busyTimeoutMs });
+    case "postgres":
+      throw new StoreError(
+        "unavailable",
+        "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
+      );
+    case "memory":
+      throw new StoreError(
+        "unavailable",
+        "A store in memory cannot be copied: it belongs to the process that holds it.",
+      );
   }
 }
 

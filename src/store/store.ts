@@ -107,6 +107,14 @@ export interface Outcome<Value> {
   readonly events: readonly RecordedEvent[];
 }
 
+/** What a store keeps but for its records: all of it as of one moment, and read piece by piece, as it is asked for. */
+export interface History {
+  /** In the order of their positions. */
+  events(): AsyncIterable<RecordedEvent>;
+  /** Every aggregate as the projection has it, in any order. */
+  aggregates(): AsyncIterable<Snapshot>;
+}
+
 /** A difference between the history and what was derived from it, or a rule of the history that does not hold. */
 export type Problem = string;
 
@@ -144,8 +152,28 @@ export interface Store {
   /** Replaces the projection by one folded from the events, in one transaction. Records stay as they are. */
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
+  /**
+   * Gives the history, however long it is, to `use`, until that ends; others write meanwhile. Rejects with what `use` throws, a
+   * StoreError.
+   */
+  export<Value>(use: (history: History) => Promise<Value>): Promise<Value>;
+
+  /**
+   * Writes events exactly as they were recorded, with their projection, into a store that has none, as one: `check` is given
+   * what the store would then hold, and what it or the events throw, a StoreError, leaves the store empty. Rejects with
+   * `conflict` where there are events, and with `corrupt` where one is not known or cannot follow those before it. Other
+   * writers wait, and for a while now and then the event loop does: it is for a process that serves nobody.
+   */
+  import(events: AsyncIterable<RecordedEvent>, check: (history: History) => Promise<void>): Promise<void>;
+
   /** Lets commands in progress end, then releases everything. Idempotent. */
   close(): Promise<void>;
+}
+
+/** The versions of a store's schema before it was brought to the newest, and since. */
+export interface Migration {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** How events become state; an engine keeps the result, and finds aggregates by their keys. */

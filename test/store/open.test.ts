@@ -25,7 +25,7 @@ describe("parseLocation", () => {
     "file:a",
   ])("refuses %j", async (location) => {
     const message = await expectStoreError(openStore({ location }), "unavailable");
-    expect(message).toMatch(/is not understood: give sqlite:PATH or memory: instead\.$/);
+    expect(message).toMatch(/is not understood: give sqlite:PATH, memory: or postgres:\/\/… instead\.$/);
   });
 
   it("repeats no more than the scheme of what it refuses", async () => {

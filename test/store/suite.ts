@@ -9,6 +9,7 @@ import { defineLifecycleTests } from "./suite/lifecycle.ts";
 import type { Must } from "./suite/must.ts";
 import { defineReadTests } from "./suite/reads.ts";
 import { defineRecordTests } from "./suite/records.ts";
+import { defineTransferTests } from "./suite/transfer.ts";
 
 export interface SuiteOptions {
   readonly name: string;
@@ -62,6 +63,7 @@ export function defineStoreSuite({ name: engine, open, except }: SuiteOptions): 
     defineReadTests(must);
     defineRecordTests(must);
     defineExecuteTests(must);
+    defineTransferTests(must);
     defineLifecycleTests(must);
 
     it("is excused only from tests that there are", () => {

@@ -1,7 +1,20 @@
 import type { AggregateType } from "../../policy/events.ts";
 import { CommitQueue } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
-import type { Clock, Command, Outcome, Projection, Read, ReadOptions, Snapshot, Store, View } from "../store.ts";
+import type {
+  Clock,
+  Command,
+  History,
+  Migration,
+  Outcome,
+  Projection,
+  Read,
+  ReadOptions,
+  Snapshot,
+  Store,
+  View,
+} from "../store.ts";
+import { toImportError } from "../transfer.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { toSnapshot } from "./fetch.ts";
@@ -10,6 +23,7 @@ import { parsePostgresUrl } from "./location.ts";
 import { Reader } from "./reader.ts";
 import { migrate } from "./schema.ts";
 import { PostgresTransactions } from "./transactions.ts";
+import { exportHistory, importHistory } from "./transfer.ts";
 
 export interface PostgresOptions extends DatabaseOptions {
   readonly projection: Projection;
@@ -25,6 +39,18 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
   } catch (error) {
     await database.close();
     throw toStoreError(error, database.name);
+  }
+}
+
+/** Brings the schema to the newest, by hand: the next who opens the store would. */
+export async function migratePostgresStore(url: string, options: DatabaseOptions): Promise<Migration> {
+  const database = new Database(parsePostgresUrl(url), options);
+  try {
+    return await database.use((client) => migrate(client, database.name));
+  } catch (error) {
+    throw toStoreError(error, database.name);
+  } finally {
+    await database.close();
   }
 }
 
@@ -84,6 +110,20 @@ class PostgresStore implements Store {
       return rows;
     });
     return counts;
+  }
+
+  async export<Value>(use: (history: History) => Promise<Value>): Promise<Value> {
+    this.#refuseClosed();
+    const { name } = this.#database;
+    return this.#during(() => this.#database.use((client) => exportHistory(client, { name, use })));
+  }
+
+  async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
+    this.#refuseClosed();
+    const given = { name: this.#database.name, projection: this.#projection, events, check };
+    await this.#during(() => this.#database.use((client) => importHistory(client, given))).catch((error: unknown) => {
+      throw toImportError(toStoreError(error, given.name));
+    });
   }
 
   close(): Promise<void> {

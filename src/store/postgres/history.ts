@@ -2,10 +2,11 @@ import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
 import { type Rows, toRows } from "../rows.ts";
-import type { Problem, Projection } from "../store.ts";
+import type { History, Problem, Projection } from "../store.ts";
+import { toHistory } from "../transfer.ts";
 import { fromText } from "./text.ts";
 
-// Both read the whole history, page by page: a few megabytes at a time, whatever its length.
+// All read the whole history, page by page: a few megabytes at a time, whatever its length.
 
 const pageRows = 5000;
 
@@ -47,11 +48,15 @@ export async function refold(
   return { rows, events: fold.events, aggregates: fold.aggregates };
 }
 
+/** What a connection sees, in the transaction that it has begun. */
+export const historyOf = (client: PoolClient, name: string): History =>
+  toHistory({ events: () => selectEvents(client), aggregates: () => selectAggregates(client) }, name);
+
 async function* selectEvents(client: PoolClient): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
     const { rows } = await client.query<Record<keyof StoredEvent, string>>(
       `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
-        recorded_at AS "recordedAt" FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
+        recorded_at AS "recordedAt", actor FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
       [after, pageRows],
     );
     for (const row of rows) {
@@ -63,6 +68,7 @@ async function* selectEvents(client: PoolClient): AsyncIterable<StoredEvent> {
         sequence: Number(row.sequence),
         version: Number(row.version),
         recordedAt: Number(row.recordedAt),
+        actor: fromText(row.actor),
       };
     }
     if (rows.length < pageRows) return;

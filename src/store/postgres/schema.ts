@@ -1,5 +1,6 @@
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
+import type { Migration } from "../store.ts";
 import { codeOf } from "./errors.ts";
 
 /**
@@ -60,9 +61,23 @@ export const migrations: readonly string[] = [
  * each other. A user without the right to change the schema will do where it is the newest. Throws StoreError
  * `unsupported_schema` for one of a newer version.
  */
-export async function migrate(client: ClientBase, name: string): Promise<void> {
-  if ((await readVersion(client)) === undefined) await createVersion(client);
-  if ((await readVersion(client)) === migrations.length) return;
+export async function migrate(client: ClientBase, name: string): Promise<Migration> {
+  const to = migrations.length;
+  const version = await readVersion(client);
+  if (version === to) return { from: version, to };
+  if (version !== undefined && version > to) throw newer(name, version);
+  try {
+    if (version === undefined) await createVersion(client);
+    return { from: await runMigrations(client, name), to };
+  } catch (error) {
+    // insufficient_privilege
+    if (codeOf(error) === "42501") throw notAllowed(name, version ?? 0, error);
+    throw error;
+  }
+}
+
+/** Resolves to the version before, which another process may have changed a moment ago. */
+async function runMigrations(client: ClientBase, name: string): Promise<number> {
   await client.query("BEGIN");
   try {
     const { rows } = await client.query<{ version: number }>(
@@ -73,6 +88,7 @@ export async function migrate(client: ClientBase, name: string): Promise<void> {
     for (const step of migrations.slice(version)) await client.query(step);
     await client.query("UPDATE portcullis.schema_version SET version = $1", [migrations.length]);
     await client.query("COMMIT");
+    return version;
   } catch (error) {
     await client.query("ROLLBACK").catch(() => {});
     throw error;
@@ -92,19 +108,16 @@ async function readVersion(client: ClientBase): Promise<number | undefined> {
 }
 
 async function createVersion(client: ClientBase): Promise<void> {
-  const create = async () => {
-    await client.query("CREATE SCHEMA IF NOT EXISTS portcullis");
-    await client.query(
-      "CREATE TABLE IF NOT EXISTS portcullis.schema_version (id SMALLINT PRIMARY KEY, version INTEGER NOT NULL)",
-    );
-    await client.query("INSERT INTO portcullis.schema_version VALUES (1, 0) ON CONFLICT (id) DO NOTHING");
-  };
-  try {
-    await create();
-  } catch (error) {
-    // IF NOT EXISTS does not look at what another session creates at the same time; a moment later it is there.
-    if (!["23505", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
-    await create();
+  for (const statement of [
+    "CREATE SCHEMA IF NOT EXISTS portcullis",
+    "CREATE TABLE IF NOT EXISTS portcullis.schema_version (id SMALLINT PRIMARY KEY, version INTEGER NOT NULL)",
+    "INSERT INTO portcullis.schema_version VALUES (1, 0) ON CONFLICT (id) DO NOTHING",
+  ]) {
+    await client.query(statement).catch((error: unknown) => {
+      // IF NOT EXISTS does not look at what another session creates at the same time; now it is there.
+      if (!["23505", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
+      return client.query(statement);
+    });
   }
 }
 
@@ -112,4 +125,12 @@ const newer = (name: string, version: number) =>
   new StoreError(
     "unsupported_schema",
     `The store ${name} has schema version ${version}, and this version of portcullis knows ${migrations.length}: use a newer one.`,
+  );
+
+const notAllowed = (name: string, version: number, cause: unknown) =>
+  new StoreError(
+    "unavailable",
+    `The store ${name} ${version === 0 ? "has no schema yet" : `has schema version ${version}`}, and this user may not ` +
+      `bring it to version ${migrations.length}: run "portcullis store migrate" as a user who may.`,
+    cause,
   );

@@ -1,4 +1,4 @@
-import { closeSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeDirectory, syncPath } from "../../make-directory.ts";
@@ -7,24 +7,32 @@ import { migrate } from "./schema.ts";
 
 const staleAfterMs = 60 * 60 * 1000;
 
+/** Creates an empty store, and its directory where there is none. Does nothing where another process was first. */
+export async function createStoreFile(path: string): Promise<void> {
+  makeDirectory(dirname(path));
+  try {
+    await createFile(path, build);
+  } catch (error) {
+    if (!isCode(error, "EEXIST")) throw error;
+  }
+}
+
 /**
- * Creates a store that is complete the moment it has its name: a process that is killed on the way leaves at most a file
- * under a temporary name, and of two processes that start at once one is first and the other's call does nothing. Makes
- * the directory where there is none.
+ * Creates a file, for this user alone, that is complete the moment it has its name: a process that is killed on the way
+ * leaves at most a file under a temporary name. `build` is given that name, of a file that is empty. Rejects with Node's
+ * EEXIST where there is a file.
  */
-export function createStoreFile(path: string): void {
+export async function createFile(path: string, build: (temporary: string) => unknown): Promise<void> {
+  if (existsSync(path)) throw Object.assign(new Error("the file exists"), { code: "EEXIST" });
   const directory = dirname(path);
-  makeDirectory(directory);
   removeStale(path);
   const temporary = `${path}.new-${process.pid}-${Math.random().toString(36).slice(2)}`;
   try {
     // Made here first, because SQLite would let others read it.
     closeSync(openSync(temporary, "wx", 0o600));
-    build(temporary);
+    await build(temporary);
     syncPath(temporary);
     link(temporary, path);
-  } catch (error) {
-    if (!isCode(error, "EEXIST")) throw error;
   } finally {
     for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(`${temporary}${suffix}`, { force: true });
   }
@@ -48,7 +56,7 @@ function link(temporary: string, path: string): void {
     if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].some((code) => isCode(error, code))) throw error;
     throw new StoreError(
       "unavailable",
-      `The store ${path} cannot be created: its file system has no hard links.`,
+      `The file ${path} cannot be created: its file system has no hard links.`,
       error,
     );
   }

@@ -3,8 +3,20 @@ import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
 import { CommitQueue } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
-import type { Clock, Command, Outcome, Projection, Read, ReadOptions, Snapshot, Store, View } from "../store.ts";
-import { connectReadOnly } from "./connect.ts";
+import type {
+  Clock,
+  Command,
+  History,
+  Outcome,
+  Projection,
+  Read,
+  ReadOptions,
+  Snapshot,
+  Store,
+  View,
+} from "../store.ts";
+import { toImportError } from "../transfer.ts";
+import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
@@ -15,6 +27,7 @@ import { isBusy, retryWhileBusy } from "./retry.ts";
 import { migrate } from "./schema.ts";
 import { ThreadWriter } from "./thread-writer.ts";
 import { SqliteTransactions } from "./transactions.ts";
+import { exportHistory, importHistory, makeRows } from "./transfer.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -38,6 +51,7 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
       writer,
       checkFile: () => refuseReplaced(path, file),
       openHistory: () => connectReadOnly(path),
+      openForWriting: () => connectForWriting(path),
       isShared: false,
     });
   } catch (error) {
@@ -53,7 +67,16 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   migrate(db);
   const reader = new Reader(db, name);
   const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
-  return new SqliteStore({ ...options, name, reader, writer, checkFile() {}, openHistory: () => db, isShared: true });
+  return new SqliteStore({
+    ...options,
+    name,
+    reader,
+    writer,
+    checkFile() {},
+    openHistory: () => db,
+    openForWriting: undefined,
+    isShared: true,
+  });
 }
 
 interface Parts extends SqliteOptions {
@@ -64,6 +87,8 @@ interface Parts extends SqliteOptions {
   readonly checkFile: () => void;
   /** The connection for what reads the whole history, which closes it unless it is the reader's own. */
   readonly openHistory: () => DatabaseSync;
+  /** A connection for an import, which closes it; undefined where there can be no second one. */
+  readonly openForWriting: (() => DatabaseSync) | undefined;
   readonly isShared: boolean;
 }
 
@@ -77,7 +102,7 @@ interface WaitingRead {
 class SqliteStore implements Store {
   readonly #parts: Parts;
   readonly #queue: CommitQueue;
-  readonly #verifications = new Set<Promise<unknown>>();
+  readonly #others = new Set<Promise<unknown>>();
   #waiting: WaitingRead[] = [];
   #closed: Promise<void> | undefined;
 
@@ -136,9 +161,26 @@ class SqliteStore implements Store {
 
   async verify(): ReturnType<Store["verify"]> {
     this.#refuseClosed();
-    const verification = this.#onHistory((db, options) => verifyHistory(db, options));
-    this.#verifications.add(verification);
-    return verification.finally(() => this.#verifications.delete(verification));
+    return this.#during(this.#onHistory((db, options) => verifyHistory(db, options)));
+  }
+
+  async export<Value>(use: (history: History) => Promise<Value>): Promise<Value> {
+    this.#refuseClosed();
+    return this.#during(this.#onHistory((db, options) => exportHistory(db, options, use)));
+  }
+
+  async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
+    this.#refuseClosed();
+    const { name, reader, checkFile, openForWriting } = this.#parts;
+    checkFile();
+    const given = { ...this.#parts, events, check };
+    const importing =
+      openForWriting === undefined
+        ? this.#queue.rewrite(() => makeRows(reader, given))
+        : importHistory(openForWriting, given);
+    await this.#during(importing).catch((error: unknown) => {
+      throw toImportError(toStoreError(error, name));
+    });
   }
 
   async rebuild(): ReturnType<Store["rebuild"]> {
@@ -161,10 +203,16 @@ class SqliteStore implements Store {
   }
 
   async #end(): Promise<void> {
-    await Promise.allSettled([this.#queue.drain(), ...this.#verifications]);
+    await Promise.allSettled([this.#queue.drain(), ...this.#others]);
     // The writer last: the last connection to close leaves the store in one file.
     this.#parts.reader.close();
     await this.#parts.writer.close();
+  }
+
+  /** Work that `close` waits for. */
+  #during<T>(work: Promise<T>): Promise<T> {
+    this.#others.add(work);
+    return work.finally(() => this.#others.delete(work));
   }
 
   /** Reads at once where that is possible, which is nearly always: only recovery after a crash keeps readers out. */

@@ -1,6 +1,7 @@
 import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../errors.ts";
+import type { Migration } from "../store.ts";
 import { connectForWriting, connectImmutable, connectReadOnly, readJournalMode } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
@@ -14,21 +15,47 @@ import { applicationId, migrate, readPragma, schemaVersion } from "./schema.ts";
  */
 export async function openStoreFile(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
   try {
-    if (!isThere(path)) create(path);
-    accessSync(path, constants.R_OK | constants.W_OK);
-    look(path);
-    const { version, journalMode } = await retryWhileBusy(() => inspect(path), busy);
-    // A copy that SQLite made of a store (VACUUM INTO) is a sound one without a write-ahead log.
-    if (version < schemaVersion || journalMode !== "wal") await retryWhileBusy(() => upgrade(path), busy);
+    if (!isThere(path)) await create(path);
+    await bringToNewest(path, busy);
     return await retryWhileBusy(() => connectReadOnly(path), busy);
   } catch (error) {
     throw toStoreError(error, path);
   }
 }
 
-function create(path: string): void {
+/** Opens a store for reading as it is, of whatever version. It must be there. */
+export async function openUnchanged(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
   try {
-    createStoreFile(path);
+    accessSync(path, constants.R_OK | constants.W_OK);
+    look(path);
+    return await retryWhileBusy(() => connectReadOnly(path), busy);
+  } catch (error) {
+    throw toStoreError(error, path);
+  }
+}
+
+/** Brings a store to the newest schema, by hand: the next who opens it would. */
+export async function migrateStoreFile(path: string, busy: { readonly limitMs: number }): Promise<Migration> {
+  try {
+    return { from: await bringToNewest(path, busy), to: schemaVersion };
+  } catch (error) {
+    throw toStoreError(error, path);
+  }
+}
+
+/** Resolves to the version before. */
+async function bringToNewest(path: string, busy: { readonly limitMs: number }): Promise<number> {
+  accessSync(path, constants.R_OK | constants.W_OK);
+  look(path);
+  const { version, journalMode } = await retryWhileBusy(() => inspect(path), busy);
+  // A copy that SQLite made of a store (VACUUM INTO) is a sound one without a write-ahead log.
+  if (version < schemaVersion || journalMode !== "wal") await retryWhileBusy(() => upgrade(path), busy);
+  return version;
+}
+
+async function create(path: string): Promise<void> {
+  try {
+    await createStoreFile(path);
   } catch (error) {
     // Such as under /proc. Later, the same code means that something was there and is gone.
     if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error;

@@ -3,10 +3,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
 import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
 import { type Rows, toRows } from "../rows.ts";
-import type { Problem, Projection } from "../store.ts";
+import type { History, Problem, Projection } from "../store.ts";
+import { toHistory } from "../transfer.ts";
 import { toStoreError } from "./errors.ts";
 
-// Both read the whole history, on a connection that no one else uses meanwhile.
+// All read the whole history, on a connection that no one else uses meanwhile.
 
 export interface HistoryOptions {
   readonly name: string;
@@ -31,8 +32,7 @@ export async function verifyHistory(db: DatabaseSync, options: HistoryOptions): 
     if (options.isShared) foldEvents(db, fold);
     else await foldEventsInTurns(db, fold);
     const comparison = fold.comparison();
-    const aggregates = db.prepare("SELECT type, id, version, state FROM aggregates").iterate();
-    for (const stored of aggregates as Iterable<unknown> as Iterable<StoredAggregate>) comparison.aggregate(stored);
+    for (const stored of selectAggregates(db)) comparison.aggregate(stored);
     const keys = db
       .prepare("SELECT kind, value, aggregate_type AS aggregateType, aggregate_id AS aggregateId FROM keys")
       .iterate();
@@ -68,6 +68,18 @@ export async function refold(
   return { rows, events: fold.events, aggregates: fold.aggregates };
 }
 
+/** What a connection sees: now where it is shared, else in the transaction that it has begun. */
+export function historyOf(db: DatabaseSync, { name, isShared }: Omit<HistoryOptions, "projection">): History {
+  if (!isShared) {
+    return toHistory(
+      { events: () => inTurns(selectEvents(db)), aggregates: () => inTurns(selectAggregates(db)) },
+      name,
+    );
+  }
+  const [events, aggregates] = [[...selectEvents(db)], [...selectAggregates(db)]];
+  return toHistory({ events: () => events, aggregates: () => aggregates }, name);
+}
+
 /** All at once: on a shared connection not even a microtask may come between BEGIN and ROLLBACK. */
 function foldEvents(db: DatabaseSync, fold: Fold): void {
   for (const event of selectEvents(db)) fold.add(event);
@@ -75,9 +87,15 @@ function foldEvents(db: DatabaseSync, fold: Fold): void {
 
 /** With a turn of the event loop for others now and then. */
 async function foldEventsInTurns(db: DatabaseSync, fold: Fold): Promise<void> {
-  for (const event of selectEvents(db)) {
-    fold.add(event);
-    if (fold.events % 500 === 0) await nextTurn();
+  for await (const event of inTurns(selectEvents(db))) fold.add(event);
+}
+
+async function* inTurns<T>(rows: Iterable<T>): AsyncIterable<T> {
+  let count = 0;
+  for (const row of rows) {
+    yield row;
+    count += 1;
+    if (count % 500 === 0) await nextTurn();
   }
 }
 
@@ -85,9 +103,14 @@ function selectEvents(db: DatabaseSync): Iterable<StoredEvent> {
   return db
     .prepare(
       `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
-        recorded_at AS recordedAt FROM events ORDER BY position`,
+        recorded_at AS recordedAt, actor FROM events ORDER BY position`,
     )
     .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
+}
+
+function selectAggregates(db: DatabaseSync): Iterable<StoredAggregate> {
+  const rows = db.prepare("SELECT type, id, version, state FROM aggregates").iterate();
+  return rows as Iterable<unknown> as Iterable<StoredAggregate>;
 }
 
 function checkStructure(db: DatabaseSync, problems: ProblemList, { name }: HistoryOptions): void {

@@ -50,22 +50,28 @@ export class WriteConnection {
     }
   }
 
+  /** Writes rows, and ends the transaction. */
   commit(rows: Rows): void {
     try {
-      if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
-      runEach(this.#insertEvent, rows.events);
-      runEach(this.#putAggregate, rows.aggregates);
-      runEach(this.#freeKey, rows.freedKeys);
-      runEach(this.#takeKey, rows.takenKeys);
-      runEach(this.#removeRecord, rows.removedRecords);
-      for (const row of rows.putRecords) {
-        this.#putRecord.run(...row);
-        this.#removeEnded.run(rows.now);
-      }
+      this.write(rows);
       this.#db.exec("COMMIT");
     } catch (error) {
       this.rollback();
       throw error;
+    }
+  }
+
+  /** Writes rows, and leaves the transaction open. */
+  write(rows: Rows): void {
+    if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+    runEach(this.#insertEvent, rows.events);
+    runEach(this.#putAggregate, rows.aggregates);
+    runEach(this.#freeKey, rows.freedKeys);
+    runEach(this.#takeKey, rows.takenKeys);
+    runEach(this.#removeRecord, rows.removedRecords);
+    for (const row of rows.putRecords) {
+      this.#putRecord.run(...row);
+      this.#removeEnded.run(rows.now);
     }
   }
 

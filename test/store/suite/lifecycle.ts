@@ -70,6 +70,8 @@ export function defineLifecycleTests(must: Must): void {
         () => store.execute(addOrganization("a")),
         () => store.verify(),
         () => store.rebuild(),
+        () => store.export(async () => {}),
+        () => store.import((async function* () {})(), async () => {}),
       ]) {
         await expectStoreError(call(), "closed");
       }

@@ -1,0 +1,30 @@
+import { backup } from "node:sqlite";
+import { StoreError } from "../errors.ts";
+import { createFile } from "./create.ts";
+import { toStoreError } from "./errors.ts";
+import { openUnchanged } from "./file.ts";
+
+/** In one step: SQLite would begin anew after each commit that comes between two. */
+const rate = 2 ** 31 - 1;
+
+/** Copies a store as of one moment to a new file, beside processes that read and write it. */
+export async function backupStoreFile(
+  path: string,
+  { to, busyTimeoutMs }: { readonly to: string; readonly busyTimeoutMs: number },
+): Promise<void> {
+  const db = await openUnchanged(path, { limitMs: busyTimeoutMs });
+  try {
+    await createFile(to, (temporary) => backup(db, temporary, { rate }));
+  } catch (error) {
+    const sentence = sentences[String((error as { readonly code?: unknown }).code)];
+    if (sentence === undefined) throw toStoreError(error, to);
+    throw new StoreError("unavailable", `The copy ${to} ${sentence}`, error);
+  } finally {
+    db.close();
+  }
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  EEXIST: "is not made: there is such a file already. Give another name.",
+  ENOENT: "is not made: its directory does not exist. Make it first.",
+};

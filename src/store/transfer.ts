@@ -1,0 +1,142 @@
+import type { AggregateType } from "../policy/events.ts";
+import type { Writes } from "./batch.ts";
+import type { CachedMoment } from "./cached-moment.ts";
+import { StoreError } from "./errors.ts";
+import { cannotFollow, orderProblems, type StoredAggregate, type StoredEvent, sequenceProblems } from "./fold.ts";
+import { type Rows, toRows } from "./rows.ts";
+import type { AggregateRef, History, Projection, RecordedEvent, Snapshot } from "./store.ts";
+import { type Moment, nameOfKey, nameOfRef } from "./view.ts";
+
+/** Rows of an engine as a history. `name` is the store's, for messages. */
+export function toHistory(
+  rows: {
+    readonly events: () => AsyncIterable<StoredEvent> | Iterable<StoredEvent>;
+    readonly aggregates: () => AsyncIterable<StoredAggregate> | Iterable<StoredAggregate>;
+  },
+  name: string,
+): History {
+  return {
+    async *events() {
+      for await (const row of rows.events()) yield toRecordedEvent(row, name);
+    },
+    async *aggregates() {
+      for await (const row of rows.aggregates()) yield toSnapshot(row, name);
+    },
+  };
+}
+
+function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
+  const { position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt, actor } = row;
+  const ref = { type: aggregateType as AggregateType, id: aggregateId };
+  const parsed = parse(payload, `Event ${position} in the store ${name} is damaged: restore it from a backup.`);
+  return { position, ref, sequence, event: { type, version, payload: parsed } as never, recordedAt, actor };
+}
+
+function toSnapshot({ type, id, version, state }: StoredAggregate, name: string): Snapshot {
+  const damaged = `The state of ${type} ${id} in the store ${name} is damaged: rebuild the projection.`;
+  return { ref: { type: type as AggregateType, id }, version, state: parse(state, damaged) as Snapshot["state"] };
+}
+
+function parse(text: string, sentence: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new StoreError("corrupt", sentence, error);
+  }
+}
+
+/** An empty store that is being filled, in a transaction that nobody else sees. */
+export interface Filling {
+  /** What was written so far. */
+  readonly written: CachedMoment;
+  /** What `make` comes to, which reads these from what was written. */
+  load(refs: readonly AggregateRef[], make: () => Writes): Promise<Writes>;
+  write(rows: Rows): Promise<void>;
+}
+
+const batchSize = 1000;
+
+/** Writes all events with their projection, some at a time. See Store.import for what it rejects with. */
+export async function fill(
+  events: AsyncIterable<RecordedEvent>,
+  { written, load, write }: Filling,
+  projection: Projection,
+): Promise<void> {
+  for await (const batch of inBatches(events)) {
+    written.trim();
+    const refs = batch.map(({ ref }) => ref);
+    const writes = await load(refs, () => foldOnto(written, batch, projection));
+    await write(toRows(writes));
+    written.advance(writes);
+  }
+}
+
+/** What recorded events, with the aggregates that they make, add to what is there. */
+export function foldOnto(before: Moment, events: readonly RecordedEvent[], projection: Projection): Writes {
+  const after = new Map<string, Snapshot>();
+  let last: Pick<RecordedEvent, "position" | "recordedAt"> = before;
+  for (const recorded of events) {
+    const { ref } = recorded;
+    const snapshot = after.get(nameOfRef(ref)) ?? before.load(ref);
+    refuse([...orderProblems(recorded, last), ...sequenceProblems(recorded, snapshot.version)]);
+    after.set(nameOfRef(ref), evolve(snapshot, recorded, projection));
+    last = recorded;
+  }
+  const aggregates = [...after.values()];
+  const keyMoves = aggregates.flatMap((snapshot) => keyMovesTo(snapshot, before.load(snapshot.ref), projection));
+  return { events, aggregates, keyMoves, records: [], now: 0 };
+}
+
+function evolve({ ref, state }: Snapshot, recorded: RecordedEvent, projection: Projection): Snapshot {
+  const { position, sequence, recordedAt, event } = recorded;
+  try {
+    const after = projection.evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never);
+    return { ref, version: sequence, state: after };
+  } catch (error) {
+    throw new StoreError("corrupt", cannotFollow({ position, ref, type: event.type }), error);
+  }
+}
+
+/** Whether another aggregate has a key that is taken is left to the engine, whose keys have one holder each. */
+function keyMovesTo({ ref, state }: Snapshot, before: Snapshot, projection: Projection): Writes["keyMoves"] {
+  const held = new Map(projection.keysOf(ref.type, before.state).map((key) => [nameOfKey(key), key]));
+  const kept = new Map(projection.keysOf(ref.type, state).map((key) => [nameOfKey(key), key]));
+  for (const { kind, value } of kept.values()) {
+    if (typeof value === "string" && value.isWellFormed()) continue;
+    refuse([`The ${kind} of ${ref.type} ${ref.id} is not well-formed Unicode.`]);
+  }
+  const freed = [...held].filter(([name]) => !kept.has(name));
+  const taken = [...kept].filter(([name]) => !held.has(name));
+  return [
+    ...freed.map(([, key]) => ({ key, from: ref, to: undefined })),
+    ...taken.map(([, key]) => ({ key, from: undefined, to: ref })),
+  ];
+}
+
+function refuse([problem]: readonly string[]): void {
+  if (problem !== undefined) throw new StoreError("corrupt", problem);
+}
+
+/** Throws StoreError `conflict` unless the store whose newest event this is has none. */
+export function refuseFilled({ position }: { readonly position: number }, name: string): void {
+  if (position === 0) return;
+  const advice = "import into an empty one, on which no server was started";
+  throw new StoreError("conflict", `The store ${name} has events already: ${advice}.`);
+}
+
+/** The engine's error for what ended an import. Positions and sequences are checked, so a conflict is one of keys. */
+export function toImportError(error: StoreError): StoreError {
+  if (error.code !== "conflict" || error.cause === undefined) return error;
+  return new StoreError("corrupt", "The events give two aggregates the same name, token or key.", error.cause);
+}
+
+async function* inBatches(events: AsyncIterable<RecordedEvent>): AsyncIterable<readonly RecordedEvent[]> {
+  let batch: RecordedEvent[] = [];
+  for await (const event of events) {
+    batch.push(event);
+    if (batch.length < batchSize) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
