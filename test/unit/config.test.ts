@@ -32,12 +32,27 @@ describe("readConfig", () => {
       listen: { host: "127.0.0.1", port: 8080 },
       dataDirectory: "./data",
       storeLocation: "sqlite:data/portcullis.db",
+      postgres: {},
       corsOrigins: [],
       oidcIssuers: [],
       trustedProxies: [],
       stockHandlers: false,
     });
     expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it("reads how PostgreSQL is used", () => {
+    const raw = { postgresPoolSize: "3", postgresStatementTimeout: "10", postgresConnectTimeout: "600000" };
+    expect(read(raw).postgres).toEqual({ poolSize: 3, statementTimeoutMs: 10, connectTimeoutMs: 600_000 });
+  });
+
+  it.each([
+    [{ postgresPoolSize: "2" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
+    [{ postgresPoolSize: "4.5" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
+    [{ postgresStatementTimeout: "5s" }, "--postgres-statement-timeout must be a whole number from 10 to 600000"],
+    [{ postgresConnectTimeout: "-1" }, "--postgres-connect-timeout must be a whole number from 10 to 600000"],
+  ])("refuses %j", (raw, message) => {
+    expect(() => read(raw)).toThrow(new ConfigError(message));
   });
 
   it.each([
