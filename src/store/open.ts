@@ -1,7 +1,6 @@
 import { evolve, keysOf } from "../policy/evolve.ts";
 import { StoreError } from "./errors.ts";
 import type { DatabaseOptions } from "./postgres/database.ts";
-import { migratePostgresStore, openPostgresStore } from "./postgres/engine.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";
 import { openMemoryStore, openSqliteStore } from "./sqlite/engine.ts";
 import { migrateStoreFile } from "./sqlite/file.ts";
@@ -33,6 +32,9 @@ export const postgresDefaults: Readonly<DatabaseOptions> = Object.freeze({
 
 const defaultBusyTimeoutMs = 5000;
 
+/** With its driver, which most processes never need. */
+const loadPostgres = () => import("./postgres/engine.ts");
+
 /**
  * Opens the store at a location. Rejects with a StoreError: `unavailable` for a location that is none or cannot be reached,
  * `unsupported_schema` for a file that is not ours or of a newer version, which stays as it is, `corrupt` for a damaged one.
@@ -51,7 +53,7 @@ export async function openStore({
     case "memory":
       return openMemoryStore(options);
     case "postgres":
-      return openPostgresStore(parsed.url, { ...postgresDefaults, ...postgres, ...options });
+      return (await loadPostgres()).openPostgresStore(parsed.url, { ...postgresDefaults, ...postgres, ...options });
   }
 }
 
@@ -69,7 +71,7 @@ export async function migrateStore({
     case "sqlite":
       return migrateStoreFile(parsed.path, { limitMs: busyTimeoutMs });
     case "postgres":
-      return migratePostgresStore(parsed.url, { ...postgresDefaults, ...postgres });
+      return (await loadPostgres()).migratePostgresStore(parsed.url, { ...postgresDefaults, ...postgres });
     case "memory":
       throw new StoreError("unavailable", "A store in memory always has the newest schema.");
   }
