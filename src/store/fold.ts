@@ -1,6 +1,8 @@
 import type { AggregateType } from "../policy/events.ts";
 import type { Key } from "../policy/states.ts";
 import type { Writes } from "./batch.ts";
+import { StoreError } from "./errors.ts";
+import { type Rows, toRows } from "./rows.ts";
 import type { AggregateRef, Problem, Projection, Snapshot } from "./store.ts";
 import { isSameRef, nameOfKey, nameOfRef } from "./view.ts";
 
@@ -159,6 +161,20 @@ export class Fold {
       problems: this.#problems,
     });
   }
+}
+
+/**
+ * The rows that make the projection of a store anew, when all its events were added. Throws StoreError `corrupt` where the
+ * history itself is broken.
+ */
+export function rebuiltRows(
+  fold: Fold,
+  { problems, name }: { readonly problems: ProblemList; readonly name: string },
+): Rows {
+  const rows = toRows(fold.toProjection(), true);
+  const [first] = problems.list();
+  if (first === undefined) return rows;
+  throw new StoreError("corrupt", `The history in the store ${name} is broken, so nothing was rebuilt. ${first}`);
 }
 
 /** The whole projection is given to it, then its end. */

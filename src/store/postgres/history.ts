@@ -1,9 +1,9 @@
 import type { PoolClient } from "pg";
-import { StoreError } from "../errors.ts";
-import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
-import { type Rows, toRows } from "../rows.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import type { Rows } from "../rows.ts";
 import type { History, Problem, Projection } from "../store.ts";
 import { toHistory } from "../transfer.ts";
+import { readHead } from "./fetch.ts";
 import { fromText } from "./text.ts";
 
 // All read the whole history, page by page: a few megabytes at a time, whatever its length.
@@ -19,8 +19,7 @@ export async function verifyHistory(
   const fold = new Fold(projection, problems);
   await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   for await (const event of selectEvents(client)) fold.add(event);
-  const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
-  const position = Number(rows[0]?.position ?? Number.NaN);
+  const { position } = await readHead(client);
   if (position !== fold.lastPosition) {
     problems.add(`The head is at position ${position}, and the last event at ${fold.lastPosition}.`);
   }
@@ -40,12 +39,7 @@ export async function refold(
   const problems = new ProblemList();
   const fold = new Fold(projection, problems);
   for await (const event of selectEvents(client)) fold.add(event);
-  const rows = toRows(fold.toProjection(), true);
-  const [first] = problems.list();
-  if (first !== undefined) {
-    throw new StoreError("corrupt", `The history in the store ${name} is broken, so nothing was rebuilt. ${first}`);
-  }
-  return { rows, events: fold.events, aggregates: fold.aggregates };
+  return { rows: rebuiltRows(fold, { problems, name }), events: fold.events, aggregates: fold.aggregates };
 }
 
 /** What a connection sees, in the transaction that it has begun. */

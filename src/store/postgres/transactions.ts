@@ -6,7 +6,7 @@ import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
 import { type Connection, type Database, retryIfLost } from "./database.ts";
-import { codeOf, isLost, toStoreError } from "./errors.ts";
+import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
 import { toStatements } from "./statements.ts";
 
@@ -163,7 +163,6 @@ export class PostgresTransactions implements Transactions {
   }
 
   #drop(error: unknown): void {
-    if (codeOf(error) === undefined && error instanceof StoreError) return;
     this.#connection?.release(error ?? new Error("lost"));
     this.#connection = undefined;
   }

@@ -1,8 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { StoreError } from "../errors.ts";
-import { Fold, ProblemList, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
-import { type Rows, toRows } from "../rows.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import type { Rows } from "../rows.ts";
 import type { History, Problem, Projection } from "../store.ts";
 import { toHistory } from "../transfer.ts";
 import { toStoreError } from "./errors.ts";
@@ -57,15 +56,11 @@ export async function refold(
   const fold = new Fold(options.projection, problems);
   if (options.isShared) foldEvents(db, fold);
   else await foldEventsInTurns(db, fold);
-  const rows = toRows(fold.toProjection(), true);
-  const [first] = problems.list();
-  if (first !== undefined) {
-    throw new StoreError(
-      "corrupt",
-      `The history in the store ${options.name} is broken, so nothing was rebuilt. ${first}`,
-    );
-  }
-  return { rows, events: fold.events, aggregates: fold.aggregates };
+  return {
+    rows: rebuiltRows(fold, { problems, name: options.name }),
+    events: fold.events,
+    aggregates: fold.aggregates,
+  };
 }
 
 /** What a connection sees: now where it is shared, else in the transaction that it has begun. */
