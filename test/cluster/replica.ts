@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type OwnServer, query } from "../fixtures/postgres.ts";
+import { freePort, type OwnServer, query, untilLogged } from "../fixtures/postgres.ts";
 import { killAll } from "./database-processes.ts";
 
 /** A streaming replica of a server, without which that one acknowledges no commit. */
@@ -70,15 +69,7 @@ export class Replica implements AsyncDisposable {
     });
     this.#process = server;
     process.once("exit", this.#kill);
-    let log = "";
-    await new Promise<void>((resolve, reject) => {
-      server.stderr.on("data", (chunk: Buffer) => {
-        log = (log + chunk).slice(-10_000);
-        if (log.includes("ready to accept read-only connections")) resolve();
-      });
-      server.once("error", reject);
-      server.once("exit", () => reject(new Error(`the replica did not start: ${log}`)));
-    });
+    await untilLogged(server, "ready to accept read-only connections");
     return url.href;
   }
 
@@ -102,13 +93,4 @@ export class Replica implements AsyncDisposable {
 function run(command: string, ...args: string[]): void {
   const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${command} failed: ${stderr}`);
-}
-
-/** PostgreSQL takes no port 0. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
