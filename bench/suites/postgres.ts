@@ -1,27 +1,25 @@
-import { createLoginPolicies } from "../../src/commands/login-policy.ts";
+import { spawn } from "node:child_process";
 import { openStore } from "../../src/store/open.ts";
-import type { Store } from "../../src/store/store.ts";
 import { startPostgres } from "../../test/fixtures/postgres.ts";
 import type { Effort } from "../environment.ts";
-import { temporaryDirectory } from "../processes.ts";
+import { end, remember, root, temporaryDirectory } from "../processes.ts";
 import type { Figure, Report, Row } from "../report.ts";
 import { ratiosOf } from "../statistics.ts";
-import { fillStore, organizationId, storeLocation } from "../store-fixture.ts";
-import { writeWith } from "./writes.ts";
+import type { StoreWork } from "../store-caller.ts";
+import { fillStore, storeLocation } from "../store-fixture.ts";
 
 const callerCounts = [1, 16, 64] as const;
-const calls = ["reads", "durable writes"] as const;
+const calls: readonly StoreWork["call"][] = ["reads", "durable writes"];
 
-/** Reads and durable writes at the store's contract: PostgreSQL beside SQLite, and two nodes beside one. */
+/** Reads and durable writes at the store's contract: PostgreSQL beside SQLite, and two nodes beside one, each a process. */
 export async function measurePostgres({ rounds, seconds }: Effort): Promise<Report> {
   const postgres = await startPostgres();
-  const database = await postgres.createDatabase();
-  const sqlite = await openStore({ location: storeLocation(temporaryDirectory()) });
-  const one = await openStore({ location: database });
-  const two = await openStore({ location: database });
   try {
-    for (const store of [sqlite, one]) await fillStore(store, Math.max(...callerCounts));
-    const contenders: Readonly<Record<string, readonly Store[]>> = {
+    const database = await postgres.createDatabase();
+    const file = storeLocation(temporaryDirectory());
+    for (const location of [file, database]) await fill(location);
+    const [sqlite, one, two] = await Promise.all([startNode(file), startNode(database), startNode(database)]);
+    const contenders: Readonly<Record<string, readonly Node[]>> = {
       SQLite: [sqlite],
       PostgreSQL: [one],
       "PostgreSQL, two nodes": [one, two],
@@ -30,57 +28,80 @@ export async function measurePostgres({ rounds, seconds }: Effort): Promise<Repo
     for (let round = -1; round < rounds; round++) {
       for (const call of calls) {
         for (const callers of callerCounts) {
-          for (const [name, stores] of Object.entries(contenders)) {
-            const perSecond = await measure(stores, { call, callers, seconds });
-            const values = measured.get(`${name}: ${call}, ${callers} callers`) ?? [];
-            measured.set(`${name}: ${call}, ${callers} callers`, values);
+          for (const [name, nodes] of Object.entries(contenders)) {
+            const perSecond = await measure(nodes, { call, callers, seconds });
+            const values = measured.get(nameOf(name, call, callers)) ?? [];
+            measured.set(nameOf(name, call, callers), values);
             // The round before the first warms up.
             if (round >= 0) values.push(perSecond);
           }
         }
       }
     }
-    const ratio = (above: string, below: string) =>
+    for (const node of [sqlite, one, two]) await node.stop();
+    const compare = (above: string, below: string) =>
       calls.flatMap((call) =>
         callerCounts.map((callers): Row => {
-          const of = (name: string) => measured.get(`${name}: ${call}, ${callers} callers`) ?? [];
-          return { what: `${above} / ${below}: ${call}, ${callers} callers`, ratios: ratiosOf(of(above), of(below)) };
+          const of = (name: string) => measured.get(nameOf(name, call, callers)) ?? [];
+          return { what: `${nameOf(above, call, callers)} / ${below}`, ratios: ratiosOf(of(above), of(below)) };
         }),
       );
     const figures = [...measured].map(([what, values]): Figure => ({ what, unit: "/s", values }));
-    return { rows: [...ratio("PostgreSQL", "SQLite"), ...ratio("PostgreSQL, two nodes", "PostgreSQL")], figures };
+    return { rows: [...compare("PostgreSQL", "SQLite"), ...compare("PostgreSQL, two nodes", "PostgreSQL")], figures };
   } finally {
-    for (const store of [sqlite, one, two]) await store.close();
     await postgres.stop();
   }
 }
 
-/** Calls per second of callers that are divided between the nodes, each at an organization of its own. */
-async function measure(
-  stores: readonly Store[],
-  work: { readonly call: (typeof calls)[number]; readonly callers: number; readonly seconds: number },
-): Promise<number> {
-  const { call, callers, seconds } = work;
-  const numbers = Array.from({ length: callers }, (_, caller) => caller);
-  const perSecond = await Promise.all(
-    stores.map((store, index) => {
-      const own = numbers.filter((caller) => caller % stores.length === index);
-      return call === "reads" ? read(store, own, seconds) : writeWith(createLoginPolicies(store), own, seconds);
-    }),
-  );
-  return perSecond.reduce((sum, one) => sum + one, 0);
+const nameOf = (contender: string, call: string, callers: number): string =>
+  `${contender}: ${call}, ${callers} ${callers === 1 ? "caller" : "callers"}`;
+
+async function fill(location: string): Promise<void> {
+  const store = await openStore({ location });
+  await fillStore(store, Math.max(...callerCounts));
+  await store.close();
 }
 
-async function read(store: Store, callers: readonly number[], seconds: number): Promise<number> {
-  const policies = createLoginPolicies(store);
-  const started = performance.now();
-  let reads = 0;
-  const keepReading = async (caller: number) => {
-    while (performance.now() < started + seconds * 1000) {
-      await policies.getEffective({ organizationId: organizationId(caller) });
-      reads += 1;
-    }
+type Node = Awaited<ReturnType<typeof startNode>>;
+
+async function startNode(location: string) {
+  const child = spawn(process.execPath, ["bench/store-caller.ts", location], {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  remember(child);
+  const next = () =>
+    new Promise<{ readonly perSecond?: number; readonly error?: string }>((resolve, reject) => {
+      const onExit = () => reject(new Error("a node ended"));
+      child.once("exit", onExit);
+      child.once("message", (message: object) => {
+        child.off("exit", onExit);
+        resolve(message);
+      });
+    });
+  await next();
+  return {
+    async run(work: StoreWork): Promise<number> {
+      const answered = next();
+      child.send(work);
+      const { perSecond, error } = await answered;
+      if (perSecond === undefined) throw new Error(error);
+      return perSecond;
+    },
+    stop: () => end(child),
   };
-  await Promise.all(callers.map(keepReading));
-  return reads / ((performance.now() - started) / 1000);
+}
+
+/** Calls per second of callers that are divided between the nodes. */
+async function measure(
+  nodes: readonly Node[],
+  work: Omit<StoreWork, "callers"> & { readonly callers: number },
+): Promise<number> {
+  const numbers = Array.from({ length: work.callers }, (_, caller) => caller);
+  const perSecond = await Promise.all(
+    nodes.map((node, index) =>
+      node.run({ ...work, callers: numbers.filter((caller) => caller % nodes.length === index) }),
+    ),
+  );
+  return perSecond.reduce((sum, one) => sum + one, 0);
 }
