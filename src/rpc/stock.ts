@@ -6,6 +6,7 @@ import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
+import { type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
 
@@ -21,7 +22,7 @@ export interface StockCall extends RpcExchange {
 }
 
 /** Serves gRPC, gRPC-Web and Connect by Connect's own handlers; the content type tells which. */
-export type ServeStock = (call: StockCall) => Promise<void>;
+export type ServeStock = (call: StockCall) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
@@ -53,7 +54,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const { methodKind, input } = rpc.spec.method;
     const hasOneMessage = methodKind === "unary" || methodKind === "server_streaming";
     const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
-    const answer = await handle(checked);
+    const { answer, outcome } = withOutcome(await handle(checked));
     const encoding = received.header.get("grpc-encoding");
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
@@ -70,5 +71,6 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
       },
     };
     await universalResponseToNodeResponse(sent as UniversalServerResponse, response);
+    return outcome();
   };
 }
