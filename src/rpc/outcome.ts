@@ -29,7 +29,10 @@ export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 const grpcWebTrailers = 0x80;
 const connectEndOfStream = 0x02;
 
-/** Finds what an answer of Connect's handlers tells its client. It is known when the body has been read to its end. */
+/**
+ * Finds what an answer of Connect's handlers tells its client. It is known when the body has been read to its end. An error that
+ * is long is sent compressed, and counts as unknown.
+ */
 export function withOutcome(answer: UniversalServerResponse): {
   readonly answer: UniversalServerResponse;
   outcome(): Outcome;
@@ -43,7 +46,8 @@ export function withOutcome(answer: UniversalServerResponse): {
   const look = (chunk: Uint8Array) => {
     const [flags = 0] = chunk;
     if (type.startsWith("application/grpc-web") && flags & grpcWebTrailers) {
-      fromStatus(/^grpc-status: *(\d+)/im.exec(Buffer.from(chunk).toString("latin1", 5))?.[1]);
+      const trailers = Buffer.from(chunk).toString("latin1", 5);
+      found = Number(/^grpc-status: *(\d+)/im.exec(trailers)?.[1] ?? Code.Unknown);
     } else if (type.startsWith("application/connect+") && flags & connectEndOfStream) {
       found = codeIn(chunk.subarray(5), ({ error }) => error);
     } else if (answer.status !== 200 && type === "application/json") {
@@ -71,7 +75,7 @@ interface ErrorJson {
   readonly code?: string;
 }
 
-/** The code of an error in Connect's JSON. One that is long is sent compressed, and counts as unknown. */
+/** The code of an error in Connect's JSON. */
 function codeIn(
   json: Uint8Array,
   errorOf: (whole: ErrorJson & { error?: ErrorJson }) => ErrorJson | undefined,

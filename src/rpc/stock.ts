@@ -1,5 +1,5 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { createConnectRouter } from "@connectrpc/connect";
+import { Code, createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
@@ -70,7 +70,9 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
         return withoutConnection(rest.trailer);
       },
     };
-    await universalResponseToNodeResponse(sent as UniversalServerResponse, response);
-    return outcome();
+    const closed = new Promise<void>((resolve) => response.once("close", resolve));
+    // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
+    await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
+    return response.writableEnded ? outcome() : Code.Canceled;
   };
 }
