@@ -1,5 +1,8 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AdminService, file_zitadel_admin } from "../gen/zitadel/admin_pb.ts";
 import { file_zitadel_management, ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
@@ -12,6 +15,7 @@ import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { isIssuerPath } from "./issuer/paths.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
@@ -21,11 +25,17 @@ import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
+import { createHealthService } from "./services/health.ts";
 import { createManagementService } from "./services/management.ts";
+import { createReflectionServices } from "./services/reflection.ts";
 import type { Clock, Store } from "./store/store.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
+
+/** Those that need no token: load balancers have none, and the documents of the API are for everybody too. */
+const publicServices = [Health, ServerReflection, ServerReflectionV1Alpha];
+const services = [ManagementService, AdminService, ...publicServices];
 
 export interface ServerOptions {
   readonly store: Store;
@@ -45,6 +55,8 @@ export interface ServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
+  /** What health checks are answered with. Default: always ready, until the server closes. */
+  readonly readiness?: Readiness;
   readonly clock: Clock;
   readonly report: ReportFailure;
 }
@@ -54,13 +66,28 @@ export interface ServerOptions {
  * Rejects with Node's own error where it cannot listen.
  */
 export async function openServer(options: ServerOptions): Promise<Listener> {
-  const { store, listen, tls, corsOrigins, clock, report, oidcIssuers = [] } = options;
+  const { store, listen, tls, corsOrigins, clock, report, oidcIssuers = [], readiness = createReadiness() } = options;
   const policies = createLoginPolicies(store);
+  const closing = new AbortController();
+  const { signal } = closing;
+  const serviceNames = services.map(({ typeName }) => typeName);
+  const reflection = createReflectionServices({
+    services,
+    // Tools look up what is in the details of an error.
+    moreFiles: [file_zitadel_message, file_google_rpc_error_details],
+    closing: signal,
+  });
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
+    router.service(Health, createHealthService({ readiness, serviceNames, closing: signal }));
+    router.service(ServerReflection, reflection.v1);
+    router.service(ServerReflectionV1Alpha, reflection.v1alpha);
   });
-  const permissions = createPermissionTable([...rpcs.values()].map(({ spec }) => spec.method));
+  const permissions = createPermissionTable(
+    [...rpcs.values()].map(({ spec }) => spec.method),
+    publicServices,
+  );
   const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
   const identify = createIdentify({
     store,
@@ -108,7 +135,17 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     handler,
     onError: (reason) => report({ reason }),
   });
-  return listener;
+  const { url, port, close } = listener;
+  return {
+    url,
+    port,
+    close(closeOptions) {
+      const closed = close(closeOptions);
+      // After connections were told to go: whoever asks again is to do so elsewhere.
+      closing.abort();
+      return closed;
+    },
+  };
 }
 
 /** What checks their tokens is loaded only where there are any. */

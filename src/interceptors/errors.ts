@@ -57,10 +57,28 @@ export function toConnectError(reason: unknown, report: ReportFailure): ConnectE
 export function mapErrors(report: ReportFailure): Interceptor {
   return (next) => async (request) => {
     try {
-      return await next(request);
+      const response = await next(request);
+      return response.stream ? { ...response, message: mapEach(response.message, report) } : response;
     } catch (reason) {
       throw toConnectError(reason, report);
     }
+  };
+}
+
+/** The same mapping for what a stream ends with. What goes the other way, because nobody reads on, is no failure of ours. */
+function mapEach<Item>(items: AsyncIterable<Item>, report: ReportFailure): AsyncIterable<Item> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = items[Symbol.asyncIterator]();
+      return {
+        next: () =>
+          iterator.next().catch((reason: unknown) => {
+            throw toConnectError(reason, report);
+          }),
+        return: async (value: unknown) => (await iterator.return?.(value)) ?? { done: true, value },
+        throw: (reason: unknown) => iterator.throw?.(reason) ?? Promise.reject(reason),
+      };
+    },
   };
 }
 

@@ -1,10 +1,13 @@
 // buf curl, which has the Go implementations of gRPC, gRPC-Web and Connect.
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
+import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { certificatePath, defineClientSuite, type FactorClient, type PortName, type Target } from "./client-suite.ts";
 import { type Ended, run } from "./run.ts";
 
@@ -62,3 +65,24 @@ function refused(printed: string) {
     detailId: detail && fromBinary(ErrorDetailSchema, base64Decode(detail.value)).id,
   };
 }
+
+describe("buf curl without a schema", () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startTestServer();
+  });
+  afterAll(() => server.close());
+
+  it.each(
+    ["grpc-v1", "grpc-v1alpha"].flatMap((reflection) => ["grpc", "grpcweb", "connect"].map((p) => [p, reflection])),
+  )("calls over %s what it learns by %s", async (protocol, reflection) => {
+    const rpcUrl = `${server.url}/zitadel.management.v1.ManagementService/ListLoginPolicySecondFactors`;
+    const how = ["--protocol", protocol as string, "--reflect-protocol", reflection as string];
+    const request = ["-H", `authorization: Bearer ${server.adminToken}`, "--http2-prior-knowledge"];
+    const { stdout, stderr } = await run(process.execPath, [buf, "curl", ...how, ...request, rpcUrl], {
+      cwd: tmpdir(),
+    });
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toMatchObject({ result: ["SECOND_FACTOR_TYPE_OTP", "SECOND_FACTOR_TYPE_U2F"] });
+  });
+});

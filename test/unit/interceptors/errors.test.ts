@@ -125,6 +125,47 @@ describe("mapErrors", () => {
   it("hands on an answer untouched", async () => {
     expect(await mapErrors(() => undefined)(async () => answer)(request)).toBe(answer);
   });
+
+  it("maps what a stream of answers ends with, after those before it", async () => {
+    const reports: unknown[] = [];
+    async function* message() {
+      yield 1;
+      throw new Error("a secret");
+    }
+    const response = { stream: true, message: message() } as never;
+    const run = mapErrors(({ reason }) => reports.push(reason))(async () => response);
+    const { message: mapped } = (await run(request)) as unknown as { message: AsyncIterable<number> };
+    const answers = mapped[Symbol.asyncIterator]();
+    expect(await answers.next()).toEqual({ done: false, value: 1 });
+    await expect(answers.next()).rejects.toMatchObject({
+      code: Code.Internal,
+      rawMessage: expect.stringMatching(/^the server failed \(request [-0-9a-f]{36}\)$/),
+    });
+    expect(reports).toEqual([new Error("a secret")]);
+  });
+
+  it.each(["return", "throw"] as const)(
+    "ends a stream that is not read on, by %s, and reports nothing",
+    async (how) => {
+      const reports: unknown[] = [];
+      const seen: string[] = [];
+      async function* message() {
+        try {
+          yield 1;
+        } finally {
+          seen.push("ended");
+        }
+      }
+      const response = { stream: true, message: message() } as never;
+      const run = mapErrors(({ reason }) => reports.push(reason))(async () => response);
+      const { message: mapped } = (await run(request)) as unknown as { message: AsyncIterable<number> };
+      const answers = mapped[Symbol.asyncIterator]();
+      await answers.next();
+      await answers[how]?.(new Error("gone")).catch(() => {});
+      expect(seen).toEqual(["ended"]);
+      expect(reports).toEqual([]);
+    },
+  );
 });
 
 describe("mapGateErrors", () => {
