@@ -17,7 +17,7 @@ import { createInterceptors } from "./interceptors/index.ts";
 import { isIssuerPath } from "./issuer/paths.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
-import { createDispatch } from "./rpc/dispatch.ts";
+import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
 import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener } from "./rpc/listener/listener.ts";
@@ -29,6 +29,8 @@ import { createHealthService } from "./services/health.ts";
 import { createManagementService } from "./services/management.ts";
 import { createReflectionServices } from "./services/reflection.ts";
 import type { Clock, Store } from "./store/store.ts";
+import { createDebugHandler, debugPaths, isDebugPath } from "./telemetry/debug.ts";
+import type { Telemetry } from "./telemetry/index.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
@@ -57,6 +59,10 @@ export interface ServerOptions {
   readonly stockHandlers?: boolean;
   /** What health checks are answered with. Default: always ready, until the server closes. */
   readonly readiness?: Readiness;
+  /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
+  readonly telemetry?: Pick<Telemetry, "metrics" | "observe">;
+  /** Where `/debug` is served. Default: where the rest is. */
+  readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
 }
@@ -66,21 +72,64 @@ export interface ServerOptions {
  * Rejects with Node's own error where it cannot listen.
  */
 export async function openServer(options: ServerOptions): Promise<Listener> {
-  const { store, listen, tls, corsOrigins, clock, report, oidcIssuers = [], readiness = createReadiness() } = options;
-  const policies = createLoginPolicies(store);
+  const { listen, tls, debugListen, report, telemetry, readiness = createReadiness() } = options;
+  const onError = (reason: unknown) => report({ reason });
   const closing = new AbortController();
-  const { signal } = closing;
-  const serviceNames = services.map(({ typeName }) => typeName);
-  const reflection = createReflectionServices({
-    services,
-    // Tools look up what is in the details of an error.
-    moreFiles: [file_zitadel_message, file_google_rpc_error_details],
-    closing: signal,
+  let listener: Listener | undefined;
+  const dispatch = await createApi(options, { readiness, closing: closing.signal });
+  const serveApi = createEntrance(dispatch, options);
+  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
+  const serveDebug = createDebugHandler({
+    readiness,
+    ...(telemetry && { metrics: telemetry.metrics }),
+    onFailure: onError,
   });
+  const handler = aroundHandler(serveApi, (request, response) => {
+    const path = rawPath(request);
+    if (debugListen === undefined && isDebugPath(path)) return serveDebug(request, response);
+    // Which pages may call the issuer, the applications say that are registered there.
+    if (serveIssuer !== undefined && isIssuerPath(path)) return serveIssuer(request, response);
+    serveApi(request, response);
+  });
+  listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError });
+  const { close } = listener;
+  let debugListener: Listener | undefined;
+  try {
+    debugListener = debugListen && (await openListener({ ...debugListen, handler: serveDebug, onError }));
+  } catch (error) {
+    await close({ graceMs: 0 });
+    throw error;
+  }
+  return {
+    ...listener,
+    async close(closeOptions) {
+      const closed = close(closeOptions);
+      // After connections were told to go: whoever asks again is to do so elsewhere.
+      const telling = setTimeout(() => closing.abort(), closeOptions?.lameDuckMs ?? 0);
+      await closed;
+      clearTimeout(telling);
+      closing.abort();
+      // To the end, it tells that the server is not ready.
+      await debugListener?.close({ graceMs: 0 });
+    },
+  };
+}
+
+/** The RPCs, with who may call them. */
+async function createApi(
+  options: ServerOptions,
+  { readiness, closing }: { readonly readiness: Readiness; readonly closing: AbortSignal },
+): Promise<Dispatch> {
+  const { store, clock, report, oidcIssuers = [], telemetry } = options;
+  const policies = createLoginPolicies(store);
+  const serviceNames = services.map(({ typeName }) => typeName);
+  // Tools look up what is in the details of an error.
+  const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
+  const reflection = createReflectionServices({ services, moreFiles, closing });
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
-    router.service(Health, createHealthService({ readiness, serviceNames, closing: signal }));
+    router.service(Health, createHealthService({ readiness, serviceNames, closing }));
     router.service(ServerReflection, reflection.v1);
     router.service(ServerReflectionV1Alpha, reflection.v1alpha);
   });
@@ -95,14 +144,15 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     acceptsIssued: options.issuer !== undefined,
     ...(outside && { outside }),
   });
-  const dispatch = createDispatch(rpcs, {
+  return createDispatch(rpcs, {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
     ...(options.stockHandlers && { stockHandlers: true }),
+    ...(telemetry && { observe: telemetry.observe }),
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
-    reservedPaths: openApiPaths,
+    reservedPaths: [...openApiPaths, ...debugPaths],
     registry: createRegistry(
       file_zitadel_management,
       file_zitadel_admin,
@@ -111,41 +161,20 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     ),
     onFailure: (reason) => report({ reason }),
   });
-  let listener: Listener | undefined;
-  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
+}
+
+/** What is around the RPCs, for everybody who comes by HTTP: pages of other origins, and readers of the documents. */
+function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: ServerOptions): ListenerHandler {
   const serveOpen = withOpenApi(dispatch, {
-    document: () => loadDocument(options.issuer === undefined ? {} : { issuer: options.issuer }),
+    document: () => loadDocument(issuer === undefined ? {} : { issuer }),
     onFailure: (reason) => report({ reason }),
   });
-  const serveApi = withCors(serveOpen, {
+  return withCors(serveOpen, {
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
-  // Which pages may call the issuer, the applications say that are registered there.
-  const handler = aroundHandler(serveApi, (request, response) =>
-    serveIssuer !== undefined && isIssuerPath(rawPath(request))
-      ? serveIssuer(request, response)
-      : serveApi(request, response),
-  );
-  listener = await openListener({
-    ...listen,
-    ...(tls && { tls }),
-    handler,
-    onError: (reason) => report({ reason }),
-  });
-  const { url, port, close } = listener;
-  return {
-    url,
-    port,
-    close(closeOptions) {
-      const closed = close(closeOptions);
-      // After connections were told to go: whoever asks again is to do so elsewhere.
-      closing.abort();
-      return closed;
-    },
-  };
 }
 
 /** What checks their tokens is loaded only where there are any. */

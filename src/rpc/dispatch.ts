@@ -130,7 +130,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     try {
       const { protocol, method, serve } = find(request);
       const contextValues = createContextValues();
-      end = observe?.({ protocol, ...(method && { method }), head: request, contextValues });
+      end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       outcome = await serve({ request, response, contextValues });
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
@@ -155,7 +155,8 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     const head = { method, url, headers };
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
     const contextValues = createContextValues();
-    const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, contextValues });
+    const { socket } = stream.session ?? {};
+    const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
     grpc
       .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })
       .then(end, (reason: unknown) => {

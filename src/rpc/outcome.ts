@@ -15,6 +15,8 @@ export interface ObservedCall {
   /** Absent where the request reaches no RPC. */
   readonly method?: DescMethod;
   readonly head: RequestHead;
+  /** What the request came over; absent where it is closed already. */
+  readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
   /** Of the call, to leave something for its interceptors. */
   readonly contextValues: ContextValues;
 }

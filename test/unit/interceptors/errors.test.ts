@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type HandlerContext, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
@@ -13,7 +14,10 @@ type Report = Parameters<ReportFailure>[0];
 /** Maps a reason, and collects what was reported. */
 function map(reason: unknown): { readonly error: ConnectError; readonly reports: readonly Report[] } {
   const reports: Report[] = [];
-  return { error: toConnectError(reason, (failure) => reports.push(failure)), reports };
+  return {
+    error: toConnectError(reason, { report: (failure) => reports.push(failure), requestId: randomUUID }),
+    reports,
+  };
 }
 
 const uuid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
