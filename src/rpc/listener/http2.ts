@@ -7,6 +7,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { discardRest } from "./discard.ts";
+import { noticeMs, sendNotice } from "./goaway.ts";
 import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
@@ -16,7 +17,8 @@ import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
 export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
   const { streamHandler } = handler;
-  const sessions = new Map<ServerHttp2Session, { openStreams: number; idleSince: number }>();
+  const sessions = new Map<ServerHttp2Session, Life>();
+  let draining = false;
   // Streams that the stream handler took, and when.
   const taken = new Map<ServerHttp2Stream, number>();
 
@@ -61,15 +63,16 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
       for (const [stream, since] of taken) {
         if (now - since > limits.requestTimeoutMs && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
       }
-      for (const [session, { openStreams, idleSince }] of sessions) {
-        if (openStreams === 0 && now - idleSince > limits.http2IdleTimeoutMs) session.close();
+      for (const [session, life] of sessions) {
+        const { openStreams, idleSince } = life;
+        if (openStreams === 0 && now - idleSince > limits.http2IdleTimeoutMs) windDown(session, life);
       }
     },
     Math.min(5_000, Math.max(20, Math.ceil(Math.min(limits.requestTimeoutMs, limits.http2IdleTimeoutMs) / 4))),
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const life = { openStreams: 0, idleSince: performance.now() };
+    const life: Life = { socket, openStreams: 0, idleSince: performance.now(), isEnding: false };
     sessions.set(session, life);
     session.once("close", () => sessions.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
@@ -86,6 +89,7 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
     session.on("ping", () => {
       life.idleSince = performance.now();
     });
+    if (draining) windDown(session, life);
   }
 
   return {
@@ -95,14 +99,51 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
       server.emit("connection", socket);
     },
     drain() {
-      // Sends GOAWAY; streams in flight finish, and clients may safely repeat elsewhere what came too late.
-      for (const session of sessions.keys()) session.close();
+      draining = true;
+      for (const [session, life] of sessions) windDown(session, life);
     },
     stop() {
       clearInterval(look);
       server.close();
     },
   };
+}
+
+/** What is known of a session. */
+interface Life {
+  readonly socket: Socket;
+  openStreams: number;
+  idleSince: number;
+  isEnding: boolean;
+}
+
+/**
+ * Ends a session so that no call is lost on the way. The last GOAWAY names the last stream that is served, and whoever sent one
+ * more meanwhile would have to send it again, which few do by themselves; so there is a notice first (RFC 9113, 6.8), and a PING,
+ * whose answer says that the client has seen it. Where the notice cannot be sent (`sendNotice`), the last GOAWAY comes with a
+ * stream that is open or arrives: a client that has one at a time, such as nginx, then knows before it opens another; and an idle
+ * one closes at the PING. Others have to repeat what crossed on the wire, as the libraries of gRPC do unasked.
+ */
+function windDown(session: ServerHttp2Session, life: Life): void {
+  if (life.isEnding || session.destroyed) return;
+  life.isEnding = true;
+  // Streams in flight finish, then Node ends the session.
+  const finish = () => {
+    clearTimeout(timer);
+    session.close();
+  };
+  const timer = setTimeout(finish, noticeMs).unref();
+  session.once("close", () => clearTimeout(timer));
+  const announce = () => {
+    if (session.closed || session.destroyed) return;
+    const isNoticed = sendNotice(life.socket);
+    if (!isNoticed && life.openStreams > 0) return finish();
+    if (!isNoticed) session.once("stream", finish);
+    session.ping(finish);
+  };
+  // No frame may come before the first SETTINGS.
+  if (session.pendingSettingsAck) session.once("localSettings", announce);
+  else announce();
 }
 
 /** Resets a stream that stays silent before its request has ended; after that silence is the server's affair. */

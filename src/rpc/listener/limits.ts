@@ -32,6 +32,11 @@ export interface ListenerLimits {
    * clients reconnect without noticing. A ping counts as life.
    */
   http2IdleTimeoutMs: number;
+  /**
+   * While the listener closes: silence on an HTTP/1.1 connection without a request in flight, or one that has sent nothing yet,
+   * before it is closed. Default 500: what a proxy sent before it noticed has arrived by then, and is served.
+   */
+  drainQuietMs: number;
 }
 
 export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
@@ -43,6 +48,7 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   requestTimeoutMs: 120_000,
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
+  drainQuietMs: 500,
 });
 
 /** Names, values and path of one request, in bytes: `headerProblem` refuses more. */
