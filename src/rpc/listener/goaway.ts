@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import type { Socket } from "node:net";
+import type { SocketWithHandle } from "./write-watch.ts";
 
 /** How long a client has to answer the PING behind the notice; a round trip takes less. */
 export const noticeMs = 1_000;
@@ -14,7 +15,7 @@ const notice = Buffer.from("000008070000000000" + "7fffffff" + "00000000", "hex"
  * False where that is not so, because the client reads too slowly, and over TLS, where the bytes would have to be encrypted.
  */
 export function sendNotice(socket: Socket): boolean {
-  const { _handle: handle } = socket as Socket & { readonly _handle?: TcpHandle };
+  const { _handle: handle } = socket as SocketWithHandle;
   if ("encrypted" in socket || handle?.fd === undefined || handle.fd < 0 || handle.writeQueueSize !== 0) return false;
   try {
     if (writeSync(handle.fd, notice) === notice.length) return true;
@@ -24,11 +25,4 @@ export function sendNotice(socket: Socket): boolean {
     // The system's buffer is full, or the client has gone.
   }
   return false;
-}
-
-/** What is undocumented of a TCP socket; pinned by a test. */
-interface TcpHandle {
-  readonly fd?: number;
-  /** Bytes that Node has taken and the system has not. */
-  readonly writeQueueSize?: number;
 }

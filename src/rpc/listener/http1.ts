@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { discardRestOfBody } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
@@ -59,6 +60,7 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     res.on("close", () => {
       responses.splice(responses.indexOf(res), 1);
       connection.bytesReadIdle = socket.bytesRead;
+      discardRestOfBody(req);
       if (draining) closeWhenQuiet(socket, connection);
     });
     if (!hasOneHost(req)) {

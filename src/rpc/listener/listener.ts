@@ -7,6 +7,7 @@ import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { createSniffer } from "./sniff.ts";
+import { watchWrites } from "./write-watch.ts";
 
 export interface ListenerOptions {
   /** The address to bind, or a name that resolves to it. */
@@ -75,6 +76,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
 
   const http1 = createHttp1({ handler, limits });
   const http2 = createHttp2({ handler, limits });
+  const stopWatching = watchWrites(sockets, limits.writeTimeoutMs);
   let closed: Promise<void> | undefined;
 
   front.on("connection", (socket: Socket) => {
@@ -97,6 +99,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     await listen(front, { host, port: options.port });
   } catch (error) {
     http1.stop();
+    http2.stop();
+    stopWatching();
     throw error;
   }
   front.on("error", onError);
@@ -108,7 +112,9 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     port,
     close({ graceMs = 10_000, lameDuckMs = 0 } = {}) {
       const { drainQuietMs: quietMs } = limits;
-      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs });
+      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs }).finally(
+        stopWatching,
+      );
       return closed;
     },
   };
