@@ -86,13 +86,14 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   });
   const handler = aroundHandler(serveApi, (request, response) => {
     const path = rawPath(request);
-    if (debugListen === undefined && isDebugPath(path)) return serveDebug(request, response);
+    if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
     // Which pages may call the issuer, the applications say that are registered there.
     if (serveIssuer !== undefined && isIssuerPath(path)) return serveIssuer(request, response);
     serveApi(request, response);
   });
   listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError });
   const { close } = listener;
+  if (telemetry) showUsage(listener, telemetry.metrics);
   let debugListener: Listener | undefined;
   try {
     debugListener = debugListen && (await openListener({ ...debugListen, handler: serveDebug, onError }));
@@ -113,6 +114,28 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
       await debugListener?.close({ graceMs: 0 });
     },
   };
+}
+
+function showUsage({ usage }: Listener, metrics: Telemetry["metrics"]): void {
+  metrics.addGauge({
+    name: "portcullis_connections_open",
+    help: "Open TCP connections.",
+    read: () => usage().connections,
+  });
+  metrics.addGauge({
+    name: "portcullis_http2_streams_open",
+    help: "Open streams of HTTP/2.",
+    read: () => usage().streams,
+  });
+  metrics.addCounter({
+    name: "portcullis_network_bytes_total",
+    help: "Bytes over TCP, those of TLS and HTTP included.",
+    label: "direction",
+    read() {
+      const { bytesReceived, bytesSent } = usage();
+      return { received: bytesReceived, sent: bytesSent };
+    },
+  });
 }
 
 /** The RPCs, with who may call them. */

@@ -67,7 +67,7 @@ async function serve(config: Config): Promise<void> {
   }
   warnOfPlaintext(config, log);
   closeOnSignal(async () => {
-    log.info({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
+    log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
     await listener.close({ graceMs, lameDuckMs: config.drainDelayMs });
     stopProbe();

@@ -4,10 +4,15 @@ import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/
 import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** The paths that answer operators rather than callers. */
-export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics"] as const;
+/** Where ZITADEL's services say that they live; beside the API, wherever the rest is. */
+const apiHealthPaths = ["/management/v1/healthz", "/admin/v1/healthz"];
 
-export const isDebugPath = (path: string): boolean => path === "/debug" || path.startsWith("/debug/");
+/** The paths that answer operators rather than callers. */
+export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics", ...apiHealthPaths];
+
+/** Whether a path is one of these; `isApart`: where the others have an address of their own. */
+export const isDebugPath = (path: string, { isApart }: { readonly isApart: boolean }): boolean =>
+  apiHealthPaths.includes(path) || (!isApart && path.startsWith("/debug/"));
 
 /**
  * Answers whether the process lives, whether it should be sent calls, and what it counts. To everyone: who should not know
@@ -24,6 +29,7 @@ export function createDebugHandler(options: {
   async function answer(
     path: string,
   ): Promise<{ readonly status: number; readonly type: string; readonly text: string } | undefined> {
+    if (apiHealthPaths.includes(path)) return { status: 200, type: "application/json", text: "{}" };
     switch (path) {
       case "/debug/healthz":
         return { status: 200, type: plainText, text: "ok\n" };

@@ -37,6 +37,10 @@ export class Http2Connection {
     session.on("remoteSettings", () => this.#spend(settingsCost));
   }
 
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
   /** Counts what comes of a request body as what the connection is for. */
   countBody(stream: ServerHttp2Stream): void {
     const push: ServerHttp2Stream["push"] = stream.push.bind(stream);

@@ -14,8 +14,14 @@ import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from ".
 import { linger } from "./linger.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 
+/** The HTTP/2 half. */
+export interface Http2Server extends ProtocolServer {
+  /** Requests in flight on all connections. */
+  openStreams(): number;
+}
+
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
-export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
+export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): Http2Server {
   const { streamHandler } = handler;
   const connections = new Map<ServerHttp2Session, Http2Connection>();
   let draining = false;
@@ -82,6 +88,11 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   }
 
   return {
+    openStreams() {
+      let count = 0;
+      for (const { openStreams } of connections.values()) count += openStreams;
+      return count;
+    },
     accept(socket) {
       // Node emits 'session' while it handles 'connection', so this is the session of that socket and of no other.
       server.once("session", (session) => track(session, socket));

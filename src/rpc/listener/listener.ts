@@ -26,11 +26,21 @@ export interface ListenerOptions {
   onError?: ((error: unknown) => void) | undefined;
 }
 
+export interface ListenerUsage {
+  readonly connections: number;
+  /** Requests in flight over HTTP/2. */
+  readonly streams: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
 /** A port that is being served. */
 export interface Listener {
   /** `http://host:port` or `https://host:port`, with the host as given and an IPv6 address in brackets. */
   readonly url: string;
   readonly port: number;
+  /** What is open now, and all bytes that have gone over TCP since the start. */
+  usage(): ListenerUsage;
   /**
    * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at readiness
    * send nothing more; nobody is waited for where no connection is open. Then it stops accepting. What arrives on connections
@@ -57,6 +67,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   const onError = options.onError ?? warn;
   const handler = guardHandler(options.handler, onError);
   const sockets = new Set<Socket>();
+  /** Over connections that are closed. */
+  const gone = { bytesReceived: 0, bytesSent: 0 };
   const sniffer = createSniffer({ timeoutMs: limits.firstBytesTimeoutMs });
   const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
 
@@ -81,7 +93,11 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
 
   front.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    socket.once("close", () => {
+      sockets.delete(socket);
+      gone.bytesReceived += socket.bytesRead;
+      gone.bytesSent += socket.bytesWritten;
+    });
     // Resets are everyday; each protocol cleans up on 'close'.
     socket.on("error", ignore);
     if (!tls) sniffer.sniff(socket, (protocol) => (protocol === "http2" ? http2 : http1).accept(socket));
@@ -110,6 +126,14 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   return {
     url: `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`,
     port,
+    usage() {
+      const usage = { connections: sockets.size, streams: http2.openStreams(), ...gone };
+      for (const socket of sockets) {
+        usage.bytesReceived += socket.bytesRead;
+        usage.bytesSent += socket.bytesWritten;
+      }
+      return usage;
+    },
     close({ graceMs = 10_000, lameDuckMs = 0 } = {}) {
       const { drainQuietMs: quietMs } = limits;
       closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs }).finally(
