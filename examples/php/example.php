@@ -17,7 +17,7 @@ $post = function (string $path, array $message) use ($curl, $url, $token): array
     curl_setopt_array($curl, [
         CURLOPT_URL => "$url/management/v1/policies/login/second_factors$path",
         CURLOPT_HTTPHEADER => ["Authorization: Bearer $token", 'Content-Type: application/json'],
-        CURLOPT_POSTFIELDS => json_encode((object) $message), // {} where it is empty: [] is refused
+        CURLOPT_POSTFIELDS => json_encode((object) $message), // {} where it is empty, not []
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT_MS => 5000,
     ]);
