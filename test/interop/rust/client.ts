@@ -24,7 +24,7 @@ export const client: InteropClient = {
         for (const part of parts) cpSync(join(crate, part), join(directory, part));
         cpSync(program, join(directory, "src/bin/interop.rs"));
         const args = ["build", "--locked", "--quiet", "--target-dir", target];
-        const env = { ...process.env, PORTCULLIS_PROTOS: protos };
+        const env = { ...process.env, PORTCULLIS_PROTOS: protos, CARGO_PROFILE_DEV_DEBUG: "none" };
         const { status, stderr } = await run("cargo", args, { cwd: directory, env });
         if (status !== 0) throw new Error(`cargo build failed: ${stderr}`);
       },
