@@ -145,7 +145,7 @@ describe.concurrent("the log", () => {
       async () => server.stderr,
       (text) => text.includes("ListLoginPolicySecondFactors"),
     );
-    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] (\u001b\[\d+m)?DEBUG/);
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] .*DEBUG/);
   });
 
   it("warns where tokens cross a network in plaintext", async () => {
