@@ -1,18 +1,13 @@
 import { readFile } from "node:fs/promises";
-
-/** PEM files: their paths, or what they say. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string | undefined;
-}
+import type { TlsFiles } from "../config.ts";
+import type { TlsOptions } from "../rpc/listener/listener.ts";
 
 export interface WatchTlsOptions {
   readonly files: TlsFiles;
   /** What the server began with: the contents of the same files. */
-  readonly current: TlsFiles;
+  readonly current: TlsOptions;
   /** Takes new contents; throws, and keeps the old ones, where they do not go together: `Listener.replaceTls`. */
-  replace(tls: { cert: string; key: string; clientCa?: string }): void;
+  replace(tls: TlsOptions): void;
   /** Told each time that new contents were taken. */
   onReplaced(): void;
   /** Told, once for each reason, why new contents were not taken; the old ones stay, and the files are looked at again. */
