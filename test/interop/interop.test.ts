@@ -3,7 +3,7 @@
 //   npm run test:interop                                    all of them
 //   npm run test:interop -- interop.test.ts -t grpc-go      one of them
 //   PORTCULLIS_INTEROP_SKIP=grpc-go,curl npm run test:interop    without some, by the names of their folders; not in CI
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -40,6 +40,7 @@ for (const folder of folders) {
 const rows: Row[] = [];
 
 beforeAll(async () => {
+  rmSync(protos, { recursive: true, force: true });
   mkdirSync(protos, { recursive: true });
   await must(process.execPath, ["proto/export.ts", protos], { cwd: root });
 }, prepareTimeoutMs);
