@@ -1,0 +1,38 @@
+import { copyFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildOnce, must, toolchainVersion } from "../build.ts";
+import type { InteropClient } from "../client.ts";
+
+// The program is built in the module of the example, whose stubs it shares.
+const example = fileURLToPath(new URL("../../../examples/go", import.meta.url));
+const program = fileURLToPath(new URL("program.go", import.meta.url));
+
+export const client: InteropClient = {
+  name: "grpc-go",
+  transports: ["gRPC", "gRPC, TLS"],
+  async prepare({ directory, protos }) {
+    const go = await toolchainVersion("go", ["version"], "install Go 1.26 or newer");
+    const protoc = await toolchainVersion("protoc", ["--version"], "install Debian's protobuf-compiler");
+    await buildOnce({
+      directory,
+      sources: [protos, example, program],
+      toolchain: [go, protoc],
+      build: async () => {
+        cpSync(example, directory, { recursive: true });
+        mkdirSync(join(directory, "interop"));
+        copyFileSync(program, join(directory, "interop/main.go"));
+        const options = { cwd: directory };
+        await must("bash", ["generate.sh", protos], options);
+        await must("go", ["build", "-mod=readonly", "-o", "bin/", ".", "./interop"], options);
+      },
+    });
+    const version = /google\.golang\.org\/grpc v(\S+)/.exec(readFileSync(join(example, "go.mod"), "utf8"))?.[1];
+    return {
+      version: version ?? "unknown",
+      command: [join(directory, "bin/interop")],
+      exampleCommand: [join(directory, "bin/second-factors")],
+    };
+  },
+  example: "examples/go/main.go",
+};
