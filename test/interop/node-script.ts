@@ -68,7 +68,7 @@ export async function goThrough({ open, cannot = {} }: ScriptOptions): Promise<v
     try {
       process.stdout.write(`${JSON.stringify({ step: name, ...(await call(client)) })}\n`);
     } catch (error) {
-      process.stderr.write(`${name}: ${(error as Error).stack}\n`);
+      process.stderr.write(`${name}: ${(error as Error).message}\n`);
     } finally {
       client.close?.();
     }
