@@ -53,6 +53,7 @@ for (const [folder, client] of clients) {
   }
   describe.skipIf(skipped.has(folder))(client.name, () => {
     let prepared: Prepared;
+    let missing: unknown;
 
     beforeAll(async () => {
       const directory = join(cache, folder);
@@ -62,9 +63,13 @@ for (const [folder, client] of clients) {
       } catch (error) {
         const result = `MISSING: ${(error as Error).message.split("\n", 1)[0]}`;
         rows.push(...client.transports.map((transport) => ({ client: client.name, version: "", transport, result })));
-        throw error;
+        missing = error;
       }
     }, prepareTimeoutMs);
+
+    it("can be installed and built", () => {
+      if (missing) throw missing;
+    });
 
     describe.each(client.transports)("%s", (transport) => {
       const cannot = cannotOf(client, transport);
@@ -73,6 +78,7 @@ for (const [folder, client] of clients) {
       let all: ReadonlyMap<StepName, Said>;
 
       beforeAll(async () => {
+        if (missing) throw missing;
         const row = { client: client.name, version: prepared.version, transport };
         try {
           ({ ended, failures } = await runScript(prepared, transport));

@@ -43,5 +43,3 @@ await goThrough({
       errorIdOf: (error) => error.findDetails(ErrorDetailSchema)[0]?.id,
     }),
 });
-// Its HTTP/2 sessions would be kept open for later calls.
-process.exit();

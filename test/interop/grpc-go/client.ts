@@ -1,11 +1,13 @@
-import { copyFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildOnce, must, toolchainVersion } from "../build.ts";
 import type { InteropClient } from "../client.ts";
 
 // The program is built in the module of the example, whose stubs it shares.
 const example = fileURLToPath(new URL("../../../examples/go", import.meta.url));
+// The rest of its folder is what somebody built there.
+const sources = ["go.mod", "go.sum", "generate.sh", "main.go"].map((name) => join(example, name));
 const program = fileURLToPath(new URL("program.go", import.meta.url));
 
 export const client: InteropClient = {
@@ -16,10 +18,10 @@ export const client: InteropClient = {
     const protoc = await toolchainVersion("protoc", ["--version"], "install Debian's protobuf-compiler");
     await buildOnce({
       directory,
-      sources: [protos, example, program],
+      sources: [protos, ...sources, program],
       toolchain: [go, protoc],
       build: async () => {
-        cpSync(example, directory, { recursive: true });
+        for (const source of sources) copyFileSync(source, join(directory, basename(source)));
         mkdirSync(join(directory, "interop"));
         copyFileSync(program, join(directory, "interop/main.go"));
         const options = { cwd: directory };

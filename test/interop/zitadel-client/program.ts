@@ -35,5 +35,3 @@ await goThrough({
     }),
   cannot: cannotOver(process.env["PORTCULLIS_TRANSPORT"] ?? ""),
 });
-// Its HTTP/2 sessions would be kept open for later calls.
-process.exit();
