@@ -12,13 +12,16 @@ import { transports } from "./transports.ts";
 const buf = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
 
 function open({ url, token, organization, ca, timeoutMs, transport }: Target): FactorClient {
-  const options: readonly string[] = transports[transport as keyof typeof transports];
+  const { protocol, schema } = transports[transport as keyof typeof transports];
+  // A deadline that ends in reflection is told as a service that was not found.
+  const fromFile = schema === "file" || timeoutMs !== undefined;
 
   async function call(rpc: string, message: object) {
     const { status, stdout, stderr } = await run(process.execPath, [
       buf,
       "curl",
-      ...options.flatMap((option) => (option === "--schema" ? [option, process.env["SCHEMA"] ?? ""] : [option])),
+      ...["--protocol", protocol],
+      ...(fromFile ? ["--schema", process.env["SCHEMA"] ?? ""] : ["--reflect-protocol", schema]),
       ...(url.startsWith("https:") ? ["--cacert", ca] : []),
       ...(timeoutMs === undefined ? [] : ["--timeout", `${timeoutMs}ms`]),
       "--verbose",
