@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
-import { parseTrustedProxy } from "./issuer/client-address.ts";
+import { parseTrustedProxy } from "./rpc/client-address.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -11,16 +11,45 @@ export interface Config {
   /** `sqlite:PATH`, `postgres://…` or `memory:`. */
   readonly storeLocation: string;
   readonly postgres: PostgresSettings;
-  /** The contents of the PEM files; absent: plaintext. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Absent: plaintext. */
+  readonly tls?: TlsConfig;
   readonly corsOrigins: readonly string[];
   readonly adminToken?: string;
   /** The built-in issuer; absent: off. Its identifier, an origin, is where the server listens unless it is given. */
   readonly issuer?: { readonly url?: string };
   readonly oidcIssuers: readonly OutsideIssuerSettings[];
   readonly trustedProxies: readonly string[];
+  /** Absent: `/debug` is served where the rest is. */
+  readonly debugListen?: { readonly host: string; readonly port: number };
+  /** How long to go on serving once told to stop, in milliseconds. */
+  readonly drainDelayMs: number;
+  readonly log: LogSettings;
   /** Whether Connect's own handlers serve unary calls. */
   readonly stockHandlers: boolean;
+}
+
+const logLevels = ["error", "warn", "info", "debug"] as const;
+const logFormats = ["json", "text"] as const;
+
+/** What the log has, and whether for programs or for people. */
+export interface LogSettings {
+  readonly level: (typeof logLevels)[number];
+  readonly format: (typeof logFormats)[number];
+}
+
+/** The contents of PEM files, and where they were read. */
+export interface TlsConfig {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities that must have signed the certificate of every client; absent: clients need none. */
+  readonly clientCa?: string;
+  readonly files: TlsFiles;
+}
+
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
 }
 
 /** How a store in PostgreSQL is used; times in milliseconds. Absent: the store's own default. */
@@ -44,6 +73,11 @@ export interface RawConfig extends StoreConfig {
   readonly listen: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
+  readonly debugListen?: string;
+  readonly drainDelay?: string;
+  readonly logLevel?: string;
+  readonly logFormat?: string;
   readonly corsOrigin?: readonly string[];
   /** `true` where the flag was given without a value. */
   readonly issuer?: string | true;
@@ -63,7 +97,7 @@ export class ConfigError extends Error {
 export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Config {
   const tls = readTls(raw);
   const adminToken = readAdminToken(environment);
-  const listen = readListen(raw.listen);
+  const listen = readAddress("--listen", raw.listen);
   if (raw.dev && !isLoopback(listen.host)) {
     throw new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost");
   }
@@ -74,6 +108,12 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     storeLocation: storeLocation(raw),
     postgres: postgresSettings(raw),
     ...(tls && { tls }),
+    ...(raw.debugListen !== undefined && { debugListen: readAddress("--debug-listen", raw.debugListen) }),
+    drainDelayMs: readInteger(raw.drainDelay ?? "0", { flag: "--drain-delay", least: 0, most: 600_000 }),
+    log: {
+      level: readChoice("--log-level", raw.logLevel ?? "info", logLevels),
+      format: readChoice("--log-format", raw.logFormat ?? (process.stderr.isTTY ? "text" : "json"), logFormats),
+    },
     corsOrigins: (raw.corsOrigin ?? (raw.dev ? ["*"] : [])).map(readOrigin),
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
@@ -115,22 +155,41 @@ function readInteger(
   throw new ConfigError(`${flag} must be a whole number from ${least} to ${most}`);
 }
 
-function readListen(text: string): Config["listen"] {
+function readChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text);
+  if (found !== undefined) return found;
+  throw new ConfigError(`${flag} must be ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}, and not "${text}"`);
+}
+
+function readAddress(flag: string, text: string): Config["listen"] {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = Number(digits);
   if (host === undefined || port > 65_535) {
-    throw new ConfigError(`--listen must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, and not "${text}"`);
+    throw new ConfigError(`${flag} must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, and not "${text}"`);
   }
   return { host, port };
 }
 
-function readTls({ tlsCert, tlsKey }: RawConfig): Config["tls"] {
-  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) {
+    if (tlsClientCa === undefined) return undefined;
+    throw new ConfigError("--tls-client-ca needs --tls-cert and --tls-key: without TLS, clients show no certificate");
+  }
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new ConfigError("--tls-cert and --tls-key go together: give both or neither");
   }
-  return { cert: readFile("--tls-cert", tlsCert), key: readFile("--tls-key", tlsKey) };
+  return readTlsFiles({ cert: tlsCert, key: tlsKey, ...(tlsClientCa !== undefined && { clientCa: tlsClientCa }) });
+}
+
+/** Reads the files of TLS. Throws a ConfigError for one that cannot be read. */
+export function readTlsFiles(files: TlsFiles): TlsConfig {
+  return {
+    cert: readFile("--tls-cert", files.cert),
+    key: readFile("--tls-key", files.key),
+    ...(files.clientCa !== undefined && { clientCa: readFile("--tls-client-ca", files.clientCa) }),
+    files,
+  };
 }
 
 function readFile(flag: string, path: string): string {
@@ -166,7 +225,8 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
 /** The text of a file without the line break that editors and `echo` leave at its end. */
 export const readSecretFile = (setting: string, path: string): string => readFile(setting, path).replace(/\r?\n$/, "");
 
-const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
+/** Whether only this machine reaches what listens there. */
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
 
 function readIssuer(
   { issuer, dev }: RawConfig,

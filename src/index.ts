@@ -5,7 +5,7 @@ import { adminName, createDirectory } from "./commands/directory.ts";
 import { createIdSource } from "./commands/ids.ts";
 import { createKeyFile, type KeyFile } from "./issuer/key-file.ts";
 import { checkNewPassword, hashPassword } from "./issuer/password.ts";
-import { reportFailure } from "./log.ts";
+import { createLog, reportTo } from "./log.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
 
@@ -49,7 +49,7 @@ export async function startServer(): Promise<Server> {
       corsOrigins: [],
       issuer: {},
       clock,
-      report: reportFailure,
+      report: reportTo(await createLog({ level: "error", format: "json" })),
     });
     return {
       url: listener.url,

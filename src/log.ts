@@ -1,9 +1,44 @@
-import pino from "pino";
+import { type Logger, pino } from "pino";
+import type { LogSettings } from "./config.ts";
 
-/** The server's log: JSON lines on standard error, written at once so that a crash loses none. */
-const log = pino({ name: "portcullis" }, pino.destination({ dest: 2, sync: true }));
+export type Log = Logger;
 
-/** Logs a failure of the server's own, under the id that the caller was told. */
-export function reportFailure({ requestId, reason }: { readonly requestId?: string; readonly reason: unknown }): void {
-  log.error({ requestId, err: reason }, "call failed");
+/**
+ * The server's log on standard error, a line for each entry: JSON, or text for people. Written at once, so that a crash loses
+ * none. Of an error it has type, message, code, stack and cause, and nothing else that a driver may have put there.
+ */
+export async function createLog({ level, format }: LogSettings): Promise<Log> {
+  const options = { name: "portcullis", level, serializers: { err: describeError } };
+  if (format === "json") return pino(options, pino.destination({ dest: 2, sync: true }));
+  // Only people at a terminal need it.
+  const { default: pretty } = await import("pino-pretty");
+  const stream = pretty({ destination: 2, sync: true, ignore: "pid,hostname,name", translateTime: "HH:MM:ss.l" });
+  return pino(options, stream);
+}
+
+/** Logs failures of the server's own, under the id that the caller was told. */
+export const reportTo =
+  (log: Log) =>
+  ({ requestId, reason }: { readonly requestId?: string; readonly reason: unknown }): void => {
+    log.error({ requestId, err: reason }, "call failed");
+  };
+
+interface DescribedError {
+  readonly type: string;
+  readonly message: string;
+  readonly code?: unknown;
+  readonly stack?: string;
+  readonly cause?: DescribedError;
+}
+
+function describeError(error: unknown): DescribedError {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
+  const { code } = error as { readonly code?: unknown };
+  return {
+    type: error.constructor.name,
+    message: error.message,
+    ...(code !== undefined && { code }),
+    ...(error.stack !== undefined && { stack: error.stack }),
+    ...(error.cause !== undefined && { cause: describeError(error.cause) }),
+  };
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { clientCommand } from "./cli/client.ts";
+import { configCommand } from "./cli/config.ts";
 import { issuerCommand } from "./cli/issuer.ts";
 import { keyCommand } from "./cli/key.ts";
 import { openapiCommand } from "./cli/openapi.ts";
@@ -24,7 +25,8 @@ const program = new Command("portcullis")
   .addCommand(clientCommand())
   .addCommand(issuerCommand())
   .addCommand(storeCommand())
-  .addCommand(openapiCommand());
+  .addCommand(openapiCommand())
+  .addCommand(configCommand());
 
 /** Usage errors end with the usage on standard error, and throw instead of exiting, so that there is one place to exit. */
 function prepare(command: Command): void {

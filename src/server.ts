@@ -1,5 +1,8 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AdminService, file_zitadel_admin } from "../gen/zitadel/admin_pb.ts";
 import { file_zitadel_management, ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
@@ -12,8 +15,9 @@ import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { isIssuerPath } from "./issuer/paths.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
-import { createDispatch } from "./rpc/dispatch.ts";
+import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
 import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener } from "./rpc/listener/listener.ts";
@@ -21,11 +25,19 @@ import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
+import { createHealthService } from "./services/health.ts";
 import { createManagementService } from "./services/management.ts";
+import { createReflectionServices } from "./services/reflection.ts";
 import type { Clock, Store } from "./store/store.ts";
+import { createDebugHandler, debugPaths, isDebugPath } from "./telemetry/debug.ts";
+import type { Telemetry } from "./telemetry/index.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
+
+/** Those that need no token: load balancers have none, and the documents of the API are for everybody too. */
+const publicServices = [Health, ServerReflection, ServerReflectionV1Alpha];
+const services = [ManagementService, AdminService, ...publicServices];
 
 export interface ServerOptions {
   readonly store: Store;
@@ -45,6 +57,12 @@ export interface ServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
+  /** What health checks are answered with. Default: always ready, until the server closes. */
+  readonly readiness?: Readiness;
+  /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
+  readonly telemetry?: Pick<Telemetry, "metrics" | "observe">;
+  /** Where `/debug` is served. Default: where the rest is. */
+  readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
 }
@@ -54,13 +72,94 @@ export interface ServerOptions {
  * Rejects with Node's own error where it cannot listen.
  */
 export async function openServer(options: ServerOptions): Promise<Listener> {
-  const { store, listen, tls, corsOrigins, clock, report, oidcIssuers = [] } = options;
+  const { listen, tls, debugListen, report, telemetry, readiness = createReadiness() } = options;
+  const onError = (reason: unknown) => report({ reason });
+  const closing = new AbortController();
+  let listener: Listener | undefined;
+  const dispatch = await createApi(options, { readiness, closing: closing.signal });
+  const serveApi = createEntrance(dispatch, options);
+  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
+  const serveDebug = createDebugHandler({
+    readiness,
+    ...(telemetry && { metrics: telemetry.metrics }),
+    onFailure: onError,
+  });
+  const handler = aroundHandler(serveApi, (request, response) => {
+    const path = rawPath(request);
+    if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
+    // Which pages may call the issuer, the applications say that are registered there.
+    if (serveIssuer !== undefined && isIssuerPath(path)) return serveIssuer(request, response);
+    serveApi(request, response);
+  });
+  listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError });
+  const { close } = listener;
+  if (telemetry) showUsage(listener, telemetry.metrics);
+  let debugListener: Listener | undefined;
+  try {
+    debugListener = debugListen && (await openListener({ ...debugListen, handler: serveDebug, onError }));
+  } catch (error) {
+    await close({ graceMs: 0 });
+    throw error;
+  }
+  return {
+    ...listener,
+    async close(closeOptions) {
+      const closed = close(closeOptions);
+      // After connections were told to go: whoever asks again is to do so elsewhere.
+      const telling = setTimeout(() => closing.abort(), closeOptions?.lameDuckMs ?? 0);
+      await closed;
+      clearTimeout(telling);
+      closing.abort();
+      // To the end, it tells that the server is not ready.
+      await debugListener?.close({ graceMs: 0 });
+    },
+  };
+}
+
+function showUsage({ usage }: Listener, metrics: Telemetry["metrics"]): void {
+  metrics.addGauge({
+    name: "portcullis_connections_open",
+    help: "Open TCP connections.",
+    read: () => usage().connections,
+  });
+  metrics.addGauge({
+    name: "portcullis_http2_streams_open",
+    help: "Open streams of HTTP/2.",
+    read: () => usage().streams,
+  });
+  metrics.addCounter({
+    name: "portcullis_network_bytes_total",
+    help: "Bytes over TCP, those of TLS and HTTP included.",
+    label: "direction",
+    read() {
+      const { bytesReceived, bytesSent } = usage();
+      return { received: bytesReceived, sent: bytesSent };
+    },
+  });
+}
+
+/** The RPCs, with who may call them. */
+async function createApi(
+  options: ServerOptions,
+  { readiness, closing }: { readonly readiness: Readiness; readonly closing: AbortSignal },
+): Promise<Dispatch> {
+  const { store, clock, report, oidcIssuers = [], telemetry } = options;
   const policies = createLoginPolicies(store);
+  const serviceNames = services.map(({ typeName }) => typeName);
+  // Tools look up what is in the details of an error.
+  const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
+  const reflection = createReflectionServices({ services, moreFiles, closing });
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
+    router.service(Health, createHealthService({ readiness, serviceNames, closing }));
+    router.service(ServerReflection, reflection.v1);
+    router.service(ServerReflectionV1Alpha, reflection.v1alpha);
   });
-  const permissions = createPermissionTable([...rpcs.values()].map(({ spec }) => spec.method));
+  const permissions = createPermissionTable(
+    [...rpcs.values()].map(({ spec }) => spec.method),
+    publicServices,
+  );
   const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
   const identify = createIdentify({
     store,
@@ -68,14 +167,15 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     acceptsIssued: options.issuer !== undefined,
     ...(outside && { outside }),
   });
-  const dispatch = createDispatch(rpcs, {
+  return createDispatch(rpcs, {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
     ...(options.stockHandlers && { stockHandlers: true }),
+    ...(telemetry && { observe: telemetry.observe }),
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
-    reservedPaths: openApiPaths,
+    reservedPaths: [...openApiPaths, ...debugPaths],
     registry: createRegistry(
       file_zitadel_management,
       file_zitadel_admin,
@@ -84,31 +184,20 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     ),
     onFailure: (reason) => report({ reason }),
   });
-  let listener: Listener | undefined;
-  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
+}
+
+/** What is around the RPCs, for everybody who comes by HTTP: pages of other origins, and readers of the documents. */
+function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: ServerOptions): ListenerHandler {
   const serveOpen = withOpenApi(dispatch, {
-    document: () => loadDocument(options.issuer === undefined ? {} : { issuer: options.issuer }),
+    document: () => loadDocument(issuer === undefined ? {} : { issuer }),
     onFailure: (reason) => report({ reason }),
   });
-  const serveApi = withCors(serveOpen, {
+  return withCors(serveOpen, {
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
-  // Which pages may call the issuer, the applications say that are registered there.
-  const handler = aroundHandler(serveApi, (request, response) =>
-    serveIssuer !== undefined && isIssuerPath(rawPath(request))
-      ? serveIssuer(request, response)
-      : serveApi(request, response),
-  );
-  listener = await openListener({
-    ...listen,
-    ...(tls && { tls }),
-    handler,
-    onError: (reason) => report({ reason }),
-  });
-  return listener;
 }
 
 /** What checks their tokens is loaded only where there are any. */

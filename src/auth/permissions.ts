@@ -1,18 +1,29 @@
-import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
 import { isPermission, type Permission } from "../policy/roles.ts";
 
+/** Stands where others have a permission: whoever calls may, and needs no token. */
+export const anyone = "anyone";
+
 /** The permission that each RPC asks for. */
-export type PermissionTable = ReadonlyMap<DescMethod, Permission>;
+export type PermissionTable = ReadonlyMap<DescMethod, Permission | typeof anyone>;
 
 /**
- * Reads the permission of every RPC from its proto option. Throws an Error, which keeps the server from starting, where an
- * RPC names none or one that no role could grant.
+ * Reads the permission of every RPC from its proto option; those of `publicServices` have none. Throws an Error, which keeps
+ * the server from starting, where an RPC of another service names none or one that no role could grant, or one of these any.
  */
-export function createPermissionTable(methods: Iterable<DescMethod>): PermissionTable {
-  const table = new Map<DescMethod, Permission>();
+export function createPermissionTable(
+  methods: Iterable<DescMethod>,
+  publicServices: readonly DescService[] = [],
+): PermissionTable {
+  const table = new Map<DescMethod, Permission | typeof anyone>();
   for (const method of methods) {
     const permission = hasOption(method, auth_option) ? getOption(method, auth_option).permission : undefined;
+    if (publicServices.includes(method.parent)) {
+      if (permission !== undefined) throw new Error(`${method} is public and asks for a permission`);
+      table.set(method, anyone);
+      continue;
+    }
     if (permission === undefined) throw new Error(`${method} has no zitadel.v1.auth_option`);
     if (!isPermission(permission))
       throw new Error(`${method} asks for a permission that no role grants: ${permission}`);

@@ -1,79 +1,96 @@
 import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
 import { digestToken } from "../auth/token.ts";
 import { createDirectory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
-import { type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
+import { type Config, ConfigError, isLoopback, type RawConfig, readConfig } from "../config.ts";
+import type { Log } from "../log.ts";
+import { createReadiness } from "../readiness.ts";
 import type { Listener } from "../rpc/listener/listener.ts";
+import type { ServerOptions } from "../server.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
-import { storeOptions, withOptions } from "./shared.ts";
+import { version } from "../version.ts";
+import { serverSettings } from "./settings.ts";
+import { withSettings } from "./shared.ts";
+import { welcome } from "./welcome.ts";
 
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
 const graceMs = 8_000;
 const exitAfterMs = 9_500;
 
 export function serveCommand(): Command {
-  const listen = new Option("--listen <host:port>", "address to serve on; port 0 picks a free one")
-    .default("127.0.0.1:8080")
-    .env("PORTCULLIS_LISTEN");
-  return withOptions(new Command("serve").description("run the server"), [listen, ...storeOptions()])
-    .addOption(new Option("--tls-cert <file>", "certificate chain (PEM): serve TLS").env("PORTCULLIS_TLS_CERT"))
-    .addOption(new Option("--tls-key <file>", "private key of the certificate (PEM)").env("PORTCULLIS_TLS_KEY"))
-    .addOption(
-      new Option("--cors-origin <origin>", "origin whose pages may call; repeat it, or separate several by commas")
-        .env("PORTCULLIS_CORS_ORIGIN")
-        .argParser(collect(/,/)),
-    )
-    .addOption(
-      new Option(
-        "--issuer [url]",
-        "be an OpenID issuer for users of this instance, at an origin (default: where the server listens)",
-      ).env("PORTCULLIS_ISSUER"),
-    )
-    .addOption(
-      new Option(
-        "--oidc-issuer <url[,name=value…]>",
-        "accept access tokens of an OpenID issuer; repeat it for several. Settings: audience (default: portcullis), " +
-          "role-claim (default: ZITADEL's), instance-roles, client-id and client-secret-file (for introspection)",
-      )
-        .env("PORTCULLIS_OIDC_ISSUER")
-        // In the environment, several are separated by spaces; a URL begins each.
-        .argParser(collect(/\s+(?=https?:)/)),
-    )
-    .addOption(
-      new Option(
-        "--trusted-proxy <address>",
-        "proxy, or range of them, whose Forwarded headers count; as --cors-origin",
-      )
-        .env("PORTCULLIS_TRUSTED_PROXY")
-        .argParser(collect(/,/)),
-    )
-    .addOption(
-      new Option("--stock-handlers", "serve unary calls by Connect's own handlers: slower, for comparison").env(
-        "PORTCULLIS_STOCK_HANDLERS",
-      ),
-    )
-    .option("--dev", "for development on this machine: the issuer is on, and pages of every origin may call")
-    .action(async (raw: RawConfig) => serve(readConfig(raw, process.env)));
+  return withSettings(new Command("serve").description("run the server"), serverSettings).action(
+    async (raw: RawConfig) => serve(readConfig(raw, process.env)),
+  );
 }
 
-/** Adds the values of one more flag to those before it. */
-const collect =
-  (separator: RegExp) =>
-  (text: string, before: readonly string[] = []): readonly string[] => [
-    ...before,
-    ...text.split(separator).map((part) => part.trim()),
-  ];
-
 async function serve(config: Config): Promise<void> {
-  const store = await openStore({ location: config.storeLocation, postgres: config.postgres });
-  const tokenPlace = await setUp(store, config);
-  const listener = await listen(store, config);
-  closeOnSignal(listener, store);
-  process.stdout.write(`portcullis serves on ${listener.url}; the admin token is ${tokenPlace}\n`);
-  if (config.issuer) process.stdout.write(`the OpenID issuer is ${config.issuer.url ?? listener.url}\n`);
+  // Only here, so that the other commands start without the server: in less than half the time.
+  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { probeStore }] = await Promise.all([
+    import("../server.ts"),
+    import("../log.ts"),
+    import("../telemetry/index.ts"),
+    import("../telemetry/store-probe.ts"),
+  ]);
+  const log = await createLog(config.log);
+  const telemetry = await startTelemetry({
+    log,
+    version,
+    trustedProxies: config.trustedProxies,
+    environment: process.env,
+  });
+  const { metrics } = telemetry;
+  const opened = await openStore({
+    location: config.storeLocation,
+    postgres: config.postgres,
+    onCommit: metrics.onCommit,
+  });
+  const store = metrics.observeStore(opened);
+  const readiness = createReadiness();
+  const stopProbe = probeStore(store, readiness, (reason) => {
+    if (reason === undefined) log.info("the store answers again: ready");
+    else log.warn({ err: reason }, "the store does not answer: not ready");
+  });
+  let listener: Listener;
+  let tokenPlace: string;
+  try {
+    tokenPlace = await setUp(store, config);
+    listener = await listen(config, (options) =>
+      openServer({ ...options, store, readiness, telemetry, clock: Date.now, report: reportTo(log) }),
+    );
+  } catch (error) {
+    stopProbe();
+    await store.close();
+    throw error;
+  }
+  warnOfPlaintext(config, log);
+  closeOnSignal(async () => {
+    log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
+    readiness.set("draining", true);
+    await listener.close({ graceMs, lameDuckMs: config.drainDelayMs });
+    stopProbe();
+    await store.close();
+    await telemetry.stop();
+  }, config);
+  greet(config, { url: listener.url, tokenPlace });
+}
+
+/** One line says where, for people and programs; at a terminal, more follows. */
+function greet(config: Config, { url, tokenPlace }: { readonly url: string; readonly tokenPlace: string }): void {
+  const { stdout } = process;
+  stdout.write(`portcullis serves on ${url}; the admin token is ${tokenPlace}\n`);
+  if (config.issuer) stdout.write(`the OpenID issuer is ${config.issuer.url ?? url}\n`);
+  if (stdout.isTTY) stdout.write(welcome({ url, tokenFile: adminTokenPath(config.dataDirectory), ...config }));
+}
+
+/** Without TLS, tokens are there to read for whoever sees the traffic, unless a proxy before us has it. */
+function warnOfPlaintext({ tls, listen: { host }, trustedProxies }: Config, log: Log): void {
+  if (tls !== undefined || isLoopback(host) || trustedProxies.length > 0) return;
+  log.warn(
+    `tokens cross the network in plaintext: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy with TLS (and name it with --trusted-proxy)`,
+  );
 }
 
 /**
@@ -111,33 +128,32 @@ function readToken(dataDirectory: string): string {
   }
 }
 
-async function listen(store: Store, config: Config): Promise<Listener> {
-  const { listen: address, tls, corsOrigins, issuer, oidcIssuers, trustedProxies, stockHandlers } = config;
+/** Opens the server where the configuration says, and tells in a sentence why it cannot. */
+async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
+  const { listen: address, tls, debugListen, corsOrigins, issuer, oidcIssuers, trustedProxies, stockHandlers } = config;
   try {
-    // Only here, so that the other commands start without the server: in less than half the time.
-    const [{ openServer }, { reportFailure }] = await Promise.all([import("../server.ts"), import("../log.ts")]);
-    return await openServer({
-      store,
+    return await open({
       listen: address,
       ...(tls && { tls }),
+      ...(debugListen && { debugListen }),
       corsOrigins,
       ...(issuer && { issuer }),
       oidcIssuers,
       trustedProxies,
       stockHandlers,
-      clock: Date.now,
-      report: reportFailure,
     });
   } catch (cause) {
-    await store.close();
-    const code = (cause as NodeJS.ErrnoException).code;
+    const { code, port } = cause as NodeJS.ErrnoException & { readonly port?: number };
     if (code === undefined) throw cause;
-    const at = `${address.host}:${address.port}`;
+    const isDebug = debugListen !== undefined && port === debugListen.port && port !== address.port;
+    const { host, port: wanted } = isDebug ? debugListen : address;
     const reason =
       listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "the TLS certificate or key is not valid" : code);
-    throw new ConfigError(`cannot listen on ${at}: ${reason}`, { cause });
+    throw new ConfigError(`cannot listen on ${host}:${wanted}: ${reason}`, { cause });
   }
 }
+
+type ListeningOptions = Omit<ServerOptions, "store" | "clock" | "report">;
 
 const listenFailures: Readonly<Record<string, string>> = {
   EADDRINUSE: "the port is in use; name another with --listen",
@@ -147,21 +163,19 @@ const listenFailures: Readonly<Record<string, string>> = {
 };
 
 /** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
-function closeOnSignal(listener: Listener, store: Store): void {
+function closeOnSignal(close: () => Promise<void>, { drainDelayMs }: Config): void {
   let isClosing = false;
-  const close = async () => {
-    await listener.close({ graceMs });
-    await store.close();
-    process.exit(0);
-  };
   const onSignal = () => {
     if (isClosing) process.exit(1);
     isClosing = true;
-    setTimeout(() => process.exit(1), exitAfterMs).unref();
-    close().catch((reason: unknown) => {
-      process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);
-      process.exit(1);
-    });
+    setTimeout(() => process.exit(1), drainDelayMs + exitAfterMs).unref();
+    close().then(
+      () => process.exit(0),
+      (reason: unknown) => {
+        process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);
+        process.exit(1);
+      },
+    );
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);

@@ -1,44 +1,27 @@
 import { existsSync } from "node:fs";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { createDirectory, type Directory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
 import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
 import { type OpenStoreOptions, openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
+import { type Setting, storeSettings, toOption } from "./settings.ts";
 
 /** Where a command finds the store, and how it prints. */
 export interface SharedOptions extends StoreConfig {
   readonly json?: boolean;
 }
 
-/** Says where the store is, and how it is used. */
-export const storeOptions = (): readonly Option[] => [
-  new Option("--data <dir>", "directory of the store and of admin.token").default("./data").env("PORTCULLIS_DATA"),
-  new Option(
-    "--store <location>",
-    "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or memory: (default: sqlite:DIR/portcullis.db)",
-  ).env("PORTCULLIS_STORE"),
-  new Option("--postgres-pool-size <n>", "the most connections of this process (default: 4)").env(
-    "PORTCULLIS_POSTGRES_POOL_SIZE",
-  ),
-  new Option("--postgres-statement-timeout <ms>", "how long a statement may take (default: 5000)").env(
-    "PORTCULLIS_POSTGRES_STATEMENT_TIMEOUT",
-  ),
-  new Option("--postgres-connect-timeout <ms>", "how long to wait for a connection (default: 5000)").env(
-    "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT",
-  ),
-];
-
-/** Adds options to a command. */
-export function withOptions(command: Command, options: readonly Option[]): Command {
-  for (const option of options) command.addOption(option);
+/** Adds settings to a command. */
+export function withSettings(command: Command, settings: readonly Setting[]): Command {
+  for (const setting of settings) command.addOption(toOption(setting));
   return command;
 }
 
 /** A command that works on the store of a server, which may be running. */
 export function storeSubcommand(nameAndArguments: string, description: string): Command {
   const command = new Command(nameAndArguments).description(description);
-  return withOptions(command, storeOptions()).option("--json", "print one JSON value");
+  return withSettings(command, storeSettings).option("--json", "print one JSON value");
 }
 
 /** Which store a command is about. Throws a ConfigError for one that no other process can open. */

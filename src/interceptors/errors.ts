@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../policy/errors.ts";
+import { requestIdOf } from "../rpc/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
 /** Told of a failure that is the server's own, with the id under which a caller was told of it, where one was. */
@@ -35,7 +35,10 @@ const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; read
  * The one mapping from what our code throws to what a caller is told. An expected refusal keeps its text and carries a
  * `zitadel.v1.ErrorDetail`; anything unknown is a bug, answered with a constant text and an id that the log has too.
  */
-export function toConnectError(reason: unknown, report: ReportFailure): ConnectError {
+export function toConnectError(
+  reason: unknown,
+  options: { readonly report: ReportFailure; readonly requestId: () => string },
+): ConnectError {
   if (reason instanceof PolicyError || reason instanceof AuthError) {
     const { id, message, kind } = reason;
     if (id === undefined) return new ConnectError(message, refusalCodes[kind]);
@@ -44,8 +47,8 @@ export function toConnectError(reason: unknown, report: ReportFailure): ConnectE
     ]);
   }
   if (reason instanceof ConnectError) return reason;
-  const requestId = randomUUID();
-  report({ requestId, reason });
+  const requestId = options.requestId();
+  options.report({ requestId, reason });
   if (reason instanceof StoreError) {
     const { code, text } = storeFailures[reason.code];
     return new ConnectError(`${text} (request ${requestId})`, code);
@@ -56,11 +59,31 @@ export function toConnectError(reason: unknown, report: ReportFailure): ConnectE
 /** Maps what interceptors further in and implementations throw. It must be the outermost one that can see an error. */
 export function mapErrors(report: ReportFailure): Interceptor {
   return (next) => async (request) => {
+    const map = (reason: unknown) =>
+      toConnectError(reason, { report, requestId: () => requestIdOf(request.contextValues, request.header) });
     try {
-      return await next(request);
+      const response = await next(request);
+      return response.stream ? { ...response, message: mapEach(response.message, map) } : response;
     } catch (reason) {
-      throw toConnectError(reason, report);
+      throw map(reason);
     }
+  };
+}
+
+/** The same mapping for what a stream ends with. What goes the other way, because nobody reads on, is no failure of ours. */
+function mapEach<Item>(items: AsyncIterable<Item>, map: (reason: unknown) => ConnectError): AsyncIterable<Item> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = items[Symbol.asyncIterator]();
+      return {
+        next: () =>
+          iterator.next().catch((reason: unknown) => {
+            throw map(reason);
+          }),
+        return: async (value: unknown) => (await iterator.return?.(value)) ?? { done: true, value },
+        throw: (reason: unknown) => iterator.throw?.(reason) ?? Promise.reject(reason),
+      };
+    },
   };
 }
 
@@ -71,6 +94,6 @@ export function mapGateErrors(
 ): (context: HandlerContext) => Promise<void> {
   return (context) =>
     gate(context).catch((reason: unknown) => {
-      throw toConnectError(reason, report);
+      throw toConnectError(reason, { report, requestId: () => requestIdOf(context.values, context.requestHeader) });
     });
 }

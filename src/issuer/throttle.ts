@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { canonicalAddress } from "./client-address.ts";
+import { canonicalAddress } from "../rpc/client-address.ts";
 
 /** Milliseconds since some fixed moment. */
 type Clock = () => number;

@@ -1,5 +1,6 @@
 import type { RpcExchange } from "./exchange.ts";
 import type { HttpRefusal, HttpResponse } from "./http.ts";
+import type { Outcome, ProtocolName } from "./outcome.ts";
 import type { ServeStock } from "./stock.ts";
 import type { UnaryOptions } from "./unary.ts";
 
@@ -12,11 +13,12 @@ export interface CodecOptions {
 
 /** What each protocol folder provides. */
 export interface Codec {
+  readonly protocol: ProtocolName;
   /**
-   * Serves one call and ends the response. A failure of the call is answered in the protocol's own form; it rejects only
-   * where no answer could be sent, because the client is gone.
+   * Serves one call, ends the response, and resolves to what that says. A failure of the call is answered in the protocol's
+   * own form; it rejects only where no answer could be sent, because the client is gone.
    */
-  serve(exchange: RpcExchange): Promise<void>;
+  serve(exchange: RpcExchange): Promise<Outcome>;
   /** Answers a request that reaches no call. */
   refuse(response: HttpResponse, refusal: HttpRefusal): void;
 }

@@ -1,9 +1,11 @@
 import { constants } from "node:http2";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { PathBinding } from "./call.ts";
 import type { Codec } from "./codec.ts";
 import { createConnectCodec } from "./connect/codec.ts";
+import type { RpcExchange } from "./exchange.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
 import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
 import {
@@ -18,12 +20,13 @@ import {
 } from "./http.ts";
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
+import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
-import type { RpcTable } from "./router.ts";
+import type { Rpc, RpcTable } from "./router.ts";
 import { createStock } from "./stock.ts";
 
 export interface DispatchOptions extends RestOptions {
@@ -32,6 +35,8 @@ export interface DispatchOptions extends RestOptions {
    * they take several times as long for the same answers.
    */
   readonly stockHandlers?: boolean;
+  /** Told of every request and how it ended: for metrics, traces and logs. */
+  readonly observe?: Observe;
 }
 
 /** Answers one HTTP request. Never throws and never rejects. */
@@ -55,36 +60,31 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   const connect = createConnectCodec(codecOptions);
   const rest = createRestCodec(options);
 
-  function codecOf(request: HttpRequest): Pick<Codec, "refuse"> {
+  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse"> {
     if (isGrpc(request)) return grpc;
     if (isGrpcWeb(request)) return grpcWeb;
     return rpcs.has(rawPath(request)) ? connect : rest;
   }
 
-  async function dispatch(request: HttpRequest, response: HttpResponse): Promise<void> {
-    if (headerProblem(request) !== undefined) return codecOf(request).refuse(response, headersTooLarge());
-    if (!hasAuthority(request)) return codecOf(request).refuse(response, badAuthority());
+  function find(request: HttpRequest): Served {
+    if (headerProblem(request) !== undefined) return refused(codecOf(request), headersTooLarge());
+    if (!hasAuthority(request)) return refused(codecOf(request), badAuthority());
     if (isGrpc(request)) {
       // Without HTTP/2 there are no trailers that a gRPC client could read.
-      if (request.httpVersionMajor < 2) return rest.refuse(response, grpcNeedsHttp2());
-      return dispatchFramed(grpc, request, response);
+      return request.httpVersionMajor < 2 ? refused(rest, grpcNeedsHttp2()) : findFramed(grpc, request);
     }
-    if (isGrpcWeb(request)) return dispatchFramed(grpcWeb, request, response);
+    if (isGrpcWeb(request)) return findFramed(grpcWeb, request);
     const rpc = rpcs.get(rawPath(request));
-    if (rpc !== undefined) return connect.serve({ rpc, request, response, contextValues: createContextValues() });
-    return dispatchRest(request, response);
+    return rpc === undefined ? findRest(request) : called(connect, rpc);
   }
 
   /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
-  async function dispatchFramed(codec: Codec, request: HttpRequest, response: HttpResponse): Promise<void> {
-    if (!/^[a-z/-]+(\+proto|\+json)?$/.test(mediaType(request))) return codec.refuse(response, unknownSubtype());
-    const contextValues = createContextValues();
+  function findFramed(codec: Codec, request: HttpRequest): Served {
+    if (!/^[a-z/-]+(\+proto|\+json)?$/.test(mediaType(request))) return refused(codec, unknownSubtype());
     const rpc = rpcs.get(rawPath(request));
-    if (rpc !== undefined && request.method === "POST") {
-      return codec.serve({ rpc, request, response, contextValues });
-    }
+    if (rpc !== undefined && request.method === "POST") return called(codec, rpc);
     const match = routes.match("POST", rawPath(request));
-    if (match.kind !== "found" || request.method !== "POST") return codec.refuse(response, unknownRpc());
+    if (match.kind !== "found" || request.method !== "POST") return refused(codec, unknownRpc());
     const { route, pathValues } = match;
     const bindPathValues: PathBinding = (message) =>
       bindPath(reflect(route.rpc.spec.method.input, message), route, {
@@ -93,37 +93,54 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
         overrides: true,
         registry: options.registry,
       });
-    return codec.serve({ rpc: route.rpc, request, response, contextValues, bindPath: bindPathValues });
+    return called(codec, route.rpc, bindPathValues);
   }
 
-  async function dispatchRest(request: HttpRequest, response: HttpResponse): Promise<void> {
+  function findRest(request: HttpRequest): Served {
     const path = rawPath(request);
-    if (request.method === "OPTIONS" && path === "*") return sendAllow(response, knownMethods);
+    if (request.method === "OPTIONS" && path === "*") return allowed(knownMethods);
     // Over HTTP/2 such bytes come as they are, and nobody knows of which character set. In a path, a # is data only escaped.
-    if (/[^\x21-\x7e]/.test(request.url ?? "") || path.includes("#")) return rest.refuse(response, notAscii());
-    if (hasDotSegment(path)) return rest.refuse(response, dotSegment());
+    if (/[^\x21-\x7e]/.test(request.url ?? "") || path.includes("#")) return refused(rest, notAscii());
+    if (hasDotSegment(path)) return refused(rest, dotSegment());
     const match = routes.match(request.method ?? "", path);
     switch (match.kind) {
       case "found": {
         const { route, pathValues } = match;
-        return rest.serve({
-          route,
-          rpc: route.rpc,
-          pathValues,
-          request,
-          response,
-          contextValues: createContextValues(),
-        });
+        const { rpc } = route;
+        const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
+        return { protocol: "rest", method: rpc.spec.method, serve };
       }
       case "wrong_method":
-        if (request.method === "OPTIONS") return sendAllow(response, match.allow);
-        return rest.refuse(response, wrongMethod(match.allow));
+        return request.method === "OPTIONS" ? allowed(match.allow) : refused(rest, wrongMethod(match.allow));
       case "bad_escape":
-        return rest.refuse(response, badEscape());
+        return refused(rest, badEscape());
       case "not_found":
         // Here a client of Connect cannot be told from one of REST, unless it says so.
-        if (request.headers["connect-protocol-version"] !== undefined) return connect.refuse(response, unknownRpc());
-        return rest.refuse(response, notFound());
+        return request.headers["connect-protocol-version"] === undefined
+          ? refused(rest, notFound())
+          : refused(connect, unknownRpc());
+    }
+  }
+
+  const { observe } = options;
+
+  async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+    let end: ReturnType<Observe> | undefined;
+    let outcome: Outcome = Code.Internal;
+    try {
+      const { protocol, method, serve } = find(request);
+      const contextValues = createContextValues();
+      end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
+      outcome = await serve({ request, response, contextValues });
+    } catch (reason) {
+      if (isGone(response) || response.writableEnded) {
+        outcome = Code.Canceled;
+        return;
+      }
+      options.onFailure(reason);
+      codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
+    } finally {
+      end?.(outcome);
     }
   }
 
@@ -137,35 +154,53 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     const rpc = rpcs.get(url);
     const head = { method, url, headers };
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
-    const exchange = {
-      rpc,
-      head,
-      source: stream,
-      reply: new StreamReply(stream),
-      contextValues: createContextValues(),
-    };
-    grpc.serveUnary(exchange).catch((reason: unknown) => {
-      options.onFailure(reason);
-      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    });
+    const contextValues = createContextValues();
+    const { socket } = stream.session ?? {};
+    const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
+    grpc
+      .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })
+      .then(end, (reason: unknown) => {
+        options.onFailure(reason);
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        end?.(Code.Internal);
+      });
     return true;
   };
 
-  const serve = (request: HttpRequest, response: HttpResponse): void => {
-    dispatch(request, response).catch((reason: unknown) => {
-      if (isGone(response) || response.writableEnded) return;
-      options.onFailure(reason);
-      codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
-    });
-  };
+  const serve = (request: HttpRequest, response: HttpResponse): void => void serveOne(request, response);
   return Object.assign(serve, { streamHandler });
 }
 
-const knownMethods = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
-
-function sendAllow(response: HttpResponse, allow: readonly string[]): void {
-  send(response, { status: 204, header: { allow: allow.join(", "), "cache-control": "no-store" } });
+/** What a request is for, and how it is served. */
+interface Served {
+  readonly protocol: ProtocolName;
+  readonly method?: DescMethod;
+  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues">): Outcome | Promise<Outcome>;
 }
+
+const called = (codec: Codec, rpc: Rpc, bindPath?: PathBinding): Served => ({
+  protocol: codec.protocol,
+  method: rpc.spec.method,
+  serve: (exchange) => codec.serve({ ...exchange, rpc, ...(bindPath && { bindPath }) }),
+});
+
+const refused = (codec: Pick<Codec, "protocol" | "refuse">, refusal: HttpRefusal): Served => ({
+  protocol: codec.protocol,
+  serve({ response }) {
+    codec.refuse(response, refusal);
+    return refusal.error.code;
+  },
+});
+
+const allowed = (methods: readonly string[]): Served => ({
+  protocol: "rest",
+  serve({ response }) {
+    send(response, { status: 204, header: { allow: methods.join(", "), "cache-control": "no-store" } });
+    return 0;
+  },
+});
+
+const knownMethods = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /** `.` and `..`, however they are spelled. Half of the programs on the way resolve them, so nobody may rely on them. */
 const hasDotSegment = (path: string): boolean => /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i.test(path);

@@ -1,11 +1,12 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { createConnectRouter } from "@connectrpc/connect";
+import { Code, createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
+import { type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
 
@@ -21,7 +22,7 @@ export interface StockCall extends RpcExchange {
 }
 
 /** Serves gRPC, gRPC-Web and Connect by Connect's own handlers; the content type tells which. */
-export type ServeStock = (call: StockCall) => Promise<void>;
+export type ServeStock = (call: StockCall) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
@@ -53,7 +54,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const { methodKind, input } = rpc.spec.method;
     const hasOneMessage = methodKind === "unary" || methodKind === "server_streaming";
     const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
-    const answer = await handle(checked);
+    const { answer, outcome } = withOutcome(await handle(checked));
     const encoding = received.header.get("grpc-encoding");
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
@@ -69,6 +70,9 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
         return withoutConnection(rest.trailer);
       },
     };
-    await universalResponseToNodeResponse(sent as UniversalServerResponse, response);
+    const closed = new Promise<void>((resolve) => response.once("close", resolve));
+    // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
+    await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
+    return response.writableEnded ? outcome() : Code.Canceled;
   };
 }

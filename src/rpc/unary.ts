@@ -15,6 +15,7 @@ import { compress, compressions, decompress, knownEncodings } from "./encoding.t
 import type { Sent } from "./envelope.ts";
 import type { UnaryExchange } from "./exchange.ts";
 import type { RequestHead } from "./http.ts";
+import type { Outcome } from "./outcome.ts";
 import type { Reply } from "./reply.ts";
 import { readTimeout, type TimeHeaderName } from "./timeout.ts";
 
@@ -58,7 +59,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  */
 export const createUnary =
   (protocol: UnaryProtocol, options: UnaryOptions) =>
-  (exchange: UnaryExchange): Promise<void> => {
+  (exchange: UnaryExchange): Promise<Outcome> => {
     const { spec } = exchange.rpc;
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
     return new UnaryCall(exchange, { spec, protocol, options }).serve();
@@ -101,7 +102,7 @@ class UnaryCall {
   }
 
   /** Resolves when the answer is on its way, or nobody is there to take it. */
-  async serve(): Promise<void> {
+  async serve(): Promise<Outcome> {
     const { context } = this;
     const { reply } = this.#exchange;
     const release = abortOnClose(reply, context);
@@ -109,13 +110,16 @@ class UnaryCall {
       const message = await callUnary(this, this.#options);
       const answer = this.#encode(message);
       const sent = "then" in answer ? await answer : answer;
-      if (!reply.isGone()) this.#protocol.send(this.#exchange, sent);
+      if (reply.isGone()) return Code.Canceled;
+      this.#protocol.send(this.#exchange, sent);
+      return 0;
     } catch (reason) {
-      if (reply.isGone()) return;
+      if (reply.isGone()) return Code.Canceled;
       // Interceptors and gate have mapped what is expected.
       if (!(reason instanceof ConnectError)) this.#options.onFailure(reason);
       const error = toConnectError(reason);
       this.#protocol.sendError(this.#exchange, { context, error });
+      return error.code;
     } finally {
       release();
       context.end();

@@ -23,6 +23,9 @@ interface WaitingRewrite {
   readonly reject: (error: unknown) => void;
 }
 
+/** Told of each commit of commands, how many shared it. */
+export type CommitListener = (commands: number) => void;
+
 /** How an engine writes: one transaction at a time, and nobody else writes during it. */
 export interface Transactions {
   /** Resolves when nobody else can write until `commit` or `rollback`. The one before may still be on its way. */
@@ -43,12 +46,14 @@ export interface Transactions {
  */
 export class CommitQueue {
   readonly #transactions: Transactions;
+  readonly #onCommit: CommitListener | undefined;
   #waiting: (Waiting | WaitingRewrite)[] = [];
   #turnWanted = false;
   #lastTurn: Promise<void> = Promise.resolve();
 
-  constructor(transactions: Transactions) {
+  constructor(transactions: Transactions, onCommit?: CommitListener) {
     this.#transactions = transactions;
+    this.#onCommit = onCommit;
   }
 
   execute(command: Command<unknown>): Promise<Outcome<unknown>> {
@@ -114,6 +119,7 @@ export class CommitQueue {
         return { ...decided, rows: isEmpty(decided.writes) ? undefined : toRows(decided.writes) };
       });
       this.#transactions.ended(writes);
+      if (!isEmpty(writes)) this.#onCommit?.(batch.length);
       // A refusal too is answered after the commit: it may rest on what a command before it in the batch decided.
       for (const [index, waiting] of batch.entries()) settle(waiting, endings[index]);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { evolve, keysOf } from "../policy/evolve.ts";
+import type { CommitListener } from "./commit-queue.ts";
 import { StoreError } from "./errors.ts";
 import type { DatabaseOptions } from "./postgres/database.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";
@@ -16,6 +17,8 @@ export interface OpenStoreOptions {
   readonly clock?: Clock;
   /** How long a call waits, at most, for another process's lock before it is `unavailable`. Default 5000: people still wait that long. */
   readonly busyTimeoutMs?: number;
+  /** Told of each commit, how many commands shared it. */
+  readonly onCommit?: CommitListener | undefined;
   /** Of PostgreSQL alone. */
   readonly postgres?: Partial<DatabaseOptions> | undefined;
 }
@@ -43,9 +46,10 @@ export async function openStore({
   location,
   clock = Date.now,
   busyTimeoutMs = defaultBusyTimeoutMs,
+  onCommit,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
-  const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs };
+  const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs, onCommit };
   const parsed = parseLocation(location);
   switch (parsed.engine) {
     case "sqlite":

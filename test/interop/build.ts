@@ -2,45 +2,45 @@
 
 import type { ExecFileOptions } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Ended, run } from "./run.ts";
 
-const stampName = ".built-from";
-
 export interface BuildOptions {
-  /** Where the result is. What else is there is removed before a build. */
+  /** Where the result is. It is kept between runs, and so is what is in it, so that a build can start from the last one. */
   readonly directory: string;
-  /** Files and folders that the result is made of. */
-  readonly sources: readonly string[];
-  /** What else decides on the result, such as versions of a toolchain. */
-  readonly toolchain: readonly string[];
+  /** Files and folders that the build reads. */
+  readonly inputs: readonly string[];
+  /** What else decides on the result, such as versions of compilers. */
+  readonly toolchain?: readonly string[];
   readonly build: () => Promise<void>;
 }
 
-/** Builds, unless the last build in the directory ended well and was of the same sources and toolchain. */
-export async function buildOnce({ directory, sources, toolchain, build }: BuildOptions): Promise<void> {
-  const stamp = join(directory, stampName);
+/** Builds, unless the last build in the directory ended well and was the same, of the same. */
+export async function buildOnce({ directory, inputs, toolchain = [], build }: BuildOptions): Promise<void> {
   const hash = createHash("sha256").update(JSON.stringify([toolchain, build.toString()]));
-  for (const source of sources) addToHash(source);
-  const wanted = hash.digest("hex");
-  if (readIfThere(stamp) === wanted) return;
-  for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true, force: true });
-  await build();
-  writeFileSync(stamp, wanted);
-
-  function addToHash(path: string): void {
-    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) addToHash(join(path, name));
-    else hash.update(JSON.stringify(path)).update(readFileSync(path));
+  for (const input of inputs) {
+    for (const path of filesOf(input)) {
+      // Names matter, but not where a folder is.
+      hash
+        .update(`${path.slice(input.length)}\0`)
+        .update(readFileSync(path))
+        .update("\0");
+    }
   }
+  const digest = hash.digest("hex");
+  const stamp = join(directory, "built-from.sha256");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  mkdirSync(directory, { recursive: true });
+  rmSync(stamp, { force: true });
+  await build();
+  writeFileSync(stamp, digest);
 }
 
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
+function filesOf(path: string): readonly string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  const entries = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return entries.map(({ parentPath, name }) => join(parentPath, name)).sort();
 }
 
 /** Runs a program that has to succeed, and resolves to what it printed. Rejects with a sentence. */

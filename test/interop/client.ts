@@ -51,6 +51,6 @@ export interface Prepared {
   readonly command: Command;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** The program named by `example`. */
-  readonly exampleCommand?: Command;
+  /** The program named by `example` of the client. */
+  readonly example?: Command;
 }

@@ -103,9 +103,9 @@ for (const [folder, client] of clients) {
 
     if (client.example !== undefined) {
       defineExampleTests(client.example, (env) => {
-        const { exampleCommand, cwd } = prepared;
-        if (exampleCommand === undefined) throw new Error(`${folder}/client.ts says nothing of how to run its example`);
-        const [program, ...args] = exampleCommand;
+        const { example, cwd } = prepared;
+        if (example === undefined) throw new Error(`${folder}/client.ts says nothing of how to run its example`);
+        const [program, ...args] = example;
         return run(program, args, { env: { ...surroundings(), ...prepared.env, ...env }, ...(cwd && { cwd }) });
       });
     }

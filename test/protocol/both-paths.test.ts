@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
 import type { Gate } from "../../src/rpc/call.ts";
+import type { Outcome } from "../../src/rpc/outcome.ts";
 import { type EchoOptions, type EchoServer, startEcho } from "../fixtures/echo.ts";
 import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
@@ -673,6 +674,8 @@ interface Both {
   close(): Promise<void>;
 }
 interface Path {
+  /** How the observer was told that a request ended. */
+  nextOutcome(): Promise<Outcome>;
   readonly server: EchoServer;
   /** What the handlers were told since the last look. */
   readonly calls: unknown[];
@@ -681,9 +684,15 @@ interface Path {
 async function startBoth(options: Pick<EchoOptions, "gate" | "interceptors"> = {}): Promise<Both> {
   const start = async (stockHandlers: boolean): Promise<Path> => {
     const calls: unknown[] = [];
+    const outcomes: Outcome[] = [];
+    let onOutcome = () => {};
     const server: EchoServer = await startEcho({
       ...options,
       stockHandlers,
+      observe: () => (outcome) => {
+        outcomes.push(outcome);
+        onOutcome();
+      },
       implementation: {
         typed(received, context) {
           calls.push(told(context, server.url));
@@ -698,7 +707,11 @@ async function startBoth(options: Pick<EchoOptions, "gate" | "interceptors"> = {
         },
       },
     });
-    return { server, calls };
+    const nextOutcome = async (): Promise<Outcome> => {
+      if (outcomes.length === 0) await new Promise<void>((resolve) => (onOutcome = resolve));
+      return outcomes.shift() as Outcome;
+    };
+    return { server, calls, nextOutcome };
   };
   const [direct, stock] = [await start(false), await start(true)];
   return {
@@ -716,11 +729,23 @@ beforeAll(async () => {
 });
 afterAll(() => both.close());
 
-/** Sends a request to both, expects that they agree, and returns what the direct one answers. */
+/**
+ * Whether client and observer can know the code: on its way through Connect's handlers it may be compressed, or lost, and the
+ * answer to HEAD has none.
+ */
+const isReadable = ({ http, code, place, headers, trailers }: Seen): boolean => {
+  if (place === "nowhere" || (http !== 200 && code === 0)) return false;
+  return code === 0 || !("content-encoding" in headers || compressedTrailers in trailers);
+};
+
+/** Sends a request to both, expects that their observers are told what the client is, that they agree, and returns what the direct one answers. */
 async function agree(request: Exchange, used = both): Promise<Seen> {
-  const call = async ({ server, calls }: Path): Promise<Seen> => {
+  const call = async ({ server, calls, nextOutcome }: Path): Promise<Seen> => {
     const reply = await exchange(server.url, request);
-    return see(reply, { request, calls: calls.splice(0), failures: server.failures.splice(0).length });
+    const seen = see(reply, { request, calls: calls.splice(0), failures: server.failures.splice(0).length });
+    const outcome = await nextOutcome();
+    if (isReadable(seen)) expect(outcome).toBe(seen.code);
+    return seen;
   };
   const pair = { request, direct: await call(used.direct), stock: await call(used.stock) };
   const seen = { ...pair.direct };

@@ -15,6 +15,12 @@ import { connect as connectTls } from "node:tls";
 import { afterEach } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import { type Listener, type ListenerOptions, openListener } from "../../src/rpc/listener/listener.ts";
+import {
+  type Frame,
+  settingsFrame as frameOfSettings,
+  settingsAckFrame,
+  takeFrames,
+} from "../fixtures/http2-frames.ts";
 
 const fixture = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url), "utf8");
 
@@ -96,6 +102,65 @@ export async function rawClient(listener: Listener, first?: string): Promise<Raw
     closed,
     errors,
     reset: () => tcp.resetAndDestroy(),
+  };
+}
+
+/** An HTTP/2 connection frame by frame. */
+export interface FrameClient {
+  readonly socket: Socket;
+  write(frame: Uint8Array): void;
+  /** Resolves with the next frame of this type that was not given out yet; rejects where the connection ends before. */
+  next(name: Frame["name"]): Promise<Frame>;
+  /** The frames that were received and not given out. */
+  readonly frames: readonly Frame[];
+  /** Resolves once the connection is gone, however it ended. */
+  readonly closed: Promise<void>;
+}
+
+/** Opens one; it has sent its preface and `settings`, and acknowledges the server's. */
+export async function frameClient(
+  listener: Pick<Listener, "url" | "port">,
+  { settings = frameOfSettings() }: { readonly settings?: Uint8Array } = {},
+): Promise<FrameClient> {
+  const isTls = listener.url.startsWith("https:");
+  const tcp = connectTcp({ port: listener.port, host: "127.0.0.1" });
+  const socket = isTls
+    ? connectTls({ socket: tcp, ca: tls.cert, servername: "localhost", ALPNProtocols: ["h2"] })
+    : tcp;
+  cleanups.push(() => socket.destroy());
+  // Resets are one of the ways to end.
+  socket.on("error", () => {});
+  const frames: Frame[] = [];
+  let rest = Buffer.alloc(0);
+  let wake = () => {};
+  const write = (frame: Uint8Array) => void (socket.destroyed || socket.write(frame));
+  socket.on("data", (chunk: Buffer) => {
+    const taken = takeFrames(Buffer.concat([rest, chunk]));
+    rest = Buffer.from(taken.rest);
+    frames.push(...taken.frames);
+    if (taken.frames.some(({ name, flags }) => name === "settings" && flags === 0)) write(settingsAckFrame);
+    wake();
+  });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  void closed.then(() => wake());
+  await once(socket, isTls ? "secureConnect" : "connect");
+  write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings]));
+  return {
+    socket,
+    write,
+    frames,
+    closed,
+    async next(name) {
+      for (;;) {
+        const index = frames.findIndex((frame) => frame.name === name);
+        const [frame] = index === -1 ? [] : frames.splice(index, 1);
+        if (frame !== undefined) return frame;
+        if (socket.closed) throw new Error(`the connection ended before a frame ${name}`);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    },
   };
 }
 

@@ -1,14 +1,15 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
+import { headersFrame, pingFrame } from "../fixtures/http2-frames.ts";
 import {
   answer,
   answerOf,
-  bodyOf,
   call1,
   call2,
+  frameClient,
   http2Preface,
   open,
   rawClient,
@@ -39,10 +40,25 @@ function holding() {
 }
 
 const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const limits = { drainQuietMs: 40 };
+/** Far more than a test may take. */
+const noDeadline = { graceMs: 1_000_000 };
+
+/** Resolves when the listener takes no connection any more. */
+const refusesConnections = ({ port }: { readonly port: number }) =>
+  vi.waitUntil(
+    () =>
+      new Promise<boolean>((resolve) => {
+        const socket = connect({ port, host: "127.0.0.1" });
+        socket.once("connect", () => resolve(!socket.destroy()));
+        socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
+      }),
+    { timeout: 4_000, interval: 5 },
+  );
 
 describe.each([
-  { name: "plaintext", options: {} },
-  { name: "TLS", options: { tls } },
+  { name: "plaintext", options: { limits } },
+  { name: "TLS", options: { tls, limits } },
 ])("close, $name", ({ options }) => {
   it("lets HTTP/1.1 requests in flight finish, with Connection: close, and refuses new connections", async () => {
     const { handler, count, release } = holding();
@@ -50,22 +66,41 @@ describe.each([
     const client = await rawClient(listener, get);
     await count(1);
     const closing = listener.close();
-    await expect(call1(listener, "/")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    await refusesConnections(listener);
     release();
     const raw = await client.closed;
     expect(raw).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nConnection: close\r\n[\s\S]*done$/);
     await closing;
   });
 
-  it("answers the HTTP/1.1 request that has arrived on an idle connection when it begins", async () => {
+  it("serves the HTTP/1.1 request that has arrived on an idle connection when it begins", async () => {
     const listener = await open({ ...options, handler: (_req, res) => answer(res, "ok") });
     const client = await rawClient(listener, get);
     await client.until(/ok$/);
     // The bytes are in the server's socket when this returns; it has not read them yet.
     client.socket.write(get);
     const closing = listener.close();
-    const raw = await client.closed;
-    expect(raw.slice(raw.indexOf("ok") + 2)).toMatch(/^HTTP\/1\.1 503 [\s\S]*\r\nConnection: close\r\n/);
+    expect((await client.closed).match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
+    await closing;
+  });
+
+  it("serves the HTTP/1.1 request that comes while it closes, and ends the connection with the answer", async () => {
+    const { handler, count, release } = holding();
+    const listener = await open({ ...options, handler, limits: { drainQuietMs: 1_000_000 } });
+    const busy = await rawClient(listener, get);
+    await count(1);
+    const idle = await rawClient(listener, get);
+    await count(2);
+    release();
+    await Promise.all([busy.until(/done$/), idle.until(/done$/)]);
+    const closing = listener.close(noDeadline);
+    await refusesConnections(listener);
+    for (const client of [busy, idle]) {
+      client.socket.write(get);
+      await count(1);
+      release();
+      expect((await client.closed).split("done")[1]).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nConnection: close\r\n/);
+    }
     await closing;
   });
 
@@ -83,7 +118,7 @@ describe.each([
     await closing;
   });
 
-  it("ends unused connections at once: silent ones, kept-alive ones, idle sessions", async () => {
+  it("ends unused connections soon: silent ones, kept-alive ones, idle sessions", async () => {
     const listener = await open({ ...options, handler: (_req, res) => answer(res, "ok") });
     const silent = await rawClient(listener);
     const unsaid = await rawClient({ ...listener, url: listener.url.replace("https", "http") });
@@ -92,29 +127,24 @@ describe.each([
     const session = session2(listener);
     await call2(session, { ":path": "/" });
     const sessionClosed = once(session, "close");
-    // The default grace would fail the test by its timeout.
-    await listener.close({ graceMs: 1_000_000 });
+    await listener.close(noDeadline);
     await Promise.all([silent.closed, unsaid.closed, idle.closed, sessionClosed]);
   });
 
-  it("refuses what arrives on an HTTP/1.1 connection after close began with 503", async () => {
-    const { handler, count, release } = holding();
-    const listener = await open({ ...options, handler });
-    const busy = await rawClient(listener, get);
-    const late = await rawClient(listener, get.slice(0, 20));
-    await count(1);
-    // The half request must have been read before the close, or its connection counts as silent: it was sent before
-    // another connection's request, which has arrived.
-    await rawClient(listener, get);
-    await count(2);
-    const closing = listener.close();
-    late.socket.write(get.slice(20));
-    const raw = await late.closed;
-    expect(raw).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\n/);
-    expect(raw).toMatch(/\r\nConnection: close\r\n/i);
-    expect(bodyOf(raw)).toEqual({ code: 14, message: "The server is shutting down.", details: [] });
-    release();
-    await Promise.all([busy.closed, closing]);
+  it("serves what has come in part, and what comes on connections that were silent", async () => {
+    const handler: ListenerHandler = (_req, res) => answer(res, "ok");
+    const listener = await open({ ...options, handler, limits: { drainQuietMs: 1_000_000 } });
+    const part = await rawClient(listener, get.slice(0, 20));
+    const silent = await rawClient(listener);
+    await call1(listener, "/", { agent: false });
+    const closing = listener.close(noDeadline);
+    await refusesConnections(listener);
+    part.socket.write(get.slice(20));
+    silent.socket.write(get);
+    for (const client of [part, silent]) {
+      expect(await client.closed).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nConnection: close\r\n/);
+    }
+    await closing;
   });
 
   it("destroys what is left after graceMs", async () => {
@@ -154,19 +184,70 @@ describe("close", () => {
     await listener.close();
   });
 
-  it("lets all pipelined requests in flight finish", async () => {
+  it("lets all pipelined requests in flight finish, and those that follow", async () => {
     const { handler, count, release } = holding();
-    const listener = await open({ handler });
+    const listener = await open({ handler, limits });
     const client = await rawClient(listener, get + get);
     await count(2);
     const closing = listener.close();
+    await refusesConnections(listener);
+    client.socket.write(get);
+    await count(3);
     release();
-    expect((await client.closed).match(/done/g)).toHaveLength(2);
+    const raw = await client.closed;
+    expect(raw.match(/done/g)).toHaveLength(3);
+    expect(raw.match(/Connection: close/g)).toHaveLength(1);
     await closing;
   });
 
+  it("does not serve a request behind an answer that has said that it is the last", async () => {
+    const { handler, count, held } = holding();
+    const listener = await open({ handler, limits });
+    const client = await rawClient(listener, get);
+    await count(1);
+    const closing = listener.close();
+    await refusesConnections(listener);
+    const [res] = held as { write(chunk: string): unknown; end(chunk: string): unknown }[];
+    res?.write("first ");
+    await client.until(/Connection: close\r\n[\s\S]*first /);
+    client.socket.write(get);
+    // Read on another connection after it.
+    await refusesConnections(listener);
+    res?.end("last");
+    expect(await client.closed).toMatch(/last\r\n0\r\n\r\n$/);
+    expect(held).toHaveLength(1);
+    await closing;
+  });
+
+  it("goes on as before for the lame-duck time", async () => {
+    const listener = await open({ handler: (_req, res) => answer(res, "ok"), limits });
+    const client = await rawClient(listener, get);
+    const session = session2(listener);
+    await client.until(/ok$/);
+    let isOver = false;
+    const started = performance.now();
+    const closing = listener.close({ ...noDeadline, lameDuckMs: 200 }).then(() => {
+      isOver = true;
+    });
+    expect((await call1(listener, "/", { agent: false })).status).toBe(200);
+    expect((await call2(session, { ":path": "/" })).status).toBe(200);
+    client.socket.write(get);
+    const raw = await client.until(/ok[\s\S]*ok$/);
+    if (performance.now() - started < 200) {
+      expect(isOver).toBe(false);
+      expect(raw).not.toContain("Connection: close");
+    }
+    await closing;
+    expect(performance.now() - started).toBeGreaterThan(199);
+  });
+
+  it("waits for nobody where no connection is open", async () => {
+    const listener = await open();
+    await listener.close({ graceMs: 1_000_000, lameDuckMs: 1_000_000 });
+  });
+
   it("ends a connection whose TLS handshake finishes only after close began", async () => {
-    const listener = await open({ tls });
+    const listener = await open({ tls, limits });
     // Between client and listener, and stops after the first few bytes of the handshake.
     let release = () => {};
     const held = new Promise<void>((resolve) => {
@@ -191,7 +272,7 @@ describe("close", () => {
     await once(front, "connection");
     // An answer on another connection comes after the few bytes have arrived.
     await call1(listener, "/");
-    const closing = listener.close({ graceMs: 1_000_000 });
+    const closing = listener.close(noDeadline);
     release();
     await Promise.all([closing, sessionClosed]);
     front.close();
@@ -203,6 +284,73 @@ describe("close", () => {
     client.socket.allowHalfOpen = true;
     client.socket.write(http2Preface);
     await client.until(settingsFrame);
-    await listener.close({ graceMs: 1_000_000 });
+    await listener.close(noDeadline);
+  });
+});
+
+describe("close, frame by frame of HTTP/2", () => {
+  const noError = constants.NGHTTP2_NO_ERROR;
+  const request = (stream: number) =>
+    headersFrame(stream, { ":method": "GET", ":scheme": "http", ":path": "/", ":authority": "h" }, true);
+
+  it("sends a notice first, serves what arrives until the PING behind it is answered, and says then what was the last", async () => {
+    const { handler, count, release } = holding();
+    const listener = await open({ handler, limits });
+    const client = await frameClient(listener);
+    client.write(request(1));
+    await count(1);
+    const closing = listener.close(noDeadline);
+    expect(await client.next("goaway")).toMatchObject({ lastStream: 2 ** 31 - 1, code: noError });
+    const ping = await client.next("ping");
+    // Crossed the notice on the wire.
+    client.write(request(3));
+    client.write(pingFrame(ping.payload, true));
+    expect(await client.next("goaway")).toMatchObject({ lastStream: 3, code: noError });
+    await count(2);
+    release();
+    for (const stream of [1, 3]) expect(await client.next("headers")).toMatchObject({ stream });
+    await client.closed;
+    await closing;
+  });
+
+  it("does not wait for the PING's answer for ever", async () => {
+    const listener = await open({ limits });
+    const client = await frameClient(listener);
+    const closing = listener.close(noDeadline);
+    for (const lastStream of [2 ** 31 - 1, 0]) expect(await client.next("goaway")).toMatchObject({ lastStream });
+    await Promise.all([client.closed, closing]);
+  });
+
+  it("over TLS, says with the first stream that arrives that it is the last, and serves it", async () => {
+    const { handler, count, release } = holding();
+    const listener = await open({ tls, handler, limits });
+    const client = await frameClient(listener);
+    const closing = listener.close(noDeadline);
+    await client.next("ping");
+    client.write(request(1));
+    expect(await client.next("goaway")).toMatchObject({ lastStream: 1, code: noError });
+    await count(1);
+    release();
+    expect(await client.next("headers")).toMatchObject({ stream: 1 });
+    await client.closed;
+    await closing;
+  });
+
+  it("sends no frame before its settings to a connection that opens while it closes", async () => {
+    const { handler, count, release } = holding();
+    const listener = await open({ handler, limits: { drainQuietMs: 1_000_000 } });
+    const busy = await rawClient(listener, get);
+    await count(1);
+    const late = await rawClient(listener);
+    // Accepted after it.
+    const last = await rawClient(listener, get);
+    await count(2);
+    const closing = listener.close(noDeadline);
+    await refusesConnections(listener);
+    late.socket.write(http2Preface);
+    expect(await late.until(settingsFrame)).toMatch(settingsFrame);
+    late.socket.destroy();
+    release();
+    await Promise.all([busy.closed, last.closed, closing]);
   });
 });

@@ -193,6 +193,29 @@ describe("the writer thread", () => {
     }
   });
 
+  it("says of a change that it committed just then that nobody knows whether it is written", async () => {
+    const threads: Worker[] = [];
+    const watch = (thread: Worker): number => threads.push(thread);
+    process.on("worker", watch);
+    try {
+      const store = await openAt(makePath());
+      await store.execute(addCounter("counter"));
+      const { decide, ...command } = countUp("counter");
+      const decided = store.execute({
+        ...command,
+        decide(view) {
+          void threads[0]?.terminate();
+          return decide(view);
+        },
+      });
+      await expectStoreError(decided, "outcome_unknown");
+      expect((await store.execute(countUp("counter"))).value).toBeGreaterThan(0);
+      expect(await store.verify()).toMatchObject({ problems: [] });
+    } finally {
+      process.off("worker", watch);
+    }
+  });
+
   it("starts with the first write and ends with the store", async () => {
     const threads: Worker[] = [];
     const watch = (thread: Worker): number => threads.push(thread);

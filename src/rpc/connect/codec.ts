@@ -21,6 +21,7 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
     });
   };
   return {
+    protocol: "connect",
     refuse,
     // Connect's handlers answer a wrong verb or content type with a bare status; ours say what is wanted.
     async serve(exchange) {
@@ -32,27 +33,20 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
         ? ["json", "proto"].includes(queryOf(request).get("encoding") ?? "")
         : supported.includes(mediaType(request)) && !hasForeignCharset(request);
       if (request.method !== "POST" && !isGet) {
-        refuse(response, {
-          error: new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented),
-          status: 405,
-          header: { allow: takesGet ? "GET, POST" : "POST" },
-        });
-      } else if (!knowsType) {
-        refuse(response, {
-          error: new ConnectError(
-            isGet
-              ? "set the query parameter encoding to json or proto"
-              : `set the header Content-Type to one of: ${supported.join(", ")}`,
-            Code.InvalidArgument,
-          ),
-          status: 415,
-          header: { "accept-post": supported.join(", ") },
-        });
-      } else if (serveUnary !== undefined && rpc.spec.kind === "unary") {
-        await serveUnary(toUnaryExchange(exchange));
-      } else {
-        await serveStock(exchange);
+        const error = new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented);
+        refuse(response, { error, status: 405, header: { allow: takesGet ? "GET, POST" : "POST" } });
+        return error.code;
       }
+      if (!knowsType) {
+        const text = isGet
+          ? "set the query parameter encoding to json or proto"
+          : `set the header Content-Type to one of: ${supported.join(", ")}`;
+        const error = new ConnectError(text, Code.InvalidArgument);
+        refuse(response, { error, status: 415, header: { "accept-post": supported.join(", ") } });
+        return error.code;
+      }
+      const isDirect = serveUnary !== undefined && rpc.spec.kind === "unary";
+      return isDirect ? serveUnary(toUnaryExchange(exchange)) : serveStock(exchange);
     },
   };
 }

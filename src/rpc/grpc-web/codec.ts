@@ -14,6 +14,7 @@ export const isGrpcWeb = (request: HttpRequest): boolean =>
 export function createGrpcWebCodec({ serveStock, unary }: CodecOptions): Codec {
   const serveUnary = unary && createUnary(grpcWebUnary, unary);
   return {
+    protocol: "grpc-web",
     serve: (exchange) => {
       if (serveUnary !== undefined && exchange.rpc.spec.kind === "unary") return serveUnary(toUnaryExchange(exchange));
       return serveStock(

@@ -1,6 +1,7 @@
 import type { Codec, CodecOptions } from "../codec.ts";
 import { toUnaryExchange, type UnaryExchange } from "../exchange.ts";
 import { type HttpRequest, mediaType } from "../http.ts";
+import type { Outcome } from "../outcome.ts";
 import { createUnary } from "../unary.ts";
 import { withNormalMessage } from "./status-message.ts";
 import { sendTrailersOnly } from "./trailers-only.ts";
@@ -11,13 +12,14 @@ export const isGrpc = (request: HttpRequest): boolean => /^application\/grpc(\+|
 
 export interface GrpcCodec extends Codec {
   /** Serves one unary call directly; absent where Connect's handlers do. */
-  readonly serveUnary?: (exchange: UnaryExchange) => Promise<void>;
+  readonly serveUnary?: (exchange: UnaryExchange) => Promise<Outcome>;
 }
 
 /** gRPC over HTTP/2. */
 export function createGrpcCodec({ serveStock, unary }: CodecOptions): GrpcCodec {
   const serveUnary = unary && createUnary(grpcUnary, unary);
   return {
+    protocol: "grpc",
     ...(serveUnary && { serveUnary }),
     serve: (exchange) =>
       serveUnary !== undefined && exchange.rpc.spec.kind === "unary"

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { discardRestOfBody } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
@@ -7,9 +8,9 @@ import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatusAnswer } fro
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
-  /** Serves a socket from now on. */
+  /** Serves a socket from now on, also while it drains. */
   accept(socket: Socket): void;
-  /** Ends unused connections now and the others after what they have in flight; refuses new requests. */
+  /** Lets clients know that each connection ends, goes on serving what they send until they do, and ends it. */
   drain(): void;
   /** Stops background checks, once all sockets are gone. */
   stop(): void;
@@ -18,8 +19,7 @@ export interface ProtocolServer {
 /** Creates the HTTP/1.1 half. It never listens itself. */
 export function createHttp1(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
   const { handler, limits } = options;
-  // Responses not yet finished, per socket in the order of the requests (pipelining).
-  const inFlight = new Map<Socket, ServerResponse[]>();
+  const connections = new Map<Socket, Connection>();
   const refused = new WeakSet<Socket>();
   let draining = false;
 
@@ -50,18 +50,20 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     const { socket } = req;
-    const responses = inFlight.get(socket);
-    responses?.push(res);
+    const connection = connections.get(socket);
+    if (connection === undefined) return;
+    const { responses } = connection;
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
+    if (draining && !makeLast(res, responses.at(-1))) return;
+    responses.push(res);
     res.on("close", () => {
-      responses?.splice(responses.indexOf(res), 1);
-      if (draining && responses?.length === 0) socket.destroySoon();
+      responses.splice(responses.indexOf(res), 1);
+      connection.bytesReadIdle = socket.bytesRead;
+      discardRestOfBody(req);
+      if (draining) closeWhenQuiet(socket, connection);
     });
-    if (draining) {
-      res.shouldKeepAlive = false;
-      sendStatusAnswer(res, answers.draining);
-    } else if (!hasOneHost(req)) {
+    if (!hasOneHost(req)) {
       res.shouldKeepAlive = false;
       sendStatusAnswer(res, answers.host);
     } else {
@@ -74,7 +76,8 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     // The rest of a refused request: discarded while the peer reads the answer.
     if (refused.has(socket)) return;
     const answer = answerTo(error.code);
-    if (answer !== undefined && socket.writable && isNextAnswer(inFlight.get(socket) ?? [])) refuse(socket, answer);
+    if (answer !== undefined && socket.writable && isNextAnswer(connections.get(socket)?.responses ?? []))
+      refuse(socket, answer);
     else socket.destroy();
   }
 
@@ -85,28 +88,63 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     linger(socket);
   }
 
+  /**
+   * Closes a connection on which nothing comes for a while. At once, a request could be on its way, and a proxy cannot know
+   * whether it was served: it repeats no POST. What comes meanwhile is answered, and the answer ends the connection.
+   */
+  function closeWhenQuiet(socket: Socket, connection: Connection): void {
+    if (isBusy(socket, connection)) return;
+    setTimeout(() => {
+      if (!isBusy(socket, connection)) socket.destroySoon();
+    }, limits.drainQuietMs).unref();
+  }
+
   return {
     accept(socket) {
-      inFlight.set(socket, []);
-      socket.once("close", () => inFlight.delete(socket));
+      connections.set(socket, { responses: [], bytesReadIdle: 0 });
+      socket.once("close", () => connections.delete(socket));
       server.emit("connection", socket);
       // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.
       socket.resume();
     },
     drain() {
       draining = true;
-      for (const responses of inFlight.values()) {
+      for (const [socket, connection] of connections) {
         // Only the last: the connection ends after the response that says so, and earlier ones would take it along.
-        const last = responses.at(-1);
+        const last = connection.responses.at(-1);
         if (last !== undefined && !last.headersSent) last.shouldKeepAlive = false;
+        closeWhenQuiet(socket, connection);
       }
-      // Two turns later, so that requests which have arrived are read, and refused, rather than reset.
-      setImmediate(() => setImmediate(() => server.closeIdleConnections()));
     },
     stop() {
       server.close();
     },
   };
+}
+
+/** What is known of a socket. */
+interface Connection {
+  /** Those not yet finished, in the order of the requests (pipelining). */
+  readonly responses: ServerResponse[];
+  /** How much had been read when the last of them was finished; 0 before the first. */
+  bytesReadIdle: number;
+}
+
+/** Whether a request is being served, or a part of one has come. */
+const isBusy = (socket: Socket, { responses, bytesReadIdle }: Connection): boolean =>
+  responses.length > 0 || socket.bytesRead !== bytesReadIdle;
+
+/**
+ * Makes a response the one that ends its connection, rather than the one before it. False where that one has said already that
+ * it is: then nobody would read this one, and the request must not be served. The client may repeat it (RFC 9112, 9.6).
+ */
+function makeLast(res: ServerResponse, before: ServerResponse | undefined): boolean {
+  if (before?.shouldKeepAlive === false) {
+    if (before.headersSent) return false;
+    before.shouldKeepAlive = true;
+  }
+  res.shouldKeepAlive = false;
+  return true;
 }
 
 function ignore(): void {}
@@ -127,7 +165,6 @@ function isNextAnswer(responses: readonly ServerResponse[]): boolean {
 }
 
 const answers = {
-  draining: { httpStatus: 503, code: 14, message: "The server is shutting down." },
   host: { httpStatus: 400, code: 3, message: "An HTTP/1.1 request needs exactly one Host header." },
 } satisfies Record<string, StatusAnswer>;
 

@@ -9,16 +9,22 @@ import type { Socket } from "node:net";
 import { discardRest } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
+import { Http2Connection } from "./http2-connection.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 
+/** The HTTP/2 half. */
+export interface Http2Server extends ProtocolServer {
+  /** Requests in flight on all connections. */
+  openStreams(): number;
+}
+
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
-export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
+export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): Http2Server {
   const { streamHandler } = handler;
-  const sessions = new Map<ServerHttp2Session, { openStreams: number; idleSince: number }>();
-  // Streams that the stream handler took, and when.
-  const taken = new Map<ServerHttp2Stream, number>();
+  const connections = new Map<ServerHttp2Session, Http2Connection>();
+  let draining = false;
 
   const server = createServer({
     settings: {
@@ -30,6 +36,12 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
     // Streams count until they are torn down, also those that were cancelled: a burst of them is refused one by one. At Node's
     // default of 100 it would take the session, and with it the calls of others that share it through a proxy.
     maxSessionRejectedStreams: 10_000,
+    // In megabytes. Node 24 never takes off what a stream that was reset had still to send, and refuses all streams at its default
+    // of 10 when that is used up.
+    maxSessionMemory: 128,
+    // nghttp2 counts the resets that clients send: what they cancel at once costs the server far more than them.
+    streamResetBurst: limits.streamResetBurst,
+    streamResetRate: limits.streamResetsPerSecond,
   });
   // Makes Node's request and response objects of streams; it never sees a connection.
   const objects = createServer();
@@ -43,60 +55,52 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   server.on("stream", (stream, headers, flags, rawHeaders) => {
     // A field that was sent twice is not in `headers`; see `joinDroppedValues`.
     const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
-    if (isPlain && streamHandler?.(stream, headers, rawHeaders)) {
-      taken.set(stream, performance.now());
-      return;
-    }
+    if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
+      if (stream.session !== undefined) connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
       cancelWhenSilent(stream, limits.requestTimeoutMs);
       discardUnread(stream);
     }
     objects.emit("stream", stream, headers, flags, rawHeaders);
   });
-  // One look at all of them, now and then, costs less than a timer each; and Node 24 keeps a session that has ended until its
-  // own timer fires (`session.setTimeout`).
+  const shortestMs = Math.min(
+    limits.requestTimeoutMs,
+    limits.headersTimeoutMs,
+    limits.http2IdleTimeoutMs,
+    limits.writeTimeoutMs,
+  );
+  // Node 24 keeps a session that has ended until its own timer fires (`session.setTimeout`).
   const look = setInterval(
     () => {
       const now = performance.now();
-      for (const [stream, since] of taken) {
-        if (now - since > limits.requestTimeoutMs && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
-      }
-      for (const [session, { openStreams, idleSince }] of sessions) {
-        if (openStreams === 0 && now - idleSince > limits.http2IdleTimeoutMs) session.close();
-      }
+      for (const connection of connections.values()) connection.look(now);
     },
-    Math.min(5_000, Math.max(20, Math.ceil(Math.min(limits.requestTimeoutMs, limits.http2IdleTimeoutMs) / 4))),
+    Math.min(1_000, Math.max(20, Math.ceil(shortestMs / 4))),
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const life = { openStreams: 0, idleSince: performance.now() };
-    sessions.set(session, life);
-    session.once("close", () => sessions.delete(session));
+    const connection = new Http2Connection(session, socket, limits);
+    connections.set(session, connection);
+    session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
     socket.once("finish", () => linger(socket));
-    function onStreamClose(this: ServerHttp2Stream): void {
-      life.openStreams -= 1;
-      life.idleSince = performance.now();
-      taken.delete(this);
-    }
-    session.on("stream", (stream: ServerHttp2Stream) => {
-      life.openStreams += 1;
-      stream.on("close", onStreamClose);
-    });
-    session.on("ping", () => {
-      life.idleSince = performance.now();
-    });
+    if (draining) connection.windDown();
   }
 
   return {
+    openStreams() {
+      let count = 0;
+      for (const { openStreams } of connections.values()) count += openStreams;
+      return count;
+    },
     accept(socket) {
       // Node emits 'session' while it handles 'connection', so this is the session of that socket and of no other.
       server.once("session", (session) => track(session, socket));
       server.emit("connection", socket);
     },
     drain() {
-      // Sends GOAWAY; streams in flight finish, and clients may safely repeat elsewhere what came too late.
-      for (const session of sessions.keys()) session.close();
+      draining = true;
+      for (const connection of connections.values()) connection.windDown();
     },
     stop() {
       clearInterval(look);

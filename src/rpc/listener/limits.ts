@@ -14,12 +14,15 @@ export interface ListenerLimits {
    * at once; a browser's unused preconnection is closed without harm.
    */
   firstBytesTimeoutMs: number;
-  /** HTTP/1.1: from the start of a request to the end of its headers; then 408. Default 10 000. At most `requestTimeoutMs`. */
+  /**
+   * HTTP/1.1: from the start of a request to the end of its headers; then 408. HTTP/2: from the connection to the client's
+   * acknowledgement of our SETTINGS; then GOAWAY with SETTINGS_TIMEOUT. Default 10 000. At most `requestTimeoutMs`.
+   */
   headersTimeoutMs: number;
   /**
-   * HTTP/1.1: from the start of a request to the end of its body; then 408. HTTP/2: the same for a unary call of gRPC, for
-   * others silence on a stream whose request body has not ended; then the stream is reset with CANCEL. Default 120 000: bodies are small, and a long stream from the
-   * server is not touched, since its request has ended.
+   * From the start of a request to the end of its body; then 408 over HTTP/1.1, and a reset with CANCEL over HTTP/2. Where an
+   * answer over HTTP/2 has begun before, as it does while both sides send streams, the same time of silence. Default 120 000:
+   * bodies are small, and a long stream from the server is not touched, since its request has ended.
    */
   requestTimeoutMs: number;
   /**
@@ -32,6 +35,36 @@ export interface ListenerLimits {
    * clients reconnect without noticing. A ping counts as life.
    */
   http2IdleTimeoutMs: number;
+  /**
+   * Without progress while bytes of an answer wait to be written; then the connection is destroyed where it takes none, and the
+   * HTTP/2 stream reset with ENHANCE_YOUR_CALM where the client's flow control holds it. Default 30 000: a client that reads takes some in
+   * that time, on any link. A stream on which no bytes wait is not touched, however long it is silent.
+   */
+  writeTimeoutMs: number;
+  /**
+   * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 1000: far above what clients
+   * cancel, also many of them behind one proxy.
+   */
+  streamResetBurst: number;
+  /** HTTP/2: how many more resets each second allows. Default 100. */
+  streamResetsPerSecond: number;
+  /**
+   * HTTP/2: how many PINGs at once one connection may send, of which a frame of SETTINGS counts as ten; then GOAWAY with
+   * ENHANCE_YOUR_CALM. Default 2000: libraries that measure the link send some with every answer.
+   */
+  controlFrameBurst: number;
+  /** HTTP/2: how many more PINGs each second allows. Default 500. */
+  controlFramesPerSecond: number;
+  /**
+   * HTTP/2: the bytes a second on one connection that belong to no request, such as WINDOW_UPDATE, beyond as many as were written
+   * to it; then GOAWAY with ENHANCE_YOUR_CALM. Default 1 048 576: clients send a few dozen for each answer.
+   */
+  controlBytesPerSecond: number;
+  /**
+   * While the listener closes: silence on an HTTP/1.1 connection without a request in flight, or one that has sent nothing yet,
+   * before it is closed. Default 500: what a proxy sent before it noticed has arrived by then, and is served.
+   */
+  drainQuietMs: number;
 }
 
 export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
@@ -43,6 +76,13 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   requestTimeoutMs: 120_000,
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
+  writeTimeoutMs: 30_000,
+  streamResetBurst: 1_000,
+  streamResetsPerSecond: 100,
+  controlFrameBurst: 2_000,
+  controlFramesPerSecond: 500,
+  controlBytesPerSecond: 1024 * 1024,
+  drainQuietMs: 500,
 });
 
 /** Names, values and path of one request, in bytes: `headerProblem` refuses more. */

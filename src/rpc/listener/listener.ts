@@ -7,6 +7,7 @@ import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { createSniffer } from "./sniff.ts";
+import { watchWrites } from "./write-watch.ts";
 
 export interface ListenerOptions {
   /** The address to bind, or a name that resolves to it. */
@@ -25,17 +26,30 @@ export interface ListenerOptions {
   onError?: ((error: unknown) => void) | undefined;
 }
 
+export interface ListenerUsage {
+  readonly connections: number;
+  /** Requests in flight over HTTP/2. */
+  readonly streams: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
 /** A port that is being served. */
 export interface Listener {
   /** `http://host:port` or `https://host:port`, with the host as given and an IPv6 address in brackets. */
   readonly url: string;
   readonly port: number;
+  /** What is open now, and all bytes that have gone over TCP since the start. */
+  usage(): ListenerUsage;
   /**
-   * Stops accepting, sends GOAWAY on HTTP/2 and `Connection: close` on HTTP/1.1, refuses what arrives after that (503 on
-   * HTTP/1.1), and waits for calls in flight, at most `graceMs` (default 10 000, what orchestrators usually allow before
-   * they kill, or less); then it destroys what is left. Resolves when all sockets are gone. Further calls await the first.
+   * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at readiness
+   * send nothing more; nobody is waited for where no connection is open. Then it stops accepting. What arrives on connections
+   * that are open is still served, and clients are told to use them no more: over HTTP/1.1 by `Connection: close` in each answer,
+   * over HTTP/2 by GOAWAY (see `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in
+   * flight may take `graceMs` after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or
+   * less); then what is left is destroyed. Resolves when all sockets are gone. Further calls await the first.
    */
-  close(options?: { graceMs?: number }): Promise<void>;
+  close(options?: { graceMs?: number; lameDuckMs?: number }): Promise<void>;
 }
 
 // Finds peers that vanished without a word, under streams that may rightly be silent for hours.
@@ -53,6 +67,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   const onError = options.onError ?? warn;
   const handler = guardHandler(options.handler, onError);
   const sockets = new Set<Socket>();
+  /** Over connections that are closed. */
+  const gone = { bytesReceived: 0, bytesSent: 0 };
   const sniffer = createSniffer({ timeoutMs: limits.firstBytesTimeoutMs });
   const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
 
@@ -72,11 +88,16 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
 
   const http1 = createHttp1({ handler, limits });
   const http2 = createHttp2({ handler, limits });
+  const stopWatching = watchWrites(sockets, limits.writeTimeoutMs);
   let closed: Promise<void> | undefined;
 
   front.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    socket.once("close", () => {
+      sockets.delete(socket);
+      gone.bytesReceived += socket.bytesRead;
+      gone.bytesSent += socket.bytesWritten;
+    });
     // Resets are everyday; each protocol cleans up on 'close'.
     socket.on("error", ignore);
     if (!tls) sniffer.sniff(socket, (protocol) => (protocol === "http2" ? http2 : http1).accept(socket));
@@ -85,8 +106,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   front.on("tlsClientError", (_error: Error, socket: TLSSocket) => socket.destroy());
   front.on("secureConnection", (socket: TLSSocket) => {
     socket.on("error", ignore);
-    if (closed) socket.destroy();
-    else if (socket.alpnProtocol === "h2") http2.accept(socket);
+    if (socket.alpnProtocol === "h2") http2.accept(socket);
     // Only to see the silent ones off: over TLS, HTTP/2 is what ALPN says (RFC 9113, 3.2).
     else sniffer.sniff(socket, () => http1.accept(socket));
   });
@@ -95,6 +115,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     await listen(front, { host, port: options.port });
   } catch (error) {
     http1.stop();
+    http2.stop();
+    stopWatching();
     throw error;
   }
   front.on("error", onError);
@@ -104,8 +126,19 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   return {
     url: `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`,
     port,
-    close({ graceMs = 10_000 } = {}) {
-      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], graceMs });
+    usage() {
+      const usage = { connections: sockets.size, streams: http2.openStreams(), ...gone };
+      for (const socket of sockets) {
+        usage.bytesReceived += socket.bytesRead;
+        usage.bytesSent += socket.bytesWritten;
+      }
+      return usage;
+    },
+    close({ graceMs = 10_000, lameDuckMs = 0 } = {}) {
+      const { drainQuietMs: quietMs } = limits;
+      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs }).finally(
+        stopWatching,
+      );
       return closed;
     },
   };

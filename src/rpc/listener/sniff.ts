@@ -10,8 +10,8 @@ export interface Sniffer {
    * cut for staying silent.
    */
   sniff(socket: Socket, onProtocol: (protocol: SniffedProtocol) => void): void;
-  /** Destroys the sockets whose protocol is still unknown. */
-  destroyWaiting(): void;
+  /** Gives the sockets that are waiting, and those that come, `timeoutMs` from now on. */
+  hurry(timeoutMs: number): void;
 }
 
 // The HTTP/2 preface starts with a method that no HTTP/1.1 client sends (RFC 9113, 3.4); three bytes are enough, since of
@@ -21,12 +21,13 @@ const preface = Buffer.from("PRI");
 /** Creates a sniffer that gives each socket `timeoutMs` in all, however many pieces the bytes come in. */
 export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
   const waiting = new Set<Socket>();
+  let mostMs = timeoutMs;
 
   return {
     sniff(socket, onProtocol) {
       let seen: Buffer = Buffer.alloc(0);
       // Not socket.setTimeout: that one starts again with each byte.
-      const timer = setTimeout(() => socket.destroy(), timeoutMs);
+      const timer = setTimeout(() => socket.destroy(), mostMs);
       const stop = () => {
         clearTimeout(timer);
         waiting.delete(socket);
@@ -47,8 +48,15 @@ export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
       socket.on("data", onData);
       socket.on("close", stop);
     },
-    destroyWaiting() {
-      for (const socket of waiting) socket.destroy();
+    hurry(timeoutMs) {
+      mostMs = Math.min(mostMs, timeoutMs);
+      setTimeout(
+        (early: readonly Socket[]) => {
+          for (const socket of early) if (waiting.has(socket)) socket.destroy();
+        },
+        mostMs,
+        [...waiting],
+      ).unref();
     },
   };
 }

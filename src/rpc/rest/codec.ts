@@ -8,6 +8,7 @@ import { CallContext } from "../context.ts";
 import { compress, responseEncodings } from "../encoding.ts";
 import type { RpcExchange } from "../exchange.ts";
 import { type HttpResponse, isGone, onClose, rawQuery, send } from "../http.ts";
+import type { Outcome } from "../outcome.ts";
 import { readTimeout } from "../timeout.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
 import { mergeBody } from "./body.ts";
@@ -16,7 +17,7 @@ import { chooseEncoding, chooseMediaType } from "./negotiation.ts";
 import { bindPath } from "./path-binding.ts";
 import { bindQuery } from "./query.ts";
 import type { Route } from "./route-table.ts";
-import { HttpRefusalError, sendStatus, toStatusJson } from "./status.ts";
+import { codeOf, HttpRefusalError, sendStatus, toStatusJson } from "./status.ts";
 import { streamTypes, writeRawStream, writeStream } from "./stream.ts";
 
 export interface RestExchange extends RpcExchange {
@@ -43,8 +44,8 @@ export interface RestOptions extends CallOptions {
 }
 
 /** REST JSON as google.api.http rules describe it: a request becomes the same in-process call as in any other protocol. */
-export interface RestCodec extends Pick<Codec, "refuse"> {
-  serve(exchange: RestExchange): Promise<void>;
+export interface RestCodec extends Pick<Codec, "protocol" | "refuse"> {
+  serve(exchange: RestExchange): Promise<Outcome>;
 }
 
 const json = "application/json";
@@ -100,7 +101,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     return sendCompressed(exchange, body, { ...kept, "content-type": json });
   }
 
-  async function serveStream(exchange: RestExchange, context: CallContext): Promise<void> {
+  async function serveStream(exchange: RestExchange, context: CallContext): Promise<Outcome> {
     const { route, request, response } = exchange;
     const { spec } = route.rpc;
     if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} does not stream`);
@@ -113,16 +114,19 @@ export function createRestCodec(options: RestOptions): RestCodec {
     const answers = callServerStream({ spec, context, readMessage: async () => readAcceptable() }, options);
     const headers = () => withVary(answerHeaders(context), "Accept");
     const isHead = request.method === "HEAD";
+    let outcome: Outcome = 0;
     const onFailure = (reason: unknown): void => {
+      outcome = codeOf(reason);
       if (!(reason instanceof ConnectError)) options.onFailure(reason);
     };
     if (isRaw) {
       const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)), context.signal);
-      return writeRawStream({ response, isHead, chunks, headers, onFailure, signal: context.signal });
+      await writeRawStream({ response, isHead, chunks, headers, onFailure, signal: context.signal });
+      return outcome;
     }
     const { output } = spec.method;
     const toJson = (answer: Message) => answerJson(answer, output, { registry, field: route.responseBody });
-    return writeStream({
+    await writeStream({
       response,
       isHead,
       type: () => type,
@@ -134,9 +138,11 @@ export function createRestCodec(options: RestOptions): RestCodec {
         return toStatusJson(reason, registry);
       },
     });
+    return outcome;
   }
 
   return {
+    protocol: "rest",
     refuse: (response, { error, status, header }) => {
       sendStatus(response, new HttpRefusalError({ error, status, ...(header && { header }) }), { registry });
     },
@@ -154,19 +160,26 @@ export function createRestCodec(options: RestOptions): RestCodec {
       });
       onClose(request, response, () => context.abortAsGone());
       try {
-        await (route.rpc.spec.kind === "unary" ? serveUnary(exchange, context) : serveStream(exchange, context));
+        let outcome: Outcome = 0;
+        if (route.rpc.spec.kind === "unary") await serveUnary(exchange, context);
+        else outcome = await serveStream(exchange, context);
+        return isCut(response) ? Code.Canceled : outcome;
       } catch (reason) {
         // Interceptors and gate have mapped what is expected: the rest comes from an answer that cannot be encoded.
         const isExpected = reason instanceof ConnectError || reason instanceof HttpRefusalError;
         if (!isExpected && !isGone(response)) options.onFailure(reason);
         const isHead = request.method === "HEAD";
         sendStatus(response, reason, { registry, isHead, header: answerHeaders(context) });
+        return isGone(response) ? Code.Canceled : codeOf(reason);
       } finally {
         context.end();
       }
     },
   };
 }
+
+/** Whether the client went before its answer was complete. */
+const isCut = (response: HttpResponse): boolean => isGone(response) && !response.writableEnded;
 
 /** The media type to answer with. Throws a 406 that names those there are. */
 function requireAcceptable(accept: string | undefined, available: readonly string[]): string {

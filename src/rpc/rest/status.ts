@@ -44,6 +44,9 @@ export function sendStatus(
 export const toStatusJson = (reason: unknown, registry: Registry): JsonObject =>
   statusJson(toRefusal(reason).error, registry);
 
+/** The code that an error is told as. */
+export const codeOf = (reason: unknown): Code => toRefusal(reason).error.code;
+
 /** What a google.rpc.RetryInfo among the details says, for clients that know HTTP alone: in whole seconds. */
 function retryAfter({ details }: ConnectError): OutgoingHttpHeaders {
   for (const detail of details) {

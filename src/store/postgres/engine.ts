@@ -1,5 +1,5 @@
 import type { AggregateType } from "../../policy/events.ts";
-import { CommitQueue } from "../commit-queue.ts";
+import { type CommitListener, CommitQueue } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type {
   Clock,
@@ -28,6 +28,7 @@ import { exportHistory, importHistory } from "./transfer.ts";
 export interface PostgresOptions extends DatabaseOptions {
   readonly projection: Projection;
   readonly clock: Clock;
+  readonly onCommit?: CommitListener | undefined;
 }
 
 /** Opens the store in a database, and creates its schema where there is none. */
@@ -69,7 +70,7 @@ class PostgresStore implements Store {
     this.#reader = new Reader(database);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
     this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
-    this.#queue = new CommitQueue(this.#transactions);
+    this.#queue = new CommitQueue(this.#transactions, options.onCommit);
   }
 
   async read(reads: readonly Read[], options?: ReadOptions): Promise<View> {

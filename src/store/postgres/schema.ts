@@ -1,4 +1,4 @@
-import type { ClientBase } from "pg";
+import type { ClientBase, QueryConfig } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
 import { codeOf } from "./errors.ts";
@@ -76,16 +76,22 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
   }
 }
 
+/** A step may have to write every row anew, and another process waits that long for it. */
+const longestMs = 3_600_000;
+
 /** Resolves to the version before, which another process may have changed a moment ago. */
 async function runMigrations(client: ClientBase, name: string): Promise<number> {
-  await client.query("BEGIN");
+  await client.query(`BEGIN; SET LOCAL statement_timeout = ${longestMs}`);
+  // The driver counts by itself, and without an answer it gives up.
+  const run = (text: string) => {
+    const query: QueryConfig & { readonly query_timeout: number } = { text, query_timeout: longestMs };
+    return client.query<{ version: number }>(query);
+  };
   try {
-    const { rows } = await client.query<{ version: number }>(
-      "SELECT version FROM portcullis.schema_version FOR UPDATE",
-    );
+    const { rows } = await run("SELECT version FROM portcullis.schema_version FOR UPDATE");
     const version = rows[0]?.version ?? 0;
     if (version > migrations.length) throw newer(name, version);
-    for (const step of migrations.slice(version)) await client.query(step);
+    for (const step of migrations.slice(version)) await run(step);
     await client.query("UPDATE portcullis.schema_version SET version = $1", [migrations.length]);
     await client.query("COMMIT");
     return version;

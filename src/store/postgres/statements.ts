@@ -16,6 +16,9 @@ export interface Writer {
 /** Records that ended are removed a few with each that is put, so that they never pile up. */
 const removedPerPut = 2;
 
+/** A commit is looked for within seconds; a day leaves room for clocks that differ. */
+const writerKeptMs = 24 * 60 * 60 * 1000;
+
 /** What one transaction does, in order. The rows go as arrays, one for each column. */
 export function toStatements(
   rows: Rows,
@@ -85,6 +88,13 @@ export function toStatements(
       ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`,
     values: [writer.id, writer.number, Math.floor(rows.now)],
   });
+  // The first of a process: those of processes that are long gone make room.
+  if (writer.number === 1) {
+    statements.push({
+      text: "DELETE FROM portcullis.writers WHERE committed_at < $1",
+      values: [Math.floor(rows.now) - writerKeptMs],
+    });
+  }
   return statements;
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../policy/events.ts";
-import { CommitQueue } from "../commit-queue.ts";
+import { type CommitListener, CommitQueue } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type {
   Clock,
@@ -35,6 +35,7 @@ export interface SqliteOptions {
   readonly clock: Clock;
   /** How long a call waits for another process's lock before it is `unavailable`. */
   readonly busyTimeoutMs: number;
+  readonly onCommit?: CommitListener | undefined;
 }
 
 /** Opens the store in a file, and creates the file and its directory where there is none. */
@@ -108,7 +109,7 @@ class SqliteStore implements Store {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#queue = new CommitQueue(new SqliteTransactions(parts));
+    this.#queue = new CommitQueue(new SqliteTransactions(parts), parts.onCommit);
   }
 
   /**

@@ -20,6 +20,7 @@ function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
 }
 
 interface Pending {
+  readonly kind: WriterRequest["kind"];
   readonly resolve: (reply: { readonly isUntouched: boolean }) => void;
   readonly reject: (error: StoreError) => void;
 }
@@ -61,10 +62,10 @@ export class ThreadWriter implements Writer {
 
   #send(request: WriterRequest): ReturnType<Writer["begin"]> {
     const thread = this.#thread;
-    if (thread === undefined) return Promise.reject(this.#died());
+    if (thread === undefined) return Promise.reject(this.#died(request.kind));
     return new Promise((resolve, reject) => {
       thread.ref();
-      this.#pending.push({ resolve, reject });
+      this.#pending.push({ kind: request.kind, resolve, reject });
       thread.postMessage(request);
     });
   }
@@ -91,7 +92,7 @@ export class ThreadWriter implements Writer {
     });
     thread.on("exit", () => {
       if (this.#thread === thread) this.#thread = undefined;
-      for (const { reject } of this.#pending.splice(0)) reject(this.#died(cause));
+      for (const { kind, reject } of this.#pending.splice(0)) reject(this.#died(kind, cause));
     });
     return thread;
   }
@@ -101,11 +102,10 @@ export class ThreadWriter implements Writer {
     return toStoreError(cause, this.#settings.path);
   }
 
-  #died(cause?: unknown): StoreError {
-    return new StoreError(
-      "unavailable",
-      `The writer of the store ${this.#settings.path} ended unexpectedly; whether this change was written is unknown.`,
-      cause,
-    );
+  #died(during: WriterRequest["kind"], cause?: unknown): StoreError {
+    const ended = `The writer of the store ${this.#settings.path} ended unexpectedly`;
+    return during === "commit"
+      ? new StoreError("outcome_unknown", `${ended} while it committed.`, cause)
+      : new StoreError("unavailable", `${ended}.`, cause);
   }
 }

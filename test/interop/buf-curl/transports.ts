@@ -8,8 +8,10 @@ export const transports = {
   "gRPC, reflection v1alpha": { protocol: "grpc", schema: "grpc-v1alpha" },
   "gRPC-Web, HTTP/2": { protocol: "grpcweb", schema: "grpc-v1" },
   "gRPC-Web, HTTP/2, TLS": { protocol: "grpcweb", schema: "grpc-v1" },
+  "gRPC-Web, HTTP/2, reflection v1alpha": { protocol: "grpcweb", schema: "grpc-v1alpha" },
   "gRPC-Web, HTTP/1.1, with a schema": { protocol: "grpcweb", schema: "file" },
   "Connect, HTTP/2": { protocol: "connect", schema: "grpc-v1" },
   "Connect, HTTP/2, TLS": { protocol: "connect", schema: "grpc-v1" },
+  "Connect, HTTP/2, reflection v1alpha": { protocol: "connect", schema: "grpc-v1alpha" },
   "Connect, HTTP/1.1, with a schema": { protocol: "connect", schema: "file" },
 } as const;

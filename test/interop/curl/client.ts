@@ -12,7 +12,7 @@ export const client: InteropClient = {
     return {
       version: /^curl (\S+)/.exec(said)?.[1] ?? said,
       command: nodeCommand(new URL("program.ts", import.meta.url)),
-      exampleCommand: ["bash", "examples/curl/second-factors.sh"],
+      example: ["bash", "examples/curl/second-factors.sh"],
     };
   },
   example: "examples/curl/second-factors.sh",

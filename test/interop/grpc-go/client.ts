@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildOnce, must, toolchainVersion } from "../build.ts";
@@ -18,11 +18,12 @@ export const client: InteropClient = {
     const protoc = await toolchainVersion("protoc", ["--version"], "install Debian's protobuf-compiler");
     await buildOnce({
       directory,
-      sources: [protos, ...sources, program],
+      inputs: [protos, ...sources, program],
       toolchain: [go, protoc],
       build: async () => {
         for (const source of sources) copyFileSync(source, join(directory, basename(source)));
-        mkdirSync(join(directory, "interop"));
+        mkdirSync(join(directory, "interop"), { recursive: true });
+        rmSync(join(directory, "gen"), { recursive: true, force: true });
         copyFileSync(program, join(directory, "interop/main.go"));
         const options = { cwd: directory };
         await must("bash", ["generate.sh", protos], options);
@@ -33,7 +34,7 @@ export const client: InteropClient = {
     return {
       version: version ?? "unknown",
       command: [join(directory, "bin/interop")],
-      exampleCommand: [join(directory, "bin/second-factors")],
+      example: [join(directory, "bin/second-factors")],
     };
   },
   example: "examples/go/main.go",

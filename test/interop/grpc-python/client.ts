@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildOnce, must, toolchainVersion } from "../build.ts";
@@ -16,11 +17,12 @@ export const client: InteropClient = {
     const stubs = join(directory, "stubs");
     await buildOnce({
       directory,
-      sources: [protos, requirements, generate],
+      inputs: [protos, requirements, generate],
       toolchain: [version],
       build: async () => {
-        await must("python3", ["-m", "venv", join(directory, "venv")]);
+        await must("python3", ["-m", "venv", "--clear", join(directory, "venv")]);
         await must(python, ["-m", "pip", "install", "--quiet", "--requirement", requirements]);
+        rmSync(stubs, { recursive: true, force: true });
         await must("bash", [generate, protos, stubs], { env: { ...process.env, PYTHON: python } });
       },
     });
@@ -29,7 +31,7 @@ export const client: InteropClient = {
       version: (await must(python, ["-c", "import grpc; print(grpc.__version__)"])).trim(),
       command: [python, program],
       env: { PYTHONPATH: stubs, PYTHONDONTWRITEBYTECODE: "1" },
-      exampleCommand: [python, join(example, "second_factors.py")],
+      example: [python, join(example, "second_factors.py")],
     };
   },
   example: "examples/python/second_factors.py",

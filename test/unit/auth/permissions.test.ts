@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AdminService } from "../../../gen/zitadel/admin_pb.ts";
 import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
-import { createPermissionTable } from "../../../src/auth/permissions.ts";
+import { anyone, createPermissionTable } from "../../../src/auth/permissions.ts";
 import { serviceOf } from "../../fixtures/builders.ts";
 
 // Removing from a policy asks for write; only the reset asks for delete.
@@ -54,6 +54,20 @@ describe("createPermissionTable", () => {
     const { methods } = serviceOf({ name: "Guarded", permission: "policy.read" }, { name: "Forgotten" });
     expect(() => createPermissionTable(methods)).toThrow(
       /^rpc test\.Things\.Forgotten has no zitadel\.v1\.auth_option$/,
+    );
+  });
+
+  it("lets anyone call the RPCs of public services, and of no other", () => {
+    const service = serviceOf({ name: "Open" });
+    const { methods } = service;
+    const table = createPermissionTable([...methods, ...AdminService.methods], [service]);
+    expect([...table].filter(([, permission]) => permission === anyone).map(([method]) => method)).toEqual(methods);
+    expect(() => createPermissionTable(methods, [AdminService])).toThrow(/has no zitadel\.v1\.auth_option$/);
+  });
+
+  it("throws for an RPC of a public service that asks for a permission", () => {
+    expect(() => createPermissionTable(AdminService.methods, [AdminService])).toThrow(
+      new Error("rpc zitadel.admin.v1.AdminService.GetLoginPolicy is public and asks for a permission"),
     );
   });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type HandlerContext, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
@@ -13,7 +14,10 @@ type Report = Parameters<ReportFailure>[0];
 /** Maps a reason, and collects what was reported. */
 function map(reason: unknown): { readonly error: ConnectError; readonly reports: readonly Report[] } {
   const reports: Report[] = [];
-  return { error: toConnectError(reason, (failure) => reports.push(failure)), reports };
+  return {
+    error: toConnectError(reason, { report: (failure) => reports.push(failure), requestId: randomUUID }),
+    reports,
+  };
 }
 
 const uuid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
@@ -125,6 +129,47 @@ describe("mapErrors", () => {
   it("hands on an answer untouched", async () => {
     expect(await mapErrors(() => undefined)(async () => answer)(request)).toBe(answer);
   });
+
+  it("maps what a stream of answers ends with, after those before it", async () => {
+    const reports: unknown[] = [];
+    async function* message() {
+      yield 1;
+      throw new Error("a secret");
+    }
+    const response = { stream: true, message: message() } as never;
+    const run = mapErrors(({ reason }) => reports.push(reason))(async () => response);
+    const { message: mapped } = (await run(request)) as unknown as { message: AsyncIterable<number> };
+    const answers = mapped[Symbol.asyncIterator]();
+    expect(await answers.next()).toEqual({ done: false, value: 1 });
+    await expect(answers.next()).rejects.toMatchObject({
+      code: Code.Internal,
+      rawMessage: expect.stringMatching(/^the server failed \(request [-0-9a-f]{36}\)$/),
+    });
+    expect(reports).toEqual([new Error("a secret")]);
+  });
+
+  it.each(["return", "throw"] as const)(
+    "ends a stream that is not read on, by %s, and reports nothing",
+    async (how) => {
+      const reports: unknown[] = [];
+      const seen: string[] = [];
+      async function* message() {
+        try {
+          yield 1;
+        } finally {
+          seen.push("ended");
+        }
+      }
+      const response = { stream: true, message: message() } as never;
+      const run = mapErrors(({ reason }) => reports.push(reason))(async () => response);
+      const { message: mapped } = (await run(request)) as unknown as { message: AsyncIterable<number> };
+      const answers = mapped[Symbol.asyncIterator]();
+      await answers.next();
+      await answers[how]?.(new Error("gone")).catch(() => {});
+      expect(seen).toEqual(["ended"]);
+      expect(reports).toEqual([]);
+    },
+  );
 });
 
 describe("mapGateErrors", () => {

@@ -3,7 +3,7 @@ import { createServer, request } from "node:http";
 import { connect, createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { canonicalAddress, createClientAddress, parseTrustedProxy } from "../../../src/issuer/client-address.ts";
+import { canonicalAddress, createClientAddress, parseTrustedProxy } from "../../../src/rpc/client-address.ts";
 import type { ListenerRequest } from "../../../src/rpc/listener/handler.ts";
 
 const proxy = "10.0.0.1";

@@ -1,0 +1,215 @@
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import { noticeMs, sendNotice } from "./goaway.ts";
+import type { ListenerLimits } from "./limits.ts";
+import { linger } from "./linger.ts";
+
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
+
+/** One HTTP/2 connection: what it costs, and how it ends. */
+export class Http2Connection {
+  readonly #session: ServerHttp2Session;
+  readonly #socket: Socket;
+  readonly #limits: ListenerLimits;
+  readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
+  readonly #since = performance.now();
+  #idleSince = this.#since;
+  #isEnding = false;
+  readonly #control: Allowance;
+  readonly #traffic: Traffic;
+
+  constructor(session: ServerHttp2Session, socket: Socket, limits: ListenerLimits) {
+    this.#session = session;
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#control = new Allowance({ burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond });
+    this.#traffic = new Traffic(socket);
+    const onStreamClose = this.#createOnStreamClose();
+    session.on("stream", (stream: ServerHttp2Stream) => {
+      this.#streams.set(stream, { since: performance.now() });
+      this.#traffic.streams += 1;
+      stream.on("close", onStreamClose);
+    });
+    session.on("ping", () => {
+      this.#idleSince = performance.now();
+      this.#spend(1);
+    });
+    session.on("remoteSettings", () => this.#spend(settingsCost));
+  }
+
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  /** Counts what comes of a request body as what the connection is for. */
+  countBody(stream: ServerHttp2Stream): void {
+    const push: ServerHttp2Stream["push"] = stream.push.bind(stream);
+    stream.push = (chunk: Buffer | null, encoding) => {
+      if (chunk !== null) this.#traffic.bodyBytes += 2 * chunk.length + frameBytes;
+      return push(chunk, encoding);
+    };
+  }
+
+  /** To be called now and then: ends what takes too long. One look at all costs less than a timer for each. */
+  look(now: number): void {
+    const session = this.#session;
+    if (session.destroyed) return;
+    const { http2IdleTimeoutMs, headersTimeoutMs, controlBytesPerSecond } = this.#limits;
+    if (session.pendingSettingsAck && now - this.#since > headersTimeoutMs) this.#end(NGHTTP2_SETTINGS_TIMEOUT);
+    if (this.#traffic.read(now) > controlBytesPerSecond) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#traffic.streams = this.#streams.size;
+    for (const [stream, life] of this.#streams) this.#lookAtStream(stream, life, now);
+    if (this.#streams.size === 0 && now - this.#idleSince > http2IdleTimeoutMs) this.windDown();
+  }
+
+  /**
+   * Ends the connection so that no call is lost on the way. The last GOAWAY names the last stream that is served, and whoever sent
+   * one more meanwhile would have to send it again, which few do by themselves; so there is a notice first (RFC 9113, 6.8), and a
+   * PING, whose answer says that the client has seen it. Where the notice cannot be sent (`sendNotice`), the last GOAWAY comes
+   * with a stream that is open or arrives: a client that has one at a time, such as nginx, then knows before it opens another; and
+   * an idle one closes at the PING. Others have to repeat what crossed on the wire, as the libraries of gRPC do unasked.
+   */
+  windDown(): void {
+    const session = this.#session;
+    if (this.#isEnding || session.destroyed) return;
+    this.#isEnding = true;
+    // Streams in flight finish, then Node ends the session.
+    const finish = () => {
+      clearTimeout(timer);
+      session.close();
+    };
+    const timer = setTimeout(finish, noticeMs).unref();
+    session.once("close", () => clearTimeout(timer));
+    const announce = () => {
+      if (session.closed || session.destroyed) return;
+      const isNoticed = sendNotice(this.#socket);
+      if (!isNoticed) session.once("stream", finish);
+      if (isNoticed || this.#streams.size === 0) session.ping(finish);
+      else finish();
+    };
+    // No frame may come before the first SETTINGS.
+    if (session.pendingSettingsAck) session.once("localSettings", announce);
+    else announce();
+  }
+
+  /** One for all streams: what listens to a stream lives as long as that, which is long after its call. */
+  #createOnStreamClose() {
+    const end = (stream: ServerHttp2Stream) => {
+      this.#streams.delete(stream);
+      this.#idleSince = performance.now();
+    };
+    return function (this: ServerHttp2Stream): void {
+      end(this);
+    };
+  }
+
+  #lookAtStream(stream: ServerHttp2Stream, life: StreamLife, now: number): void {
+    const { requestTimeoutMs, writeTimeoutMs } = this.#limits;
+    // Where an answer has begun before the request ended, both go on as long as they like: see `cancelWhenSilent`.
+    const isLate = now - life.since > requestTimeoutMs && !stream.headersSent && stream.state.remoteClose !== 1;
+    // Either waits for the client's flow control. HEAD streams are ended from the start.
+    const isWaiting = stream.headersSent && (stream.writableLength > 0 || stream.writableEnded);
+    if (!isWaiting) delete life.waiting;
+    else if (life.waiting === undefined || stream.writableLength < life.waiting.length) {
+      life.waiting = { length: stream.writableLength, since: now, written: this.#socket.bytesWritten };
+    } else life.waiting.length = stream.writableLength;
+    const { waiting } = life;
+    if (isLate) stream.close(NGHTTP2_CANCEL);
+    // Not CANCEL: Node sends that one with the next frame, and there may be none.
+    else if (waiting && now - waiting.since > writeTimeoutMs && !this.#moves(waiting, now)) {
+      stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+  }
+
+  /** Whether a large answer may be on its way all the time: bytes flow, and not as many as all that wait. */
+  #moves({ length, since, written }: Waiting, now: number): boolean {
+    const bytes = this.#socket.bytesWritten - written;
+    return bytes > slowestBytesPerMs * (now - since) && bytes < 2 * (length + frameBytes) * this.#streams.size;
+  }
+
+  #spend(cost: number): void {
+    if (!this.#control.take(cost)) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  #end(code: number): void {
+    if (this.#session.destroyed) return;
+    this.#session.destroy(new Error("the client asks too much of the connection"), code);
+    linger(this.#socket);
+  }
+}
+
+/** What is known of an open stream. */
+interface StreamLife {
+  readonly since: number;
+  waiting?: Waiting;
+}
+
+/** What is known of bytes that the client does not take. */
+interface Waiting {
+  /** In bytes; each time that some were taken, the rest begins anew. */
+  length: number;
+  readonly since: number;
+  /** The bytes that the connection had written by then. */
+  readonly written: number;
+}
+
+/** A frame of settings makes more work than a ping, and is sent a few times in a connection's life. */
+const settingsCost = 10;
+const frameBytes = 18;
+/** What no link is slower than. */
+const slowestBytesPerMs = 1;
+/** More than the frames of a stream take but for a large body: its headers at their hard stop, and 64 KiB. */
+const streamBytes = 128 * 1024;
+
+/** So many at once, and so many a second. */
+class Allowance {
+  readonly #burst: number;
+  readonly #perMs: number;
+  #left: number;
+  #at = performance.now();
+
+  constructor({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }) {
+    this.#burst = burst;
+    this.#perMs = perSecond / 1000;
+    this.#left = burst;
+  }
+
+  take(cost: number): boolean {
+    const now = performance.now();
+    this.#left = Math.min(this.#burst, this.#left + (now - this.#at) * this.#perMs) - cost;
+    this.#at = now;
+    return this.#left >= 0;
+  }
+}
+
+/**
+ * Finds what Node counts nowhere and gives no event for, such as WINDOW_UPDATE: the bytes read that belong to no call. A client
+ * that reads much may send as many bytes in WINDOW_UPDATE, so what was written counts in its favour.
+ */
+class Traffic {
+  /** Those that were open since the last look. */
+  streams = 0;
+  bodyBytes = 0;
+  readonly #socket: Socket;
+  #read: number;
+  #written: number;
+  #at = performance.now();
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#read = socket.bytesRead;
+    this.#written = socket.bytesWritten;
+  }
+
+  /** The bytes a second since the last look that belong to no call. */
+  read(now: number): number {
+    const { bytesRead, bytesWritten } = this.#socket;
+    const forCalls = this.streams * streamBytes + this.bodyBytes + (bytesWritten - this.#written);
+    const rate = ((bytesRead - this.#read - forCalls) / (now - this.#at)) * 1000;
+    this.#read = bytesRead;
+    this.#written = bytesWritten;
+    this.bodyBytes = 0;
+    this.#at = now;
+    return rate;
+  }
+}

@@ -1,0 +1,40 @@
+import type { Socket } from "node:net";
+
+/**
+ * Destroys sockets whose peer takes none of the bytes that wait for it, for `timeoutMs`: it keeps their memory, and what waits
+ * behind them. Returns what ends the watch.
+ *
+ * `sockets` are those of TCP, also under TLS. What Node says of a write is that all of it has been taken, which may rightly take
+ * long; so the system's side is looked at, which moves with every byte.
+ */
+export function watchWrites(sockets: ReadonlySet<Socket>, timeoutMs: number): () => void {
+  const stuck = new Map<Socket, { readonly taken: number; readonly since: number }>();
+  const look = setInterval(
+    () => {
+      const now = performance.now();
+      for (const socket of stuck.keys()) if (!sockets.has(socket)) stuck.delete(socket);
+      for (const socket of sockets) {
+        const queued = (socket as SocketWithHandle)._handle?.writeQueueSize ?? 0;
+        if (queued === 0) {
+          stuck.delete(socket);
+          continue;
+        }
+        const taken = socket.bytesWritten - queued;
+        const before = stuck.get(socket);
+        if (before?.taken !== taken) stuck.set(socket, { taken, since: now });
+        else if (now - before.since > timeoutMs) socket.destroy();
+      }
+    },
+    Math.min(1_000, Math.max(20, Math.ceil(timeoutMs / 4))),
+  ).unref();
+  return () => clearInterval(look);
+}
+
+/** What is undocumented of a socket; pinned by a test. */
+export type SocketWithHandle = Socket & {
+  readonly _handle?: {
+    readonly fd?: number;
+    /** Bytes that Node has taken and the system has not. */
+    readonly writeQueueSize?: number;
+  };
+};

@@ -1,0 +1,21 @@
+import type { Log } from "../log.ts";
+import type { createClientAddress } from "../rpc/client-address.ts";
+import type { Observe } from "../rpc/outcome.ts";
+import { requestIdOf } from "../rpc/request-id.ts";
+import { nameOf } from "./metrics.ts";
+
+/** A line for each request, with nothing of its body and of its headers only the id. */
+export function createAccessLog(log: Log, clientAddress: ReturnType<typeof createClientAddress>): Observe {
+  return ({ protocol, method, head, contextValues, socket }) => {
+    const started = performance.now();
+    // Later the socket may be closed, and forget it.
+    const client = clientAddress({ socket: socket ?? {}, headers: head.headers });
+    return (outcome) => {
+      const { "x-request-id": given } = head.headers;
+      const requestId = requestIdOf(contextValues, { get: () => (typeof given === "string" ? given : null) });
+      const call = method === undefined ? head.method : `${method.parent.typeName}/${method.name}`;
+      const ms = Math.round((performance.now() - started) * 1000) / 1000;
+      log.debug({ requestId, client, protocol, call, code: nameOf(outcome), ms }, "call");
+    };
+  };
+}

@@ -1,0 +1,74 @@
+import type { Readiness } from "../readiness.ts";
+import { rawPath, send } from "../rpc/http.ts";
+import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
+import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** Where ZITADEL's services say that they live; beside the API, wherever the rest is. */
+const apiHealthPaths = ["/management/v1/healthz", "/admin/v1/healthz"];
+
+/** The paths that answer operators rather than callers. */
+export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics", ...apiHealthPaths];
+
+/** Whether a path is one of these; `isApart`: where the others have an address of their own. */
+export const isDebugPath = (path: string, { isApart }: { readonly isApart: boolean }): boolean =>
+  apiHealthPaths.includes(path) || (!isApart && path.startsWith("/debug/"));
+
+/**
+ * Answers whether the process lives, whether it should be sent calls, and what it counts. To everyone: who should not know
+ * cannot reach the address that it has of its own.
+ */
+export function createDebugHandler(options: {
+  readonly readiness: Readiness;
+  /** Absent: there are none. */
+  readonly metrics?: Metrics;
+  onFailure(reason: unknown): void;
+}): ListenerHandler {
+  const { readiness, metrics, onFailure } = options;
+
+  async function answer(
+    path: string,
+  ): Promise<{ readonly status: number; readonly type: string; readonly text: string } | undefined> {
+    if (apiHealthPaths.includes(path)) return { status: 200, type: "application/json", text: "{}" };
+    switch (path) {
+      case "/debug/healthz":
+        return { status: 200, type: plainText, text: "ok\n" };
+      case "/debug/ready": {
+        const { isReady } = readiness;
+        return { status: isReady ? 200 : 503, type: plainText, text: isReady ? "ok\n" : "not ready\n" };
+      }
+      case "/debug/metrics": {
+        if (metrics === undefined) return undefined;
+        const { contentType, text } = await metrics.render();
+        return { status: 200, type: contentType, text };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  async function serve(request: ListenerRequest, response: ListenerResponse): Promise<void> {
+    const found = await answer(rawPath(request));
+    if (found === undefined) return sendStatusAnswer(response, { httpStatus: 404, code: 5, message: "Not Found" });
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      response.setHeader("allow", "GET, HEAD");
+      return sendStatusAnswer(response, { httpStatus: 405, code: 12, message: "Method Not Allowed" });
+    }
+    const body = Buffer.from(found.text);
+    const header = { "content-type": found.type, "cache-control": "no-store" };
+    if (request.method === "HEAD") {
+      send(response, { status: found.status, header: { ...header, "content-length": body.length } });
+    } else {
+      send(response, { status: found.status, header, body });
+    }
+  }
+
+  return (request, response) => {
+    serve(request, response).catch((reason: unknown) => {
+      onFailure(reason);
+      sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
+    });
+  };
+}
+
+const plainText = "text/plain; charset=utf-8";

@@ -1,0 +1,45 @@
+import type { Log } from "../log.ts";
+import { createClientAddress } from "../rpc/client-address.ts";
+import type { Observe } from "../rpc/outcome.ts";
+import { createAccessLog } from "./access-log.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { startTracing, type Tracing, wantsTraces } from "./tracing.ts";
+
+/** What a server tells of itself. */
+export interface Telemetry {
+  readonly metrics: Metrics;
+  /** Told of every request: for metrics, traces where they are wanted, and a line of the log where that is. */
+  readonly observe: Observe;
+  /** Sends what has not been sent. */
+  stop(): Promise<void>;
+}
+
+/** Rejects with an Error that says what to do where traces are wanted and cannot be exported. */
+export async function startTelemetry(options: {
+  readonly log: Log;
+  readonly version: string;
+  readonly trustedProxies: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+}): Promise<Telemetry> {
+  const { log, version, trustedProxies, environment } = options;
+  const metrics = createMetrics({ version });
+  let tracing: Tracing | undefined;
+  if (wantsTraces(environment)) tracing = await startTracing({ version });
+  const observers = [
+    metrics.observe,
+    ...(tracing ? [tracing.observe] : []),
+    ...(log.isLevelEnabled("debug") ? [createAccessLog(log, createClientAddress(trustedProxies))] : []),
+  ];
+  return { metrics, observe: all(observers), stop: async () => tracing?.stop() };
+}
+
+function all(observers: readonly Observe[]): Observe {
+  const [first, ...others] = observers;
+  if (first !== undefined && others.length === 0) return first;
+  return (call) => {
+    const ends = observers.map((observe) => observe(call));
+    return (outcome) => {
+      for (const end of ends) end(outcome);
+    };
+  };
+}

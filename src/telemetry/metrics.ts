@@ -1,0 +1,105 @@
+import { Code } from "@connectrpc/connect";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Observe, Outcome } from "../rpc/outcome.ts";
+import type { Store } from "../store/store.ts";
+import { observeStore } from "./observed-store.ts";
+
+/** What a server counts, in the form that Prometheus reads. */
+export interface Metrics {
+  readonly observe: Observe;
+  /** The same store, its reads and writes timed. */
+  observeStore(store: Store): Store;
+  /** Told of each commit how many commands shared it. */
+  onCommit(commands: number): void;
+  /** Shows a quantity that is asked for when somebody reads the metrics. */
+  addGauge(gauge: { readonly name: string; readonly help: string; read(): number }): void;
+  /** Shows a quantity that only grows, in parts. */
+  addCounter(counter: {
+    readonly name: string;
+    readonly help: string;
+    readonly label: string;
+    read(): Readonly<Record<string, number>>;
+  }): void;
+  render(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/** From what an answer takes at best to what callers wait, in seconds. */
+const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const storeBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5];
+
+/** Creates metrics of one server, beside Node's own: several servers of one process count apart. */
+export function createMetrics(options: { readonly version: string }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: "portcullis_build_info",
+    help: "1, with the version as a label.",
+    labelNames: ["version"],
+    registers,
+  }).set({ version: options.version }, 1);
+  const duration = new Histogram({
+    name: "portcullis_rpc_duration_seconds",
+    help: "From a request's headers to its complete answer; a stream's is its length.",
+    labelNames: ["protocol", "service", "method", "code"],
+    buckets: callBuckets,
+    registers,
+  });
+  const addGauge: Metrics["addGauge"] = ({ name, help, read }) => {
+    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+  };
+  const storeDuration = new Histogram({
+    name: "portcullis_store_duration_seconds",
+    help: "How long the store took to read, or to write durably, waiting included.",
+    labelNames: ["operation"],
+    buckets: storeBuckets,
+    registers,
+  });
+  const commit = new Histogram({
+    name: "portcullis_store_commit_commands",
+    help: "Commands that shared one commit.",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registers,
+  });
+  let served = 0;
+  addGauge({ name: "portcullis_rpc_in_flight", help: "Requests that are being served.", read: () => served });
+
+  return {
+    observe({ protocol, method }) {
+      const started = performance.now();
+      served += 1;
+      return (outcome) => {
+        served -= 1;
+        const seconds = (performance.now() - started) / 1000;
+        // The names that are served are few; what a client makes up must not become a label.
+        const [service, name] = method === undefined ? ["", "unknown"] : [method.parent.typeName, method.name];
+        duration.observe({ protocol, service, method: name, code: nameOf(outcome) }, seconds);
+      };
+    },
+    observeStore: (store) => observeStore(store, (operation, ms) => storeDuration.observe({ operation }, ms / 1000)),
+    onCommit: (commands) => commit.observe(commands),
+    addGauge,
+    addCounter({ name, help, label, read }) {
+      const counter: Counter = new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          counter.reset();
+          for (const [part, value] of Object.entries(read())) counter.inc({ [label]: part }, value);
+        },
+      });
+    },
+    async render() {
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
+
+/** As gRPC names its codes, which has one letter more for one of them. */
+export const nameOf = (outcome: Outcome): string => {
+  if (outcome === 0) return "OK";
+  if (outcome === Code.Canceled) return "CANCELLED";
+  return (Code[outcome] ?? "Unknown").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+};

@@ -1,0 +1,67 @@
+import { Code } from "@connectrpc/connect";
+import { context, defaultTextMapGetter, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import type { Observe, ObservedCall } from "../rpc/outcome.ts";
+import { nameOf } from "./metrics.ts";
+
+/** Traces on their way out of the process. */
+export interface Tracing {
+  readonly observe: Observe;
+  /** Sends what has not been sent. */
+  stop(): Promise<void>;
+}
+
+/** Of an error that is the server's own, as OpenTelemetry's conventions for gRPC servers have it. */
+const serverFaults: ReadonlySet<Code> = new Set([
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.Unimplemented,
+  Code.Internal,
+  Code.Unavailable,
+  Code.DataLoss,
+]);
+
+/** Whether the environment says where traces go, in the variables that OpenTelemetry's SDKs share. */
+export function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
+  const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment;
+  if (disabled?.toLowerCase() === "true" || exporter === "none") return false;
+  const names = ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+  return names.some((name) => environment[name]);
+}
+
+/**
+ * Starts OpenTelemetry's SDK, which reads the rest of those variables itself. Rejects with an Error that says what to do where
+ * it is not installed.
+ */
+export async function startTracing(options: { readonly version: string }): Promise<Tracing> {
+  const { NodeSDK } = await import("@opentelemetry/sdk-node").catch((cause: unknown) => {
+    throw new Error("to export traces, install @opentelemetry/sdk-node beside portcullis", { cause });
+  });
+  // Metrics are at /debug/metrics, and logs go to standard error.
+  const sdk = new NodeSDK({
+    serviceName: process.env["OTEL_SERVICE_NAME"] ?? "portcullis",
+    instrumentations: [],
+    metricReaders: [],
+    logRecordProcessors: [],
+  });
+  sdk.start();
+  const tracer = trace.getTracer("portcullis", options.version);
+
+  const observe: Observe = (call) => {
+    const parent = propagation.extract(context.active(), call.head.headers, defaultTextMapGetter);
+    const span = tracer.startSpan(nameOfSpan(call), { kind: SpanKind.SERVER, attributes: attributesOf(call) }, parent);
+    return (outcome) => {
+      span.setAttribute("rpc.response.status_code", nameOf(outcome));
+      if (outcome !== 0 && serverFaults.has(outcome)) span.setStatus({ code: SpanStatusCode.ERROR });
+      span.end();
+    };
+  };
+  return { observe, stop: () => sdk.shutdown() };
+}
+
+const nameOfSpan = ({ method, head }: ObservedCall): string =>
+  method === undefined ? (head.method ?? "") : `${method.parent.typeName}/${method.name}`;
+
+const attributesOf = ({ protocol, method }: ObservedCall) => ({
+  "rpc.system": protocol,
+  ...(method && { "rpc.service": method.parent.typeName, "rpc.method": method.name }),
+});

@@ -1,0 +1,263 @@
+// What operators see of a server: readiness, metrics, logs, traces, settings.
+import { createServer, type IncomingMessage, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, it } from "vitest";
+import { OwnServer } from "../fixtures/postgres.ts";
+import { runCommand, type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
+
+const listPath = "/management/v1/policies/login/second_factors/_search";
+
+const list = (server: ServerProcess, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
+  fetch(server.url + listPath, {
+    method: "POST",
+    headers: { authorization: `Bearer ${server.adminToken}`, "content-type": "application/json", ...headers },
+    body: "{}",
+  });
+
+/** Asks again until the answer is as wanted; the test's own time ends it. */
+async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask().catch(() => undefined);
+    if (answer !== undefined && isWanted(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const statusOf = async (url: string): Promise<number> => (await fetch(url)).status;
+
+/** The JSON lines of a log. */
+const entries = (stderr: string): Record<string, unknown>[] =>
+  stderr
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe.concurrent("/debug", () => {
+  it("says that the process lives and is ready, and counts calls by protocol, method and code", async () => {
+    using directory = new TemporaryDirectory();
+    await using server = await startServer({ data: directory.join("data") });
+    expect((await list(server)).status).toBe(200);
+    expect((await list(server, { authorization: "Bearer wrong" })).status).toBe(401);
+    expect(await statusOf(`${server.url}/made/up/${"x".repeat(10)}`)).toBe(404);
+    for (const path of ["/debug/healthz", "/debug/ready", "/management/v1/healthz", "/admin/v1/healthz"]) {
+      expect([path, await statusOf(server.url + path)]).toEqual([path, 200]);
+    }
+    expect(await (await fetch(`${server.url}/admin/v1/healthz`)).json()).toEqual({});
+    const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
+    const count = (code: string) =>
+      `portcullis_rpc_duration_seconds_count{protocol="rest",service="zitadel.management.v1.ManagementService",method="ListLoginPolicySecondFactors",code="${code}"} 1\n`;
+    expect(metrics).toContain(count("OK"));
+    expect(metrics).toContain(count("UNAUTHENTICATED"));
+    expect(metrics).toContain('method="unknown",code="NOT_FOUND"} 1\n');
+    expect(metrics).not.toContain("made");
+    expect(metrics).toMatch(/^portcullis_store_duration_seconds_count\{operation="read"\} [1-9]/m);
+    expect(metrics).toMatch(/^portcullis_store_commit_commands_count [1-9]/m);
+    expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
+    expect(metrics).toMatch(/^portcullis_connections_open [1-9]/m);
+    expect(metrics).toMatch(/^portcullis_network_bytes_total\{direction="received"\} [1-9]/m);
+  });
+
+  it("is served at an address of its own where it has one", async () => {
+    using directory = new TemporaryDirectory();
+    const port = await freePort();
+    const flags = ["--debug-listen", `127.0.0.1:${port}`];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    expect(await statusOf(`http://127.0.0.1:${port}/debug/ready`)).toBe(200);
+    expect(await statusOf(`${server.url}/debug/ready`)).toBe(404);
+    expect(await statusOf(`http://127.0.0.1:${port}${listPath}`)).toBe(404);
+    // Callers of the API have always found it there.
+    expect(await statusOf(`${server.url}/management/v1/healthz`)).toBe(200);
+    expect((await server.stop()).exitCode).toBe(0);
+  });
+
+  it("says that the server drains, while it still serves", async () => {
+    using directory = new TemporaryDirectory();
+    const port = await freePort();
+    const flags = ["--debug-listen", `127.0.0.1:${port}`, "--drain-delay", "60000"];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    // Without a connection nobody would be waited for.
+    await using held = await hold(server.url);
+    server.kill("SIGTERM");
+    await until(
+      () => statusOf(`http://127.0.0.1:${port}/debug/ready`),
+      (status) => status === 503,
+    );
+    expect(await statusOf(`http://127.0.0.1:${port}/debug/healthz`)).toBe(200);
+    expect((await list(server)).status).toBe(200);
+    expect(held.isOpen()).toBe(true);
+  });
+
+  it("says that the database is away, and when it is back", { timeout: 60_000 }, async () => {
+    using directory = new TemporaryDirectory();
+    const database = new OwnServer();
+    try {
+      await database.start();
+      const env = { PORTCULLIS_STORE: database.url };
+      await using server = await startServer({ data: directory.join("data"), env });
+      const ready = () => statusOf(`${server.url}/debug/ready`);
+      expect(await ready()).toBe(200);
+      await database.kill();
+      await until(ready, (status) => status === 503);
+      expect(await statusOf(`${server.url}/debug/healthz`)).toBe(200);
+      await database.start();
+      await until(ready, (status) => status === 200);
+      expect((await list(server)).status).toBe(200);
+      const messages = entries(server.stderr).map(({ msg }) => msg);
+      expect(messages).toContain("the store does not answer: not ready");
+      expect(messages).toContain("the store answers again: ready");
+    } finally {
+      await database.stop();
+    }
+  });
+});
+
+describe.concurrent("the log", () => {
+  it("has a line for each call at the level debug, with the caller's own id and nothing secret", async () => {
+    using directory = new TemporaryDirectory();
+    const flags = ["--log-level", "debug", "--trusted-proxy", "127.0.0.1"];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    await list(server, { "x-request-id": "from-the-proxy/1", "x-forwarded-for": "203.0.113.7" });
+    await list(server, { authorization: "Bearer a-secret-of-somebody", "x-request-id": "two\u00a0words" });
+    const calls = await until(
+      async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
+      ({ length }) => length === 2,
+    );
+    expect(calls[0]).toMatchObject({
+      level: 20,
+      requestId: "from-the-proxy/1",
+      client: "203.0.113.7",
+      protocol: "rest",
+      call: "zitadel.management.v1.ManagementService/ListLoginPolicySecondFactors",
+      code: "OK",
+      ms: expect.any(Number),
+    });
+    expect(calls[1]).toMatchObject({ requestId: expect.stringMatching(/^[0-9a-f-]{36}$/), code: "UNAUTHENTICATED" });
+    expect(server.stderr).not.toContain("a-secret-of-somebody");
+    expect(server.stderr).not.toContain(server.adminToken);
+  });
+
+  it("is text where that is asked for", async () => {
+    using directory = new TemporaryDirectory();
+    const flags = ["--log-format", "text", "--log-level", "debug"];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    await list(server);
+    await until(
+      async () => server.stderr,
+      (text) => text.includes("ListLoginPolicySecondFactors"),
+    );
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] (\u001b\[\d+m)?DEBUG/);
+  });
+
+  it("warns where tokens cross a network in plaintext", async () => {
+    using directory = new TemporaryDirectory();
+    const warned = async (flags: readonly string[]) => {
+      await using server = await startServer({ data: directory.join(`data-${flags.length}`), flags });
+      await server.stop();
+      return server.stderr.includes("tokens cross the network in plaintext");
+    };
+    expect(await warned(["--listen", "0.0.0.0:0"])).toBe(true);
+    expect(await warned([])).toBe(false);
+    expect(await warned(["--listen", "0.0.0.0:0", "--trusted-proxy", "10.0.0.1"])).toBe(false);
+  });
+});
+
+describe.concurrent("traces", () => {
+  const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+  it("go on from the caller's, and out where the environment says", async () => {
+    using directory = new TemporaryDirectory();
+    await using collector = await startCollector();
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_SERVICE_NAME: "gate",
+    };
+    await using server = await startServer({ data: directory.join("data"), env });
+    await list(server, { traceparent });
+    await list(server, { traceparent, authorization: "Bearer wrong" });
+    // What has not been sent is sent at the end.
+    expect((await server.stop()).exitCode).toBe(0);
+    const sent = JSON.stringify(collector.received);
+    expect(sent).toContain('"service.name","value":{"stringValue":"gate"}');
+    expect(sent).toContain('"traceId":"0af7651916cd43dd8448eb211c80319c"');
+    expect(sent).toContain('"parentSpanId":"b7ad6b7169203331"');
+    expect(sent).toContain('"name":"zitadel.management.v1.ManagementService/ListLoginPolicySecondFactors"');
+    expect(sent).toContain('"rpc.response.status_code","value":{"stringValue":"UNAUTHENTICATED"}');
+    expect(sent).not.toContain(server.adminToken);
+  });
+});
+
+describe.concurrent("config print", () => {
+  it("prints every setting, where it comes from, and no secret", async () => {
+    const env = {
+      PORTCULLIS_STORE: "postgres://gate:p%40ss/word@db.example/portcullis?sslpassword=hush&sslmode=require",
+      PORTCULLIS_ADMIN_TOKEN: "a-token-of-32-characters-exactly",
+      PORTCULLIS_CORS_ORIGIN: "https://a.example, https://b.example",
+    };
+    const { exitCode, stdout } = await runCommand(["config", "print", "--listen", "[::1]:1", "--json"], { env });
+    expect(exitCode).toBe(0);
+    for (const secret of ["ss/word", "hush", env.PORTCULLIS_ADMIN_TOKEN]) expect(stdout).not.toContain(secret);
+    const rows = JSON.parse(stdout) as { setting: string; value: unknown; source: string }[];
+    const row = (setting: string) => rows.find((one) => one.setting === setting);
+    expect(row("--listen")).toMatchObject({ value: "[::1]:1", source: "flag" });
+    expect(row("--store")).toMatchObject({
+      value: "postgres://gate:(hidden)@db.example/portcullis?sslpassword=(hidden)&sslmode=require",
+      source: "environment",
+    });
+    expect(row("--cors-origin")).toMatchObject({ value: ["https://a.example", "https://b.example"] });
+    expect(row("--data")).toMatchObject({ value: "./data", source: "default" });
+    expect(row("admin token")).toMatchObject({ value: "(hidden)", source: "environment" });
+    const text = await runCommand(["config", "print"]);
+    expect(text.stdout).toMatch(
+      /^SETTING +VALUE +FROM +ENVIRONMENT\n--listen +127\.0\.0\.1:8080 +default +PORTCULLIS_LISTEN\n/,
+    );
+  });
+
+  it("refuses what serve would refuse", async () => {
+    const { exitCode, stderr } = await runCommand(["config", "print", "--listen", "nowhere"]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("--listen must be HOST:PORT");
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A connection with a request on it that never ends. */
+async function hold(url: string) {
+  const sent = request(url + listPath, { method: "POST", headers: { "content-length": "10" } });
+  sent.on("error", () => {});
+  sent.flushHeaders();
+  await new Promise((resolve) => sent.once("socket", (socket) => socket.once("connect", resolve)));
+  return {
+    isOpen: () => sent.socket?.destroyed === false,
+    async [Symbol.asyncDispose]() {
+      sent.destroy();
+    },
+  };
+}
+
+/** Takes what an exporter of OpenTelemetry sends as JSON. */
+async function startCollector() {
+  const received: unknown[] = [];
+  const server = createServer(async (incoming: IncomingMessage, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    received.push(JSON.parse(Buffer.concat(chunks).toString()));
+    response.setHeader("content-type", "application/json").end("{}");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    received,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
