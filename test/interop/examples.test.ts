@@ -7,20 +7,18 @@ import { fileURLToPath } from "node:url";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Browser } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LibraryService } from "../../examples/own-service/gen/library_pb.ts";
 import { launchBrowser } from "../browser/browser.ts";
-import { startTestServer, type TestServer } from "../fixtures/server.ts";
+import { startTestServer } from "../fixtures/server.ts";
+import { defineExampleTests } from "./example.ts";
 import { isLeftOut } from "./left-out.ts";
 import { run } from "./run.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-const example = (name: string, { url, adminToken }: Partial<TestServer> = {}, ...flags: readonly string[]) =>
-  run(process.execPath, [...flags, join("examples", name)], {
-    cwd: root,
-    env: { PATH: process.env["PATH"], PORTCULLIS_URL: url, PORTCULLIS_TOKEN: adminToken },
-  });
+const example = (name: string, env: Readonly<Record<string, string>> = {}, ...flags: readonly string[]) =>
+  run(process.execPath, [...flags, join("examples", name)], { cwd: root, env: { PATH: process.env["PATH"], ...env } });
 
 describe("examples/test-against-the-api.ts", () => {
   it("passes as a test of its own", async () => {
@@ -30,31 +28,10 @@ describe("examples/test-against-the-api.ts", () => {
   });
 });
 
-describe.each(["rest-fetch.ts", "grpc-js-client.ts"])("examples/%s", (name) => {
-  let server: TestServer;
-
-  beforeEach(async () => {
-    server = await startTestServer();
-  });
-  afterEach(() => server.close());
-
-  it("adds a factor and lists all; run again, it tells that the factor is there", async () => {
-    const factors = "second factors: SECOND_FACTOR_TYPE_OTP, SECOND_FACTOR_TYPE_U2F, SECOND_FACTOR_TYPE_OTP_SMS\n";
-    const first = await example(name, server);
-    expect(first).toMatchObject({ status: 0, stderr: "" });
-    expect(first.stdout).toMatch(/^added\b/);
-    expect(first.stdout).toContain(factors);
-    const second = await example(name, server);
-    expect(second).toMatchObject({ status: 0, stderr: "" });
-    expect(second.stdout).toMatch(/^not added: .*Org-2B0ps/);
-    expect(second.stdout).toContain(factors);
-  });
-
-  it("asks for the token where it is missing", async () => {
-    const { status, stderr } = await example(name);
-    expect(status).not.toBe(0);
-    expect(stderr).toContain("set PORTCULLIS_TOKEN");
-  });
+describe("small programs", () => {
+  for (const name of ["rest-fetch.ts", "grpc-js-client.ts"]) {
+    defineExampleTests(`examples/${name}`, (env) => example(name, env));
+  }
 });
 
 const { browser, missing } = await launchBrowser();
@@ -155,8 +132,8 @@ describe("examples/own-service", () => {
 describe("examples/README.md", () => {
   it("names every example", () => {
     const text = readFileSync(join(root, "examples/README.md"), "utf8");
-    const programs = readdirSync(join(root, "examples")).filter((name) => /\.(ts|html)$/.test(name));
-    expect(programs.length).toBeGreaterThan(0);
-    for (const name of programs) expect(text).toContain(name);
+    const names = readdirSync(join(root, "examples")).filter((name) => name !== "README.md");
+    expect(names.length).toBeGreaterThan(0);
+    for (const name of names) expect(text).toContain(name);
   });
 });

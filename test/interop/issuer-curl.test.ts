@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { apiScope } from "../../src/auth/issued.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { runJson, TemporaryDirectory } from "../process/portcullis.ts";
-import { certificatePath, ports } from "./client-suite.ts";
 import { isLeftOut } from "./left-out.ts";
+import { certificatePath, ports } from "./ports.ts";
 import { missingProgram, run } from "./run.ts";
 
 const ways = [

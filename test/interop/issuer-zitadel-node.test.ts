@@ -12,7 +12,7 @@ import { Status } from "nice-grpc";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { runCommand, runJson, TemporaryDirectory } from "../process/portcullis.ts";
-import { certificate, type PortName, ports } from "./client-suite.ts";
+import { certificate, type PortName, ports } from "./ports.ts";
 
 // grpc-js reads this variable when it is imported.
 vi.hoisted(() => {

@@ -7,14 +7,21 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. Rejects only where it cannot be started. */
-export function run(file: string, args: readonly string[], options: ExecFileOptions = {}): Promise<Ended> {
+export interface RunOptions extends ExecFileOptions {
+  /** What the program reads on standard input, which is empty by default. */
+  readonly input?: string | Uint8Array | undefined;
+}
+
+/** Runs a program to its end. Rejects only where it cannot be started, or had to be stopped. */
+export function run(file: string, args: readonly string[], { input, ...options }: RunOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    execFile(file, args, { ...options, encoding: "utf8" }, (error, stdout, stderr) => {
+    const child = execFile(file, args, { ...options, encoding: "utf8" }, (error, stdout, stderr) => {
       if (error === null) resolve({ status: 0, stdout, stderr });
       else if (typeof error.code === "number") resolve({ status: error.code, stdout, stderr });
       else reject(error);
     });
+    // It may have ended, or never started, without reading; what it says of that counts.
+    child.stdin?.on("error", () => {}).end(input);
   });
 }
 

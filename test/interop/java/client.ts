@@ -1,7 +1,7 @@
 // grpc-java on gRPC. The Maven project is that of examples/java, with the script's program as one more class.
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { buildOnce } from "../build-once.ts";
+import { buildOnce } from "../build.ts";
 import type { InteropClient } from "../client.ts";
 import { missingProgram, run } from "../run.ts";
 
@@ -37,4 +37,5 @@ export const client: InteropClient = {
       example: ["java", "-cp", classes, "Example"],
     };
   },
+  example: "examples/java/src/main/java/Example.java",
 };

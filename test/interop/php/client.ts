@@ -18,4 +18,5 @@ export const client: InteropClient = {
       example: ["php", join(import.meta.dirname, "../../../examples/php/example.php")],
     };
   },
+  example: "examples/php/example.php",
 };

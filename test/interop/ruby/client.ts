@@ -16,4 +16,5 @@ export const client: InteropClient = {
       example: ["ruby", join(import.meta.dirname, "../../../examples/ruby/example.rb")],
     };
   },
+  example: "examples/ruby/example.rb",
 };

@@ -1,7 +1,7 @@
 // tonic on gRPC. The crate is that of examples/rust, with the script's program as one more binary.
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildOnce } from "../build-once.ts";
+import { buildOnce } from "../build.ts";
 import type { InteropClient } from "../client.ts";
 import { missingProgram, run } from "../run.ts";
 
@@ -37,4 +37,5 @@ export const client: InteropClient = {
       example: [join(target, "debug/portcullis-example")],
     };
   },
+  example: "examples/rust/src/main.rs",
 };

@@ -1,0 +1,44 @@
+// Prints the table of clients when everything else was printed. It is the set-up of the project `interop` (vitest.config.ts).
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface Row {
+  readonly client: string;
+  readonly version: string;
+  readonly transport: string;
+  readonly result: string;
+}
+
+const file = fileURLToPath(new URL("../../node_modules/.cache/interop/table.json", import.meta.url));
+const columns = ["client", "version", "transport", "result"] as const;
+
+/** Keeps the rows for the end of the run. Tests run in a process of their own, so that a file has to do. */
+export function writeTable(rows: readonly Row[]): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, JSON.stringify(rows));
+}
+
+export default function setup(): () => void {
+  rmSync(file, { force: true });
+  return () => {
+    let rows: readonly Row[];
+    try {
+      rows = JSON.parse(readFileSync(file, "utf8")) as readonly Row[];
+    } catch {
+      return; // the run had no clients
+    }
+    process.stdout.write(`\n${printTable(rows)}\n`);
+  };
+}
+
+function printTable(rows: readonly Row[]): string {
+  const heads = { client: "Client", version: "Version", transport: "Transport", result: "Result" };
+  const widths = columns.map((column) => Math.max(...[heads, ...rows].map((row) => row[column].length)));
+  const line = (row: Row) =>
+    columns
+      .map((column, at) => row[column].padEnd(widths[at] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return `${[line(heads), widths.map((width) => "-".repeat(width)).join("  "), ...rows.map(line)].join("\n")}\n`;
+}
