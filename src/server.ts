@@ -186,6 +186,12 @@ async function createApi(
   });
 }
 
+/**
+ * What pages may say beside what their clients need: for whom, in which language, and as part of which trace. OpenTelemetry's
+ * instrumentation of fetch adds the trace by itself, and one header that is not allowed keeps a page from calling at all.
+ */
+const pageHeaders = ["x-zitadel-orgid", "accept-language", "x-request-id", "traceparent", "tracestate"];
+
 /** What is around the RPCs, for everybody who comes by HTTP: pages of other origins, and readers of the documents. */
 function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: ServerOptions): ListenerHandler {
   const serveOpen = withOpenApi(dispatch, {
@@ -195,7 +201,7 @@ function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: Ser
   return withCors(serveOpen, {
     ...corsDefaults,
     origins: corsOrigins,
-    allowHeaders: [...corsDefaults.allowHeaders, "x-zitadel-orgid", "accept-language"],
+    allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders],
     exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
   });
 }
