@@ -20,8 +20,10 @@ const ports = [
 const clients: readonly ClientName[] = [
   "gRPC-Web text",
   "gRPC-Web binary",
+  "gRPC-Web by connect-web",
   "gRPC-Web by @zitadel/client",
-  "Connect",
+  "Connect JSON",
+  "Connect binary",
   "REST",
 ];
 const otp = "SECOND_FACTOR_TYPE_OTP";
@@ -129,6 +131,20 @@ describe.skipIf(isLeftOut(missing))("a page of another origin", () => {
         });
       });
 
+      it("reads that there is no token", async () => {
+        const { url } = await start({ ...options, corsOrigins: [own.origin] });
+        await page.goto(own.origin);
+        const answer = await callFromPage({ url, client });
+        // ZITADEL's client sends "Bearer" all the same, which is a bad header and has an id; a missing one has none.
+        const isSent = client === "gRPC-Web by @zitadel/client";
+        expect(answer).toEqual({
+          kind: "refused",
+          code: Code.Unauthenticated,
+          message: isSent ? "invalid auth header (AUTH-7fs1e)" : "auth header missing",
+          detail: isSent ? { id: "AUTH-7fs1e", message: "invalid auth header" } : undefined,
+        });
+      });
+
       it("changes nothing where its origin is not allowed", async () => {
         const started = await start({ ...options, corsOrigins: [own.origin] });
         const { url, adminToken: token } = started;
@@ -146,6 +162,31 @@ describe.skipIf(isLeftOut(missing))("a page of another origin", () => {
     await page.goto(foreign.origin);
     const answer = await callFromPage({ url, token, client: "gRPC-Web text", add: sms });
     expect(answer).toEqual({ kind: "written", policy: "created" });
+  });
+
+  it.each([
+    [
+      "that trace and name it",
+      {
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        tracestate: "a=b",
+        "x-request-id": "page-1",
+      },
+      200,
+    ],
+    ["that the server does not know", { "x-of-the-page": "1" }, undefined],
+  ])("calls with headers %s", async (_, headers, status) => {
+    const { url, adminToken } = await start({ corsOrigins: [own.origin] });
+    await page.goto(own.origin);
+    const answered = page.evaluate(
+      (init) =>
+        fetch(init.url, init).then(
+          (answer) => answer.status,
+          () => undefined,
+        ),
+      { url: `${url}/management/v1/policies/login`, headers: { ...headers, authorization: `Bearer ${adminToken}` } },
+    );
+    expect(await answered).toBe(status);
   });
 
   it("changes nothing where the server allows no origin", async () => {

@@ -12,7 +12,7 @@ import {
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { ConnectError, type Transport } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-web";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { createClientTransport } from "@zitadel/client/web";
 import { ManagementService } from "@zitadel/proto/zitadel/management_pb.js";
 import { ErrorDetailSchema } from "@zitadel/proto/zitadel/message_pb.js";
@@ -23,7 +23,8 @@ import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 /** A call on the second factors of an organization, and where it goes. */
 export interface PageCall {
   readonly url: string;
-  readonly token: string;
+  /** Absent: the page gives none. */
+  readonly token?: string;
   readonly client: ClientName;
   /** Factors are named as in JSON. Without one of these, the call lists. */
   readonly add?: string;
@@ -68,17 +69,16 @@ interface Answered<Message> {
 
 /** One call over one protocol. */
 type Unary = <I extends DescMessage, O extends DescMessage>(
-  url: string,
+  wanted: PageCall,
   method: DescMethodUnary<I, O>,
   input: MessageShape<I>,
-  headers: Headers,
 ) => Promise<Answered<MessageShape<O>>>;
 
 const policyHeader = "portcullis-policy";
 
 /** Google's client library over XMLHttpRequest. `text` is its default. */
 function grpcWeb(format: "binary" | "text"): Unary {
-  return (url, method, input, headers) =>
+  return (wanted, method, input) =>
     new Promise((resolve, reject) => {
       let policy: string | undefined;
       const descriptor = new MethodDescriptor<typeof input, MessageShape<typeof method.output>>(
@@ -99,7 +99,13 @@ function grpcWeb(format: "binary" | "text"): Unary {
         }
       };
       const client = new GrpcWebClientBase({ format });
-      const call = client.rpcCall(url + descriptor.getName(), input, { ...headers }, descriptor, settle);
+      const call = client.rpcCall(
+        wanted.url + descriptor.getName(),
+        input,
+        { ...headersOf(wanted) },
+        descriptor,
+        settle,
+      );
       call.on("metadata", (metadata) => {
         policy ??= metadata[policyHeader];
       });
@@ -111,11 +117,12 @@ function detailOfStatus(bytes: Uint8Array): Detail | undefined {
   return any && anyUnpack(any, ErrorDetailSchema);
 }
 
-/** The client libraries of Connect, over fetch. */
-function connect(createTransport: (url: string) => Transport): Unary {
-  return async (url, method, input, headers) => {
+/** The client libraries of Connect, over fetch; `setHeaders` says what the page adds to a call. */
+function connect(createTransport: (wanted: PageCall) => Transport, setHeaders = headersOf): Unary {
+  return async (wanted, method, input) => {
+    const headers = setHeaders(wanted);
     try {
-      const answer = await createTransport(url).unary(method, undefined, undefined, headers, input as never);
+      const answer = await createTransport(wanted).unary(method, undefined, undefined, headers, input as never);
       return { message: answer.message, policy: answer.header.get(policyHeader) ?? undefined };
     } catch (reason) {
       if (!(reason instanceof ConnectError) || reason.cause instanceof TypeError) throw reason;
@@ -131,9 +138,12 @@ interface FactorClient {
   remove(call: PageCall, factor: string): Promise<Answered<unknown>>;
 }
 
-const headersOf = ({ token, organization }: PageCall): Headers => ({
-  authorization: `Bearer ${token}`,
-  ...(organization !== undefined && { "x-zitadel-orgid": organization }),
+const organizationOf = ({ organization }: PageCall): Headers =>
+  organization === undefined ? {} : { "x-zitadel-orgid": organization };
+
+const headersOf = (wanted: PageCall): Headers => ({
+  ...(wanted.token !== undefined && { authorization: `Bearer ${wanted.token}` }),
+  ...organizationOf(wanted),
 });
 
 function rpcs(unary: Unary): FactorClient {
@@ -142,16 +152,16 @@ function rpcs(unary: Unary): FactorClient {
   return {
     async list(call) {
       const rpc = method.listLoginPolicySecondFactors;
-      const { message, policy } = await unary(call.url, rpc, create(rpc.input), headersOf(call));
+      const { message, policy } = await unary(call, rpc, create(rpc.input));
       return { message: message.result.map((type) => enumToJson(SecondFactorTypeSchema, type)), policy };
     },
     add(call, factor) {
       const rpc = method.addSecondFactorToLoginPolicy;
-      return unary(call.url, rpc, create(rpc.input, { type: typeOf(factor) }), headersOf(call));
+      return unary(call, rpc, create(rpc.input, { type: typeOf(factor) }));
     },
     remove(call, factor) {
       const rpc = method.removeSecondFactorFromLoginPolicy;
-      return unary(call.url, rpc, create(rpc.input, { type: typeOf(factor) }), headersOf(call));
+      return unary(call, rpc, create(rpc.input, { type: typeOf(factor) }));
     },
   };
 }
@@ -182,12 +192,16 @@ async function fetchJson(
   throw new Refusal({ ...status, detail });
 }
 
-// A token in the headers goes before the one that @zitadel/client is given.
 const clients = {
   "gRPC-Web text": rpcs(grpcWeb("text")),
   "gRPC-Web binary": rpcs(grpcWeb("binary")),
-  "gRPC-Web by @zitadel/client": rpcs(connect((baseUrl) => createClientTransport("", { baseUrl }))),
-  Connect: rpcs(connect((baseUrl) => createConnectTransport({ baseUrl }))),
+  "gRPC-Web by connect-web": rpcs(connect(({ url }) => createGrpcWebTransport({ baseUrl: url }))),
+  // Its transport adds the token by itself, and cannot be made without one.
+  "gRPC-Web by @zitadel/client": rpcs(
+    connect(({ url, token }) => createClientTransport(token ?? "", { baseUrl: url }), organizationOf),
+  ),
+  "Connect JSON": rpcs(connect(({ url }) => createConnectTransport({ baseUrl: url }))),
+  "Connect binary": rpcs(connect(({ url }) => createConnectTransport({ baseUrl: url, useBinaryFormat: true }))),
   REST: rest,
 } as const;
 
