@@ -64,6 +64,7 @@ export interface PostgresSettings {
 export interface StoreConfig {
   readonly data: string;
   readonly store?: string;
+  readonly storeFile?: string;
   readonly postgresPoolSize?: string;
   readonly postgresStatementTimeout?: string;
   readonly postgresConnectTimeout?: string;
@@ -124,9 +125,13 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
   });
 }
 
-/** Where the store is: as given, else a file in the data directory. */
-export function storeLocation({ data, store }: StoreConfig): string {
+/** Where the store is: as given, also by a file, else a file in the data directory. */
+export function storeLocation({ data, store, storeFile }: StoreConfig): string {
   if (data === "") throw new ConfigError("--data must name a directory");
+  if (storeFile !== undefined) {
+    if (store !== undefined) throw new ConfigError("give --store or --store-file, not both");
+    return readSecretFile("--store-file", storeFile);
+  }
   return store ?? `sqlite:${join(data, "portcullis.db")}`;
 }
 

@@ -31,6 +31,11 @@ export const storeSettings: readonly Setting[] = [
     default: "sqlite:DIR/portcullis.db",
   },
   {
+    flag: "--store-file <file>",
+    env: "PORTCULLIS_STORE_FILE",
+    description: "file that holds what --store would be given, for one with a password in it",
+  },
+  {
     flag: "--postgres-pool-size <n>",
     env: "PORTCULLIS_POSTGRES_POOL_SIZE",
     description: "the most connections of this process",

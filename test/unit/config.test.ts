@@ -480,4 +480,18 @@ describe("storeLocation", () => {
     expect(storeLocation(raw)).toBe(location);
     expect(read(raw).storeLocation).toBe(location);
   });
+
+  it("is what a file holds, without the line break at its end", () => {
+    const storeFile = writeSecret("postgres://gate:secret@db.example/portcullis\n");
+    expect(storeLocation({ data: "/data", storeFile })).toBe("postgres://gate:secret@db.example/portcullis");
+  });
+
+  it("is refused where its file cannot be read, or it is given twice", () => {
+    expect(() => storeLocation({ data: "/data", storeFile: missing })).toThrow(
+      new ConfigError(`the file of --store-file cannot be read: ${missing} (ENOENT)`),
+    );
+    expect(() => storeLocation({ data: "/data", store: "memory:", storeFile: writeSecret("memory:") })).toThrow(
+      new ConfigError("give --store or --store-file, not both"),
+    );
+  });
 });
