@@ -1,4 +1,4 @@
-// Serves browser-grpc-web.html and the client libraries that it imports on http://127.0.0.1:8000, or on another port:
+// Serves the pages of this folder and the client libraries that they import on http://127.0.0.1:8000, or on another port:
 //
 //   npm exec -- node examples/serve-page.ts [PORT]
 //
@@ -8,14 +8,14 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
-const page = "/examples/browser-grpc-web.html";
+const pages = ["/examples/browser-grpc-web.html", "/examples/browser-fetch.html"];
 const root = join(import.meta.dirname, "..");
 
 const server = createServer((request, response) => {
   const { pathname } = new URL(request.url ?? "/", "http://127.0.0.1");
   const isScript = pathname.startsWith("/node_modules/") && pathname.endsWith(".js");
   const file = join(root, pathname);
-  if ((isScript || pathname === page) && existsSync(file)) {
+  if ((isScript || pages.includes(pathname)) && existsSync(file)) {
     response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
     createReadStream(file).pipe(response);
   } else {
@@ -24,5 +24,6 @@ const server = createServer((request, response) => {
 });
 
 server.listen(Number(process.argv[2] ?? 8000), "127.0.0.1", () => {
-  console.log(`open http://127.0.0.1:${(server.address() as AddressInfo).port}${page}`);
+  const { port } = server.address() as AddressInfo;
+  console.log(pages.map((page) => `open http://127.0.0.1:${port}${page}`).join("\n"));
 });

@@ -36,9 +36,9 @@ describe("small programs", () => {
 
 const { browser, missing } = await launchBrowser();
 
-describe.skipIf(isLeftOut(missing))("examples/browser-grpc-web.html", () => {
+describe.skipIf(isLeftOut(missing))("the pages of examples/", () => {
   let files: ChildProcess;
-  let pageUrl: URL;
+  let origin: string;
 
   beforeAll(async () => {
     files = spawn(process.execPath, ["examples/serve-page.ts", "0"], {
@@ -46,27 +46,31 @@ describe.skipIf(isLeftOut(missing))("examples/browser-grpc-web.html", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const [line] = (await once(files.stdout as Readable, "data")) as [Buffer];
-    pageUrl = new URL(line.toString().trim().replace("open ", ""));
+    origin = new URL(/http:\S+/.exec(line.toString())?.[0] ?? "").origin;
   });
   afterAll(async () => {
     files.kill();
     await browser?.close();
   });
 
-  it("lists the factors, adds one, and shows why a call is refused", async () => {
-    const server = await startTestServer({ corsOrigins: [pageUrl.origin] });
+  it.each([
+    { name: "browser-grpc-web.html", prefix: "", refusal: "Org-2B0ps: Multifactor already exists" },
+    { name: "browser-fetch.html", prefix: "SECOND_FACTOR_TYPE_", refusal: "Org-2B0ps" },
+  ])("$name lists the factors, adds one, and shows why a call is refused", async ({ name, prefix, refusal }) => {
+    const server = await startTestServer({ corsOrigins: [origin] });
+    const shown = (...factors: readonly string[]) => factors.map((factor) => prefix + factor).join(", ");
     try {
       const page = await (browser as Browser).newPage();
       page.setDefaultTimeout(10_000);
-      await page.goto(pageUrl.href);
+      await page.goto(`${origin}/examples/${name}`);
       await page.getByLabel("Server").fill(server.url);
       await page.getByLabel("Token").fill(server.adminToken);
       await page.getByRole("button", { name: "List" }).click();
-      await page.getByText("OTP, U2F", { exact: true }).waitFor();
+      await page.getByText(shown("OTP", "U2F"), { exact: true }).waitFor();
       await page.getByRole("button", { name: "Add" }).click();
-      await page.getByText("OTP, U2F, OTP_SMS", { exact: true }).waitFor();
+      await page.getByText(shown("OTP", "U2F", "OTP_SMS"), { exact: true }).waitFor();
       await page.getByRole("button", { name: "Add" }).click();
-      await page.getByText("Org-2B0ps: Multifactor already exists").waitFor();
+      await page.getByText(refusal, { exact: true }).waitFor();
       await page.close();
     } finally {
       await server.close();
@@ -75,7 +79,7 @@ describe.skipIf(isLeftOut(missing))("examples/browser-grpc-web.html", () => {
 
   it("serves nothing else", async () => {
     for (const path of ["/data/admin.token", "/package.json", "/node_modules/../package.json", "/examples/"]) {
-      expect((await fetch(new URL(path, pageUrl))).status).toBe(404);
+      expect((await fetch(new URL(path, origin))).status).toBe(404);
     }
   });
 });
