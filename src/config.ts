@@ -46,6 +46,7 @@ export interface TlsConfig {
   readonly files: TlsFiles;
 }
 
+/** Paths. */
 export interface TlsFiles {
   readonly cert: string;
   readonly key: string;
@@ -182,8 +183,7 @@ function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undef
   return readTlsFiles({ cert: tlsCert, key: tlsKey, ...(tlsClientCa !== undefined && { clientCa: tlsClientCa }) });
 }
 
-/** Reads the files of TLS. Throws a ConfigError for one that cannot be read. */
-export function readTlsFiles(files: TlsFiles): TlsConfig {
+function readTlsFiles(files: TlsFiles): TlsConfig {
   return {
     cert: readFile("--tls-cert", files.cert),
     key: readFile("--tls-key", files.key),

@@ -20,7 +20,7 @@ import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
 import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
-import { type Listener, openListener } from "./rpc/listener/listener.ts";
+import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import { createRpcTable } from "./rpc/router.ts";
@@ -42,8 +42,8 @@ const services = [ManagementService, AdminService, ...publicServices];
 export interface ServerOptions {
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
-  /** The contents of PEM files; absent: plaintext. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Absent: plaintext. */
+  readonly tls?: TlsOptions;
   /** Origins whose pages may call; `*` for any. */
   readonly corsOrigins: readonly string[];
   /** The built-in issuer; absent: off, and what it gave out before counts for nothing. */

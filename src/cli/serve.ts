@@ -14,6 +14,7 @@ import type { Store } from "../store/store.ts";
 import { version } from "../version.ts";
 import { serverSettings } from "./settings.ts";
 import { withSettings } from "./shared.ts";
+import { watchTls } from "./watch-tls.ts";
 import { welcome } from "./welcome.ts";
 
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
@@ -66,10 +67,12 @@ async function serve(config: Config): Promise<void> {
     throw error;
   }
   warnOfPlaintext(config, log);
+  const stopWatchingTls = keepTlsFresh(config, { listener, log });
   closeOnSignal(async () => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
     await listener.close({ graceMs, lameDuckMs: config.drainDelayMs });
+    stopWatchingTls();
     stopProbe();
     await store.close();
     await telemetry.stop();
@@ -83,6 +86,22 @@ function greet(config: Config, { url, tokenPlace }: { readonly url: string; read
   stdout.write(`portcullis serves on ${url}; the admin token is ${tokenPlace}\n`);
   if (config.issuer) stdout.write(`the OpenID issuer is ${config.issuer.url ?? url}\n`);
   if (stdout.isTTY) stdout.write(welcome({ url, tokenFile: adminTokenPath(config.dataDirectory), ...config }));
+}
+
+/** Takes a certificate that is renewed while the server runs. Returns a function that ends it. */
+function keepTlsFresh(
+  { tls }: Config,
+  { listener, log }: { readonly listener: Listener; readonly log: Log },
+): () => void {
+  if (tls === undefined) return () => {};
+  const { close } = watchTls({
+    files: tls.files,
+    current: tls,
+    replace: (next) => listener.replaceTls(next),
+    onReplaced: () => log.info("the certificate has changed: new connections get the new one"),
+    onError: (err) => log.error({ err }, "the certificate has changed and cannot be used: the old one stays"),
+  });
+  return close;
 }
 
 /** Without TLS, tokens are there to read for whoever sees the traffic, unless a proxy before us has it. */

@@ -36,9 +36,32 @@ describe("readConfig", () => {
       corsOrigins: [],
       oidcIssuers: [],
       trustedProxies: [],
+      drainDelayMs: 0,
+      log: { level: "info", format: expect.stringMatching(/^(json|text)$/) },
       stockHandlers: false,
     });
     expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it("reads what operators watch it by", () => {
+    expect(read({ debugListen: "[::1]:9090", drainDelay: "5000", logLevel: "debug", logFormat: "text" })).toMatchObject(
+      {
+        debugListen: { host: "::1", port: 9090 },
+        drainDelayMs: 5000,
+        log: { level: "debug", format: "text" },
+      },
+    );
+  });
+
+  it("reads the authorities of client certificates, which are for TLS alone", () => {
+    const files = { tlsCert: certFile, tlsKey: keyFile, tlsClientCa: certFile };
+    expect(read(files).tls).toEqual({
+      cert: "the certificate",
+      key: "the key",
+      clientCa: "the certificate",
+      files: { cert: certFile, key: keyFile, clientCa: certFile },
+    });
+    expect(() => read({ tlsClientCa: certFile })).toThrow(ConfigError);
   });
 
   it("reads how PostgreSQL is used", () => {
@@ -47,6 +70,9 @@ describe("readConfig", () => {
   });
 
   it.each([
+    [{ drainDelay: "-1" }, "--drain-delay must be a whole number from 0 to 600000"],
+    [{ logLevel: "loud" }, '--log-level must be error, warn, info or debug, and not "loud"'],
+    [{ logFormat: "xml" }, '--log-format must be json or text, and not "xml"'],
     [{ postgresPoolSize: "2" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
     [{ postgresPoolSize: "4.5" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
     [{ postgresStatementTimeout: "5s" }, "--postgres-statement-timeout must be a whole number from 10 to 600000"],
@@ -90,7 +116,7 @@ describe("readConfig", () => {
   });
 
   it("reads the two files of TLS", () => {
-    expect(read({ tlsCert: certFile, tlsKey: keyFile }).tls).toEqual({ cert: "the certificate", key: "the key" });
+    expect(read({ tlsCert: certFile, tlsKey: keyFile }).tls).toMatchObject({ cert: "the certificate", key: "the key" });
   });
 
   it.each([{ tlsCert: certFile }, { tlsKey: keyFile }])("refuses half of TLS: %o", (half) => {

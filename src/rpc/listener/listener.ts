@@ -1,5 +1,10 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import {
+  createSecureContext,
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+} from "node:tls";
 import { drain } from "./drain.ts";
 import { guardHandler } from "./guard.ts";
 import type { ListenerHandler } from "./handler.ts";
@@ -9,13 +14,27 @@ import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { createSniffer } from "./sniff.ts";
 import { watchWrites } from "./write-watch.ts";
 
+/** The contents of PEM files. */
+export interface TlsOptions {
+  /** The certificate chain. */
+  cert: string;
+  /** The private key that belongs to it. */
+  key: string;
+  /**
+   * Certificates of those who sign for clients. Then a client must show a certificate of one of them; the connection of any other
+   * ends with the handshake, without a word of HTTP. Default: nobody is asked for one. Who the client is counts for nothing
+   * beyond that.
+   */
+  clientCa?: string | undefined;
+}
+
 export interface ListenerOptions {
   /** The address to bind, or a name that resolves to it. */
   host: string;
   /** The port to bind; 0 takes a free one. */
   port: number;
-  /** Certificate chain and private key, the contents of PEM files. Without it the port is plaintext. */
-  tls?: { cert: string; key: string } | undefined;
+  /** Without it the port is plaintext. */
+  tls?: TlsOptions | undefined;
   /** Called for the requests of both HTTP versions alike, with and without TLS. */
   handler: ListenerHandler;
   limits?: Partial<ListenerLimits> | undefined;
@@ -41,6 +60,12 @@ export interface Listener {
   readonly port: number;
   /** What is open now, and all bytes that have gone over TCP since the start. */
   usage(): ListenerUsage;
+  /**
+   * Takes a new certificate and key for the handshakes from now on; connections that are open keep theirs. Throws, and keeps the
+   * old ones, where they are no PEM or do not go together (Node's error, `ERR_OSSL_…`), on a plaintext port, and where `clientCa`
+   * is given and was not at the start, or the other way round.
+   */
+  replaceTls(tls: TlsOptions): void;
   /**
    * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at readiness
    * send nothing more; nobody is waited for where no connection is open. Then it stops accepting. What arrives on connections
@@ -77,9 +102,9 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   const front: Server = tls
     ? createTlsServer({
         ...socketOptions,
-        cert: tls.cert,
-        key: tls.key,
-        minVersion: "TLSv1.2",
+        ...contextOptions(tls),
+        requestCert: tls.clientCa !== undefined,
+        rejectUnauthorized: tls.clientCa !== undefined,
         ALPNProtocols: ["h2", "http/1.1"],
         handshakeTimeout: limits.tlsHandshakeTimeoutMs,
       })
@@ -134,6 +159,17 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       }
       return usage;
     },
+    replaceTls(next) {
+      if (tls === undefined) throw new Error("the listener serves plaintext");
+      // Node asks clients for certificates, or does not, for good; and without an authority it would take those of the public.
+      if ((next.clientCa === undefined) !== (tls.clientCa === undefined)) {
+        throw new Error("whether clients need a certificate cannot change while the listener serves");
+      }
+      const context = contextOptions(next);
+      // Throws before anything has changed.
+      createSecureContext(context);
+      (front as TlsServer).setSecureContext(context);
+    },
     close({ graceMs = 10_000, lameDuckMs = 0 } = {}) {
       const { drainQuietMs: quietMs } = limits;
       closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs }).finally(
@@ -143,6 +179,13 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     },
   };
 }
+
+const contextOptions = ({ cert, key, clientCa }: TlsOptions) => ({
+  cert,
+  key,
+  ...(clientCa !== undefined && { ca: clientCa }),
+  minVersion: "TLSv1.2" as const,
+});
 
 function listen(server: Server, address: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {

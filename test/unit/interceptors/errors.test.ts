@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { Code, ConnectError, type HandlerContext, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+  type UnaryRequest,
+} from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
@@ -110,8 +117,14 @@ function expectNoLeak(error: ConnectError): void {
   expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("SQL");
 }
 
+/** What a failure is named after. */
+const caller = (header: Readonly<Record<string, string>> = {}) => ({
+  header: new Headers(header),
+  contextValues: createContextValues(),
+});
+
 describe("mapErrors", () => {
-  const request = { stream: false } as UnaryRequest;
+  const request = { stream: false, ...caller() } as UnaryRequest;
   const answer = { stream: false } as never;
 
   it("maps what an implementation throws", async () => {
@@ -124,6 +137,18 @@ describe("mapErrors", () => {
       throw new PolicyError("org_policy_exists");
     });
     await expect(run(request)).rejects.toMatchObject({ code: Code.AlreadyExists });
+  });
+
+  it.each([
+    ["the caller's own id", "from-a-proxy_1:2/3", /^the server failed \(request from-a-proxy_1:2\/3\)$/],
+    ["a new id for one that is none", "a b", /^the server failed \(request [-0-9a-f]{36}\)$/],
+    ["a new id for one that is too long", "a".repeat(129), /^the server failed \(request [-0-9a-f]{36}\)$/],
+  ])("names a failure by %s", async (_, id, text) => {
+    const reports: Report[] = [];
+    const run = mapErrors((failure) => reports.push(failure))(() => Promise.reject(new Error("a bug")));
+    const sent = { stream: false, ...caller({ "x-request-id": id }) } as UnaryRequest;
+    await expect(run(sent)).rejects.toMatchObject({ rawMessage: expect.stringMatching(text) });
+    expect(`the server failed (request ${reports[0]?.requestId})`).toMatch(text);
   });
 
   it("hands on an answer untouched", async () => {
@@ -173,7 +198,8 @@ describe("mapErrors", () => {
 });
 
 describe("mapGateErrors", () => {
-  const context = {} as HandlerContext;
+  const { header: requestHeader, contextValues: values } = caller();
+  const context = { requestHeader, values } as HandlerContext;
 
   it("maps what the gate rejects with", async () => {
     const gate = mapGateErrors(
@@ -215,7 +241,7 @@ describe("createInterceptors", () => {
       () => Promise.reject(new Error("it was reached")),
     );
     // A request without a descriptor is one that no protocol would make.
-    const broken = { stream: false, method: {}, message: {} } as UnaryRequest;
+    const broken = { stream: false, method: {}, message: {}, ...caller() } as UnaryRequest;
     await expect(run(broken)).rejects.toMatchObject({ code: Code.Internal });
     expect(reports).toEqual([{ requestId: expect.stringMatching(uuid), reason: expect.any(TypeError) }]);
   });
