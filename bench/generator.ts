@@ -10,8 +10,11 @@ import { organizationId } from "./store-fixture.ts";
 
 /** The calls of one kind. */
 export interface Stream {
-  /** `write` adds a second factor to an organization that lacks it, and removes it from one that has it. */
-  readonly call: "get" | "list" | "write";
+  /**
+   * `write` adds a second factor to an organization that lacks it, and removes it from one that has it. `rest` is the policy over
+   * REST, the others are gRPC.
+   */
+  readonly call: "get" | "list" | "write" | "rest";
   /** How many organizations the calls are spread over. */
   readonly organizations: number;
   /**
@@ -47,6 +50,7 @@ const paths = {
   list: rpcPath("ListLoginPolicySecondFactors"),
   add: rpcPath("AddSecondFactorToLoginPolicy"),
   remove: rpcPath("RemoveSecondFactorFromLoginPolicy"),
+  rest: "/management/v1/policies/login",
 };
 const empty = Buffer.alloc(5);
 const factor = frame(
@@ -177,18 +181,18 @@ class Run {
     const session = this.#sessions[this.#sent++ % this.#sessions.length] as ClientHttp2Session;
     this.#pending++;
     return new Promise<void>((resolve, reject) => {
+      const isRest = rpc === "rest";
       const stream = session.request({
-        ":method": "POST",
+        ":method": isRest ? "GET" : "POST",
         ":path": paths[rpc],
-        "content-type": "application/grpc",
-        te: "trailers",
+        ...(!isRest && { "content-type": "application/grpc", te: "trailers" }),
         authorization: `Bearer ${this.#work.token}`,
         "x-zitadel-orgid": organizationId(organization),
       });
       let status: unknown;
       let bytes = 0;
-      const look = (received: { readonly "grpc-status"?: unknown }) => {
-        status = received["grpc-status"] ?? status;
+      const look = (received: { readonly "grpc-status"?: unknown; readonly ":status"?: unknown }) => {
+        status = (isRest ? String(received[":status"]) : received["grpc-status"]) ?? status;
       };
       stream.on("response", look).on("trailers", look);
       stream.on("data", (chunk: Buffer) => {
@@ -198,12 +202,15 @@ class Run {
       stream.on("end", () => {
         this.#pending--;
         const now = performance.now();
-        if (status !== "0" || bytes <= 5) return reject(new Error(`${rpc}: grpc-status ${status}, ${bytes} bytes`));
+        if (status !== (isRest ? "200" : "0") || bytes <= 5) {
+          return reject(new Error(`${rpc}: status ${status}, ${bytes} bytes`));
+        }
         // biome-ignore lint/suspicious/noAssignInExpressions: a list is made with its first entry
         if (due >= this.#from && due < this.#until) (this.#times[rpc] ??= []).push(now - due);
         resolve();
       });
-      stream.end(rpc === "get" || rpc === "list" ? empty : factor);
+      if (isRest) stream.end();
+      else stream.end(rpc === "get" || rpc === "list" ? empty : factor);
     });
   }
 

@@ -12,6 +12,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   tokens: async (effort) => (await import("./suites/tokens.ts")).measureTokens(effort),
   transcoder: async (effort) => (await import("./suites/transcoder.ts")).measureTranscoder(effort),
   postgres: async (effort) => (await import("./suites/postgres.ts")).measurePostgres(effort),
+  attacks: async (effort) => (await import("./suites/attacks.ts")).measureAttacks(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 

@@ -115,7 +115,8 @@ for (const [folder, client] of clients) {
 it("leaves no client and no transport out", () => {
   expect(clients.size).toBeGreaterThan(0);
   const wanted = [...clients.values()].flatMap(({ name, transports }) => transports.map((each) => `${name}: ${each}`));
-  expect(rows.map((row) => `${row.client}: ${row.transport}`)).toEqual(wanted);
+  // The rows of skipped clients come first.
+  expect(rows.map((row) => `${row.client}: ${row.transport}`).sort()).toEqual(wanted.sort());
 });
 
 async function runScript({ command, cwd, env }: Prepared, transport: string) {

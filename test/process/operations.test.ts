@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { OwnServer } from "../fixtures/postgres.ts";
+import { freePort, OwnServer } from "../fixtures/postgres.ts";
 import { runCommand, type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
 
 const listPath = "/management/v1/policies/login/second_factors/_search";
@@ -220,14 +220,6 @@ describe.concurrent("config print", () => {
   });
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** A connection with a request on it that never ends. */
 async function hold(url: string) {
   const sent = request(url + listPath, { method: "POST", headers: { "content-length": "10" } });
@@ -245,11 +237,13 @@ async function hold(url: string) {
 /** Takes what an exporter of OpenTelemetry sends as JSON. */
 async function startCollector() {
   const received: unknown[] = [];
-  const server = createServer(async (incoming: IncomingMessage, response) => {
+  const server = createServer((incoming: IncomingMessage, response) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of incoming) chunks.push(chunk as Buffer);
-    received.push(JSON.parse(Buffer.concat(chunks).toString()));
-    response.setHeader("content-type", "application/json").end("{}");
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      received.push(JSON.parse(Buffer.concat(chunks).toString()));
+      response.setHeader("content-type", "application/json").end("{}");
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {

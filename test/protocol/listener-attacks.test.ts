@@ -413,3 +413,35 @@ it("a connection outlives large answers that are cancelled, more than Node would
   }
   expect((await call2(session, { ":path": "/" })).body).toBe("ok");
 });
+
+it("requests that are reset with the same bytes that bring them are served no more than a few at a time", async () => {
+  let served = 0;
+  const handler: ListenerHandler = (_req, res) => {
+    served += 1;
+    answer(res, "ok");
+  };
+  const listener = await open({ handler });
+  const client = await frameClient(listener);
+  await client.next("settings");
+  const pairs = Array.from({ length: 200 }, (_, turn) => [
+    headersFrame(streamOf(turn), request, true),
+    resetFrame(streamOf(turn), NGHTTP2_CANCEL),
+  ]);
+  client.write(Buffer.concat(pairs.flat()));
+  client.write(headersFrame(streamOf(200), request, true));
+  // In order: when this one is answered, those before it were begun or never will be.
+  expect(await client.next("headers")).toMatchObject({ stream: streamOf(200) });
+  // The system may cut the bytes once or twice.
+  expect(served).toBeLessThan(150);
+});
+
+it("hundreds of calls at once are all served", async () => {
+  const session = session2(await open());
+  const calls = Array.from({ length: 250 }, (_, turn) =>
+    call2(session, { ":method": "POST", ":path": `/${turn}` }, "abc"),
+  );
+  const answers = await Promise.all(calls);
+  expect(answers.map(({ body }) => JSON.parse(body))).toEqual(
+    answers.map((_, turn) => expect.objectContaining({ url: `/${turn}`, body: "abc" })),
+  );
+});

@@ -2,6 +2,7 @@ import {
   constants,
   createServer,
   type Http2ServerRequest,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
@@ -13,6 +14,7 @@ import { Http2Connection } from "./http2-connection.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
+import { Turns } from "./turns.ts";
 
 /** The HTTP/2 half. */
 export interface Http2Server extends ProtocolServer {
@@ -52,17 +54,38 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   objects.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
   objects.on("connect", (_req, res) => sendStatusAnswer(res, notSupported.connect));
 
+  const turns = new Turns<ServerHttp2Session>();
   server.on("stream", (stream, headers, flags, rawHeaders) => {
+    const session = stream.session as ServerHttp2Session | undefined;
+    if (session === undefined) return;
+    if (turns.mayBegin(session)) {
+      begin(stream, headers, flags, rawHeaders);
+      return;
+    }
+    // A reset tells of itself, and an error that nobody listens to would end the process.
+    stream.on("error", ignore);
+    turns.wait(session, () => {
+      if (!stream.closed && !stream.destroyed) begin(stream, headers, flags, rawHeaders);
+    });
+  });
+
+  function begin(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    flags: number,
+    rawHeaders: readonly string[],
+  ): void {
     // A field that was sent twice is not in `headers`; see `joinDroppedValues`.
     const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
     if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
-      if (stream.session !== undefined) connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
+      connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
       cancelWhenSilent(stream, limits.requestTimeoutMs);
       discardUnread(stream);
     }
     objects.emit("stream", stream, headers, flags, rawHeaders);
-  });
+  }
+
   const shortestMs = Math.min(
     limits.requestTimeoutMs,
     limits.headersTimeoutMs,
@@ -149,3 +172,5 @@ function joinDroppedValues(req: Http2ServerRequest): void {
     if (all.length > 1 && name !== "cookie" && name !== "set-cookie") headers[name] = all.join(", ");
   }
 }
+
+function ignore(): void {}

@@ -42,7 +42,7 @@ export interface ListenerLimits {
    */
   writeTimeoutMs: number;
   /**
-   * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 1000: far above what clients
+   * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 500: far above what clients
    * cancel, also many of them behind one proxy.
    */
   streamResetBurst: number;
@@ -77,7 +77,7 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
   writeTimeoutMs: 30_000,
-  streamResetBurst: 1_000,
+  streamResetBurst: 500,
   streamResetsPerSecond: 100,
   controlFrameBurst: 2_000,
   controlFramesPerSecond: 500,

@@ -1,0 +1,92 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { type AttackName, attackNames, type Order } from "../attacker.ts";
+import type { Effort } from "../environment.ts";
+import type { Stream } from "../generator.ts";
+import { end, generatorCpu, pin, remember, root, startPortcullis, temporaryDirectory } from "../processes.ts";
+import { atMost, type Report } from "../report.ts";
+import { startGenerator, warmUp } from "../start-generator.ts";
+import { ratiosOf } from "../statistics.ts";
+import { makeStore } from "../store-fixture.ts";
+
+const organizations = 500;
+const perSecond = 300;
+/** Until all connections of an attack are there, and again until they are gone. */
+const settleMs = 500;
+
+/** What each attack does to the calls of others. */
+export async function measureAttacks({ rounds, seconds }: Effort): Promise<Report> {
+  const directory = temporaryDirectory();
+  const token = await makeStore(directory, organizations);
+  const server = await startPortcullis(directory);
+  const { url } = server;
+  const generator = startGenerator();
+  const attacker = startAttacker();
+  await warmUp(generator, { url, token, calls: ["list", "rest"] });
+
+  const late: number[] = [];
+  const streams: readonly Stream[] = [
+    { call: "list", organizations, pace: { perSecond } },
+    { call: "rest", organizations, pace: { perSecond } },
+  ];
+  const measure = async () => {
+    const { list, rest, lateP99Ms } = await generator.run({ url, token, connections: 4, seconds, streams });
+    late.push(lateP99Ms * 1000);
+    return { grpc: (list?.p99Ms ?? Number.NaN) * 1000, rest: (rest?.p99Ms ?? Number.NaN) * 1000 };
+  };
+  const names: readonly ("quiet" | AttackName)[] = ["quiet", ...attackNames];
+  const p99s = new Map(names.map((name) => [name, { grpc: [] as number[], rest: [] as number[] }]));
+  for (let round = -1; round < rounds; round++) {
+    for (const name of names) {
+      await attacker.tell(name === "quiet" ? {} : { url, attack: name });
+      await delay(settleMs);
+      const { grpc, rest } = await measure();
+      await attacker.tell({});
+      await delay(settleMs);
+      // The round before the first warms up.
+      if (round < 0) continue;
+      p99s.get(name)?.grpc.push(grpc);
+      p99s.get(name)?.rest.push(rest);
+    }
+  }
+  await Promise.all([generator.stop(), attacker.stop()]);
+  await server.stop();
+
+  const valuesOf = (name: "quiet" | AttackName, kind: "grpc" | "rest") => p99s.get(name)?.[kind] ?? [];
+  const kinds = [
+    ["gRPC", "grpc"],
+    ["REST", "rest"],
+  ] as const;
+  return {
+    rows: kinds.flatMap(([title, kind]) =>
+      attackNames.map((name) => ({
+        what: `p99 of ${title} under ${name} / quiet`,
+        ratios: ratiosOf(valuesOf(name, kind), valuesOf("quiet", kind)),
+        goal: atMost(3, 1.5),
+      })),
+    ),
+    figures: [
+      ...kinds.flatMap(([title, kind]) =>
+        names.map((name) => ({ what: `p99 of ${title}, ${name}`, unit: "µs", values: valuesOf(name, kind) })),
+      ),
+      { what: "how late the generator sent, p99", unit: "µs", values: late },
+    ],
+  };
+}
+
+/** It shares the generator's CPU, and leaves the server its own. */
+function startAttacker() {
+  const [file, ...args] = pin([process.execPath, "bench/attacker.ts"], generatorCpu);
+  const child = spawn(file, args, { cwd: root, stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  remember(child);
+  return {
+    /** Resolves when it has begun, or stopped. */
+    async tell(order: Order) {
+      const done = once(child, "message");
+      child.send(order);
+      await done;
+    },
+    stop: () => end(child),
+  };
+}
