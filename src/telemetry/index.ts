@@ -10,7 +10,7 @@ export interface Telemetry {
   readonly metrics: Metrics;
   /** Told of every request: for metrics, traces where they are wanted, and a line of the log where that is. */
   readonly observe: Observe;
-  /** Sends what has not been sent. */
+  /** Sends what has not been sent, for a second at most. Resolves in any case: what cannot be sent is lost, and logged. */
   stop(): Promise<void>;
 }
 
@@ -30,7 +30,22 @@ export async function startTelemetry(options: {
     ...(tracing ? [tracing.observe] : []),
     ...(log.isLevelEnabled("debug") ? [createAccessLog(log, createClientAddress(trustedProxies))] : []),
   ];
-  return { metrics, observe: all(observers), stop: async () => tracing?.stop() };
+  return { metrics, observe: all(observers), stop: async () => tracing && stopTracing(tracing, log) };
+}
+
+/** The SDK tries again for ten seconds where the collector is away; a server that stops must be gone by then. */
+const stopLimitMs = 1_000;
+
+async function stopTracing(tracing: Tracing, log: Log): Promise<void> {
+  const limit = Promise.withResolvers<never>();
+  const timer = setTimeout(() => limit.reject(new Error(`not within ${stopLimitMs} ms`)), stopLimitMs);
+  try {
+    await Promise.race([tracing.stop(), limit.promise]);
+  } catch (err) {
+    log.warn({ err }, "the last traces could not be sent");
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function all(observers: readonly Observe[]): Observe {

@@ -185,6 +185,19 @@ describe.concurrent("traces", () => {
     expect(sent).toContain('"rpc.response.status_code","value":{"stringValue":"UNAUTHENTICATED"}');
     expect(sent).not.toContain(server.adminToken);
   });
+
+  it("hold up no stop where nobody takes them", async () => {
+    using directory = new TemporaryDirectory();
+    // Nothing listens on port 9, so the SDK would go on trying.
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" };
+    await using server = await startServer({ data: directory.join("data"), env });
+    await list(server, { traceparent });
+    const startedAt = performance.now();
+    const { exitCode, stderr } = await server.stop();
+    expect(exitCode).toBe(0);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(stderr).toContain("the last traces could not be sent");
+  });
 });
 
 describe.concurrent("config print", () => {
