@@ -12,9 +12,21 @@ const isOfServer = (error: unknown): boolean => error instanceof pg.DatabaseErro
 
 /** Whether the connection is lost, or was never made; what was asked over it may have happened. */
 export function isLost(error: unknown): boolean {
-  if (error instanceof StoreError) return false;
+  if (error instanceof StoreError || error instanceof ReadOnlyServer) return false;
   // 57P0x: the server is starting, stopping or was told to end this session. 25P03, 57P05: it was idle for too long.
   return !isOfServer(error) || /^(08...|57P0[1-5]|25P03)$/.test(codeOf(error) ?? "");
+}
+
+/** A server that says of itself that it takes no writes: a replica, or one that is set so. */
+export class ReadOnlyServer extends Error {
+  // read_only_sql_transaction, as it would say of a write
+  readonly code = "25006";
+  readonly isReplica: boolean;
+
+  constructor(isReplica: boolean) {
+    super("the server takes no writes");
+    this.isReplica = isReplica;
+  }
 }
 
 /** Whether the server takes no writes: it is a replica, or was made one. */
@@ -26,9 +38,9 @@ export function toStoreError(error: unknown, name: string): StoreError {
   const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string) =>
     new StoreError(kind, `The store ${name} ${sentence}`, error);
   const code = codeOf(error);
+  if (isReadOnly(error)) return fail("unavailable", readOnlySentence(error));
   if (code === undefined || !isOfServer(error)) return fail("unavailable", `cannot be reached: ${reasonOf(error)}.`);
   if (isLost(error)) return fail("unavailable", "is not there just now: its server ended the connection.");
-  if (isReadOnly(error)) return fail("unavailable", "is a replica that takes no writes: name the primary as well.");
   switch (code) {
     case "23505": // unique_violation
     case "40001": // serialization_failure
@@ -54,6 +66,11 @@ export function toStoreError(error: unknown, name: string): StoreError {
       return fail("corrupt", `is not as this program made it (error ${code}). Verify it, or restore it from a backup.`);
   }
 }
+
+const readOnlySentence = (error: unknown): string =>
+  error instanceof ReadOnlyServer && !error.isReplica
+    ? "takes no writes: default_transaction_read_only is on for its server, its database or this user."
+    : "is a replica that takes no writes: name the primary as well.";
 
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);

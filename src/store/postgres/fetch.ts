@@ -5,6 +5,7 @@ import { CachedMoment, type Loaded } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, RecordRef, Snapshot } from "../store.ts";
 import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
+import { ReadOnlyServer } from "./errors.ts";
 import { fromText, toText } from "./text.ts";
 
 /** How far the store is. */
@@ -15,11 +16,28 @@ export interface Head {
   readonly commits: number;
 }
 
-const selectHead = "SELECT position, recorded_at, commits FROM portcullis.head WHERE id = 1";
+type HeadRow = Record<"position" | "recorded_at" | "commits", string>;
+const headColumns = "position, recorded_at, commits";
+const fromHead = "FROM portcullis.head WHERE id = 1";
 
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  const { rows } = await client.query<Record<"position" | "recorded_at" | "commits", string>>(`${selectHead} ${lock}`);
-  const [row] = rows;
+  const { rows } = await client.query<HeadRow>(`SELECT ${headColumns} ${fromHead} ${lock}`);
+  return toHead(rows[0]);
+}
+
+/**
+ * Asks for the head outside of a transaction, and whether the server takes writes: behind a pooler, it may be another one than the
+ * connection was made to.
+ */
+export async function askHead(client: ClientBase): Promise<Head> {
+  const { rows } = await client.query<HeadRow & { readonly read_only: string }>(
+    `SELECT ${headColumns}, current_setting('transaction_read_only') AS read_only ${fromHead}`,
+  );
+  if (rows[0]?.read_only === "on") throw new ReadOnlyServer(true);
+  return toHead(rows[0]);
+}
+
+function toHead(row: HeadRow | undefined): Head {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
   return { position: Number(row.position), recordedAt: Number(row.recorded_at), commits: Number(row.commits) };
 }

@@ -2,9 +2,10 @@ import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { collectView } from "../view.ts";
+import { beginRead } from "./begin.ts";
 import { type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { FetchedMoment, readHead } from "./fetch.ts";
+import { askHead, FetchedMoment, readHead } from "./fetch.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -72,7 +73,7 @@ export class Reader {
 
   #ask(open: Set<Waiting>): Promise<void> {
     return this.#database.use(async (client) => {
-      this.#moment.moveTo(await readHead(client));
+      this.#moment.moveTo(await askHead(client));
       this.#moment.trim();
       for (const waiting of open) {
         this.#settle(open, waiting, () => this.#known(waiting.reads, waiting.follow));
@@ -82,7 +83,7 @@ export class Reader {
   }
 
   async #fetchFor(client: PoolClient, open: Set<Waiting>): Promise<void> {
-    const begun = client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    const begun = client.query(beginRead(this.#database.limits));
     const [head] = await Promise.all([readHead(client), begun]);
     this.#moment.moveTo(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);

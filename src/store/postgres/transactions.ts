@@ -5,6 +5,7 @@ import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
+import { beginWrite } from "./begin.ts";
 import { type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
@@ -47,18 +48,21 @@ export class PostgresTransactions implements Transactions {
   }
 
   async #lockHead(): Promise<Head> {
+    // What was found out over other connections is not found out once more by waiting over this one.
+    if (this.#connection?.isCurrent() === false) this.#drop(this.#connection, new Error("not current"));
     if (this.#connection === undefined) {
       // Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well.
       await this.#committing.catch(() => {});
       this.#connection = await this.#options.database.connect();
     }
-    const { client } = this.#connection;
+    const connection = this.#connection;
+    const { client } = connection;
     try {
-      const begun = client.query("BEGIN");
+      const begun = client.query(beginWrite(this.#options.database.limits));
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
       return head;
     } catch (error) {
-      this.#drop(error);
+      this.#drop(connection, error);
       throw error;
     }
   }
@@ -81,7 +85,8 @@ export class PostgresTransactions implements Transactions {
   }
 
   async #commit(rows: Rows): Promise<void> {
-    const { client } = this.#begun();
+    const connection = this.#begun();
+    const { client } = connection;
     const number = this.#lastCommit + 1;
     this.#lastCommit = number;
     const writer = { id: this.#writerId, number };
@@ -92,7 +97,7 @@ export class PostgresTransactions implements Transactions {
     // A transaction that failed answers COMMIT with ROLLBACK.
     if (last?.status === "fulfilled" && last.value.command === "COMMIT") return;
     if (answers.some((answer) => answer.status === "rejected" && isLost(answer.reason))) {
-      this.#drop(first);
+      this.#drop(connection, first);
       return this.#findOutcome(number, first);
     }
     throw first ?? new Error(`the server answered COMMIT with ${last?.status === "fulfilled" && last.value.command}`);
@@ -105,7 +110,7 @@ export class PostgresTransactions implements Transactions {
     for (;;) {
       try {
         const isThere = await database.use(async (client) => {
-          const begun = client.query("BEGIN");
+          const begun = client.query(beginWrite(database.limits));
           // With the lock, nothing of the lost transaction can still be under way.
           await Promise.all([begun, readHead(client, "FOR UPDATE")]);
           const { rows } = await client.query<{ last_commit: string }>(
@@ -133,7 +138,7 @@ export class PostgresTransactions implements Transactions {
     try {
       await connection?.client.query("ROLLBACK");
     } catch (error) {
-      this.#drop(error);
+      if (connection !== undefined) this.#drop(connection, error);
     }
   }
 
@@ -162,8 +167,10 @@ export class PostgresTransactions implements Transactions {
     throw new StoreError("unavailable", `The connection to the store ${this.#options.database.name} was lost.`);
   }
 
-  #drop(error: unknown): void {
-    this.#connection?.release(error ?? new Error("lost"));
+  /** Several statements may fail with the same connection. */
+  #drop(connection: Connection, error: unknown): void {
+    if (this.#connection !== connection) return;
     this.#connection = undefined;
+    connection.release(error ?? new Error("lost"));
   }
 }
