@@ -49,7 +49,7 @@ export function toStoreError(error: unknown, name: string): StoreError {
     case "57014": // query_canceled, by statement_timeout
       return fail("unavailable", "did not answer in time.");
     case "55P03": // lock_not_available
-      return fail("unavailable", "is busy: another node holds its write lock and does not let go.");
+      return fail("unavailable", "is busy: another process, or an export or dump, holds its lock and does not let go.");
     case "42501": // insufficient_privilege
       return fail("unavailable", "does not let this user read or write it: grant the rights on the schema portcullis.");
     case "3D000": // invalid_catalog_name

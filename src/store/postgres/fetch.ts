@@ -12,12 +12,22 @@ import { fromText, toText } from "./text.ts";
 export interface Head {
   readonly position: number;
   readonly recordedAt: number;
-  /** Changes with each commit, also with one of records alone. */
-  readonly commits: number;
+  readonly moment: MomentId;
 }
 
-type HeadRow = Record<"position" | "recorded_at" | "commits", string>;
-const headColumns = "position, recorded_at, commits";
+/**
+ * Tells a moment of the store from all others. The count alone does not: after a failover that lost commits, or a restore, other
+ * commits make the same count again. Neither does the id: nodes of a version before it count, and leave it as it is.
+ */
+export interface MomentId {
+  /** Grows with each commit, also with one of records alone. */
+  readonly commits: number;
+  /** Of the last commit, at random; null before the first that gave one. */
+  readonly commitId: string | null;
+}
+
+type HeadRow = Record<"position" | "recorded_at" | "commits", string> & { readonly commit_id: string | null };
+const headColumns = "position, recorded_at, commits, commit_id";
 const fromHead = "FROM portcullis.head WHERE id = 1";
 
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
@@ -39,7 +49,8 @@ export async function askHead(client: ClientBase): Promise<Head> {
 
 function toHead(row: HeadRow | undefined): Head {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
-  return { position: Number(row.position), recordedAt: Number(row.recorded_at), commits: Number(row.commits) };
+  const moment = { commits: Number(row.commits), commitId: row.commit_id };
+  return { position: Number(row.position), recordedAt: Number(row.recorded_at), moment };
 }
 
 /** Thrown where a decision or a view needs what was not fetched yet. */
@@ -50,7 +61,8 @@ class NotFetched extends Error {}
  * noted, fetched, and they are made again.
  */
 export class FetchedMoment extends CachedMoment {
-  commits: number | undefined;
+  /** Undefined where nothing is known of it. */
+  moment: MomentId | undefined;
   readonly #missing: Read[];
 
   constructor() {
@@ -65,8 +77,9 @@ export class FetchedMoment extends CachedMoment {
 
   /** Makes what is fetched that of another moment, where it is another. */
   moveTo(head: Head): void {
-    if (head.commits === this.commits) return;
-    this.commits = head.commits;
+    const { commits, commitId } = head.moment;
+    if (commits === this.moment?.commits && commitId === this.moment.commitId) return;
+    this.moment = head.moment;
     this.startOver(head);
   }
 

@@ -44,7 +44,7 @@ export class Reader {
   }
 
   #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    if (this.#moment.commits === undefined || !this.#moment.holdsAll(reads)) return undefined;
+    if (this.#moment.moment === undefined || !this.#moment.holdsAll(reads)) return undefined;
     const view = collectView(reads, this.#moment);
     const others = follow?.(view) ?? [];
     if (others.length === 0) return view;

@@ -1,6 +1,7 @@
-import type { ClientBase, QueryConfig } from "pg";
+import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
+import { beginWrite, patient } from "./begin.ts";
 import { codeOf } from "./errors.ts";
 
 /**
@@ -54,6 +55,7 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (kind, id)
   );
   CREATE INDEX records_expires_at ON portcullis.records (expires_at)`,
+  "ALTER TABLE portcullis.head ADD COLUMN commit_id UUID",
 ];
 
 /**
@@ -79,16 +81,19 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
 /** A step may have to write every row anew, and another process waits that long for it. */
 const longestMs = 3_600_000;
 
+/**
+ * Who waits for a table that an export or a dump reads makes every node wait that comes after: then it is better not to start, and
+ * to try again.
+ */
+const lockMs = 5000;
+
 /** Resolves to the version before, which another process may have changed a moment ago. */
 async function runMigrations(client: ClientBase, name: string): Promise<number> {
-  await client.query(`BEGIN; SET LOCAL statement_timeout = ${longestMs}`);
-  // The driver counts by itself, and without an answer it gives up.
-  const run = (text: string) => {
-    const query: QueryConfig & { readonly query_timeout: number } = { text, query_timeout: longestMs };
-    return client.query<{ version: number }>(query);
-  };
+  await client.query(beginWrite({ statementMs: longestMs, idleMs: lockMs }));
+  const run = (text: string) => client.query<{ version: number }>(patient(text, [], longestMs));
   try {
     const { rows } = await run("SELECT version FROM portcullis.schema_version FOR UPDATE");
+    await client.query(`SET LOCAL lock_timeout = ${lockMs}`);
     const version = rows[0]?.version ?? 0;
     if (version > migrations.length) throw newer(name, version);
     for (const step of migrations.slice(version)) await run(step);

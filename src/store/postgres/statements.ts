@@ -11,6 +11,8 @@ export interface Statement {
 export interface Writer {
   readonly id: string;
   readonly number: number;
+  /** Of no other commit of anyone. */
+  readonly commitId: string;
 }
 
 /** Records that ended are removed a few with each that is put, so that they never pile up. */
@@ -80,8 +82,8 @@ export function toStatements(
   const last = rows.events.at(-1);
   const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
   statements.push({
-    text: "UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1 WHERE id = 1",
-    values: [position, recordedAt],
+    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3 WHERE id = 1`,
+    values: [position, recordedAt, writer.commitId],
   });
   statements.push({
     text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BatchContext, decideBatch, type Writes } from "../batch.ts";
+import { type BatchContext, decideBatch, isEmpty, type Writes } from "../batch.ts";
 import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
@@ -30,6 +30,7 @@ export class PostgresTransactions implements Transactions {
   readonly #committed = new FetchedMoment();
   readonly #writerId = randomUUID();
   #lastCommit = 0;
+  #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
   /** The commit that is on its way, with the search for its outcome. */
@@ -89,7 +90,8 @@ export class PostgresTransactions implements Transactions {
     const { client } = connection;
     const number = this.#lastCommit + 1;
     this.#lastCommit = number;
-    const writer = { id: this.#writerId, number };
+    this.#lastCommitId = randomUUID();
+    const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
     const answers = await Promise.allSettled(sent.map(({ text, values }) => client.query(text, [...values])));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
@@ -143,12 +145,12 @@ export class PostgresTransactions implements Transactions {
   }
 
   ended(writes: Writes | undefined): void {
-    const { commits } = this.#committed;
-    if (writes === undefined || commits === undefined) {
-      this.#committed.commits = undefined;
-    } else if (writes.events.length > 0 || writes.records.length > 0) {
+    const { moment } = this.#committed;
+    if (writes === undefined || moment === undefined) {
+      this.#committed.moment = undefined;
+    } else if (!isEmpty(writes)) {
       this.#committed.advance(writes);
-      this.#committed.commits = commits + 1;
+      this.#committed.moment = { commits: moment.commits + 1, commitId: this.#lastCommitId };
     }
   }
 

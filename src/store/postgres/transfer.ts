@@ -35,7 +35,7 @@ export async function importHistory(client: PoolClient, { name, projection, even
     const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
     const written = new FetchedMoment();
-    const writer = { id: randomUUID(), number: 1 };
+    const writer = { id: randomUUID(), number: 1, commitId: randomUUID() };
     const filling = {
       written,
       async load<T>(refs: Parameters<FetchedMoment["complete"]>[1], make: () => T): Promise<T> {
