@@ -105,7 +105,7 @@ class PostgresStore implements Store {
     let counts = { events: 0, aggregates: 0 };
     const options = { name: this.#database.name, projection: this.#projection };
     await this.#queue.rewrite(async () => {
-      const { rows, events, aggregates } = await this.#database.use((client) => refold(client, options));
+      const { rows, events, aggregates } = await refold(await this.#transactions.lengthen(), options);
       counts = { events, aggregates };
       return rows;
     });

@@ -18,6 +18,9 @@ export interface Writer {
 /** Records that ended are removed a few with each that is put, so that they never pile up. */
 const removedPerPut = 2;
 
+/** More than nearly every commit has. A projection made anew would be one statement of any length otherwise. */
+const rowsPerStatement = 2000;
+
 /** A commit is looked for within seconds; a day leaves room for clocks that differ. */
 const writerKeptMs = 24 * 60 * 60 * 1000;
 
@@ -28,7 +31,9 @@ export function toStatements(
 ): Statement[] {
   const statements: Statement[] = [];
   const add = (text: string, table: readonly (readonly unknown[])[]) => {
-    if (table.length > 0) statements.push({ text, values: toColumns(table) });
+    for (let from = 0; from < table.length; from += rowsPerStatement) {
+      statements.push({ text, values: toColumns(table.slice(from, from + rowsPerStatement)) });
+    }
   };
   if (rows.replacesProjection) {
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });

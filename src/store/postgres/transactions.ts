@@ -1,15 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ClientBase } from "pg";
 import { type BatchContext, decideBatch, isEmpty, type Writes } from "../batch.ts";
 import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
-import { beginWrite } from "./begin.ts";
+import { beginWrite, longRun, patient, setLimits } from "./begin.ts";
 import { type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
-import { toStatements } from "./statements.ts";
+import { type Statement, toStatements } from "./statements.ts";
 
 interface Options extends Omit<BatchContext, "committed"> {
   readonly database: Database;
@@ -79,6 +80,13 @@ export class PostgresTransactions implements Transactions {
     return made.value;
   }
 
+  /** Gives the transaction that has begun the time to go through the whole store; resolves to its connection. */
+  async lengthen(): Promise<ClientBase> {
+    const { client } = this.#begun();
+    await client.query(setLimits(longRun));
+    return client;
+  }
+
   commit(rows: Rows): Promise<void> {
     const committing = this.#commit(rows);
     this.#committing = committing;
@@ -93,7 +101,9 @@ export class PostgresTransactions implements Transactions {
     this.#lastCommitId = randomUUID();
     const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const answers = await Promise.allSettled(sent.map(({ text, values }) => client.query(text, [...values])));
+    const toQuery = ({ text, values }: Statement) =>
+      rows.replacesProjection ? patient(text, values) : { text, values: [...values] };
+    const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
     const last = answers.at(-1);
     // A transaction that failed answers COMMIT with ROLLBACK.
