@@ -25,17 +25,34 @@ import { migrate } from "./schema.ts";
 import { PostgresTransactions } from "./transactions.ts";
 import { exportHistory, importHistory } from "./transfer.ts";
 
-export interface PostgresOptions extends DatabaseOptions {
+export interface PostgresOptions extends Partial<DatabaseOptions> {
   readonly projection: Projection;
   readonly clock: Clock;
 }
 
+/**
+ * A node reads over one connection and writes over another, and the rest are for whoever reads the whole history. The times
+ * are what people wait before they try again.
+ */
+const defaults: Readonly<DatabaseOptions> = Object.freeze({
+  poolSize: 4,
+  statementTimeoutMs: 5000,
+  connectTimeoutMs: 5000,
+});
+
+function toDatabase(url: string, options: Partial<DatabaseOptions>) {
+  const location = parsePostgresUrl(url);
+  const { connectTimeoutMs = defaults.connectTimeoutMs } = location;
+  const settings = { ...defaults, connectTimeoutMs, ...options };
+  return { database: new Database(location, settings), settings };
+}
+
 /** Opens the store in a database, and creates its schema where there is none. */
 export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
-  const database = new Database(parsePostgresUrl(url), options);
+  const { database, settings } = toDatabase(url, options);
   try {
     await database.use((client) => migrate(client, database.name));
-    return new PostgresStore(database, options);
+    return new PostgresStore(database, { ...options, ...settings });
   } catch (error) {
     await database.close();
     throw toStoreError(error, database.name);
@@ -43,8 +60,8 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
 }
 
 /** Brings the schema to the newest, by hand: the next who opens the store would. */
-export async function migratePostgresStore(url: string, options: DatabaseOptions): Promise<Migration> {
-  const database = new Database(parsePostgresUrl(url), options);
+export async function migratePostgresStore(url: string, options: Partial<DatabaseOptions>): Promise<Migration> {
+  const { database } = toDatabase(url, options);
   try {
     return await database.use((client) => migrate(client, database.name));
   } catch (error) {
@@ -63,7 +80,7 @@ class PostgresStore implements Store {
   readonly #others = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor(database: Database, options: PostgresOptions) {
+  constructor(database: Database, options: PostgresOptions & DatabaseOptions) {
     this.#database = database;
     this.#projection = options.projection;
     this.#reader = new Reader(database);
