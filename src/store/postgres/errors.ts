@@ -40,6 +40,8 @@ export function toStoreError(error: unknown, name: string): StoreError {
   const code = codeOf(error);
   if (isReadOnly(error)) return fail("unavailable", readOnlySentence(error));
   if (code === undefined || !isOfServer(error)) return fail("unavailable", `cannot be reached: ${reasonOf(error)}.`);
+  // Of a connection that was refused, PostgreSQL or a pooler knows best why.
+  if (code.startsWith("08")) return fail("unavailable", `refuses the connection: ${reasonOf(error)}.`);
   if (isLost(error)) return fail("unavailable", "is not there just now: its server ended the connection.");
   switch (code) {
     case "23505": // unique_violation
@@ -54,12 +56,21 @@ export function toStoreError(error: unknown, name: string): StoreError {
       return fail("unavailable", "does not let this user read or write it: grant the rights on the schema portcullis.");
     case "3D000": // invalid_catalog_name
       return fail("unavailable", "does not exist: create the database first.");
+    case "3F000": // invalid_schema_name
+    case "42P01": // undefined_table
+      return fail(
+        "unavailable",
+        "is not there: its schema is missing. Restore it, or start again to make an empty one.",
+      );
   }
   switch (code.slice(0, 2)) {
+    case "22": // data_exception
+      return fail("unavailable", `cannot keep a value (error ${code}): ${reasonOf(error)}.`);
+    // Their messages name users, databases, addresses and limits, and no password.
     case "28": // invalid_authorization_specification
-      return fail("unavailable", "refuses the user or the password.");
+      return fail("unavailable", `refuses the user or the password: ${reasonOf(error)}.`);
     case "53": // insufficient_resources
-      return fail("unavailable", "has no room left: connections, memory or disk.");
+      return fail("unavailable", `has no room left: ${reasonOf(error)}.`);
     case "58": // system_error
       return fail("unavailable", "cannot be read or written: its server reports an error of its system.");
     default:
@@ -74,6 +85,8 @@ const readOnlySentence = (error: unknown): string =>
 
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).split("\n", 1).join("");
+  // The driver's word for it, in its own terms.
+  if (/client password must be a/.test(message)) return "it wants a password, and the store location gives none";
   return message.replace(/\.$/, "") || (codeOf(error) ?? "unknown");
 }

@@ -61,10 +61,12 @@ export const migrations: readonly string[] = [
 /**
  * Brings a store to the newest schema; a database without one counts as version 0. Processes that start together wait for
  * each other. A user without the right to change the schema will do where it is the newest. Throws StoreError
- * `unsupported_schema` for one of a newer version.
+ * `unsupported_schema` for one of a newer version, and
+ * `unavailable` for a database that is not in UTF-8.
  */
 export async function migrate(client: ClientBase, name: string): Promise<Migration> {
   const to = migrations.length;
+  await refuseOtherEncodings(client, name);
   const version = await readVersion(client);
   if (version === to) return { from: version, to };
   if (version !== undefined && version > to) throw newer(name, version);
@@ -106,6 +108,15 @@ async function runMigrations(client: ClientBase, name: string): Promise<number> 
   }
 }
 
+/** A database of another encoding takes a store, and fails with the first name that has a character too many. */
+async function refuseOtherEncodings(client: ClientBase, name: string): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>("SHOW server_encoding");
+  const encoding = rows[0]?.server_encoding ?? "";
+  if (/^utf-?8$/i.test(encoding)) return;
+  const text = `The store ${name} has the encoding ${encoding}, and needs UTF8: make it with "createdb -E UTF8 -T template0".`;
+  throw new StoreError("unavailable", text);
+}
+
 /** The version of the schema; undefined where there is none. */
 async function readVersion(client: ClientBase): Promise<number | undefined> {
   try {
@@ -126,7 +137,7 @@ async function createVersion(client: ClientBase): Promise<void> {
   ]) {
     await client.query(statement).catch((error: unknown) => {
       // IF NOT EXISTS does not look at what another session creates at the same time; now it is there.
-      if (!["23505", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
+      if (!["23505", "40001", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
       return client.query(statement);
     });
   }

@@ -1,7 +1,7 @@
 import pg from "pg";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { StoreError } from "../../../src/store/errors.ts";
-import { isLost, isReadOnly, toStoreError } from "../../../src/store/postgres/errors.ts";
+import { isLost, isReadOnly, ReadOnlyServer, toStoreError } from "../../../src/store/postgres/errors.ts";
 import { parsePostgresUrl } from "../../../src/store/postgres/location.ts";
 import { fromText, toText } from "../../../src/store/postgres/text.ts";
 
@@ -121,6 +121,9 @@ describe("errors of PostgreSQL", () => {
     ["a user without rights", ofServer("42501"), false, "unavailable"],
     ["no database", ofServer("3D000"), false, "unavailable"],
     ["a full disk", ofServer("53100"), false, "unavailable"],
+    ["a value that its encoding does not have", ofServer("22P05"), false, "unavailable"],
+    ["a schema that went away", ofServer("42P01"), false, "unavailable"],
+    ["a parameter that a pooler refuses", ofServer("08P01"), true, "unavailable"],
     ["a key that another has", ofServer("23505"), false, "conflict"],
     ["a column that is missing", ofServer("42703"), false, "corrupt"],
     ["the store's own", new StoreError("corrupt", "damaged"), false, "corrupt"],
@@ -129,6 +132,29 @@ describe("errors of PostgreSQL", () => {
     const mapped = toStoreError(error, "postgres://h/d");
     expect(mapped.code).toBe(code);
     if (mapped !== error) expect(mapped.message).toMatch(/^The store postgres:\/\/h\/d .+\.$/);
+  });
+
+  const sentenceFor = (error: unknown) => toStoreError(error, "postgres://h/d").message;
+  const saying = (code: string, text: string) => Object.assign(new pg.DatabaseError(text, 6, "error"), { code });
+
+  it.each([
+    [
+      "28000",
+      'no pg_hba.conf entry for host "::1"',
+      /refuses the user or the password: no pg_hba.conf entry for host "::1"\.$/,
+    ],
+    ["08P01", "unsupported startup parameter: x", /refuses the connection: unsupported startup parameter: x\.$/],
+    ["53300", "sorry, too many clients already", /no room left: sorry, too many clients already\.$/],
+    ["42P01", 'relation "portcullis.head" does not exist', /its schema is missing/],
+  ])("of class %s say what the server says", (code, text, expected) => {
+    expect(sentenceFor(saying(code, text))).toMatch(expected);
+  });
+
+  it("say that a password is missing, and why a server takes no writes", () => {
+    const driver = new Error("SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string");
+    expect(sentenceFor(driver)).toContain("wants a password, and the store location gives none");
+    expect(sentenceFor(new ReadOnlyServer(true))).toContain("is a replica that takes no writes");
+    expect(sentenceFor(new ReadOnlyServer(false))).toContain("default_transaction_read_only is on");
   });
 
   it("knows a replica", () => {
