@@ -84,10 +84,10 @@ export class CommitQueue {
       await this.#transactions.begin();
       await turnBefore;
     } catch (error) {
-      await turnBefore;
-      // All of them, also the latest: the answer to all is that the store takes no writes now.
+      // All of them, also the latest, and at once: the store takes no writes now, whatever becomes of the commit before.
       for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
       this.#turnWanted = false;
+      await turnBefore;
       return;
     }
     const [first] = this.#waiting;

@@ -3,7 +3,7 @@ import { StoreError } from "../errors.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { collectView } from "../view.ts";
 import { beginRead } from "./begin.ts";
-import { type Database, retryIfLost } from "./database.ts";
+import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { askHead, FetchedMoment, readHead } from "./fetch.ts";
 
@@ -21,7 +21,7 @@ interface Waiting {
 export class Reader {
   readonly #database: Database;
   readonly #moment = new FetchedMoment();
-  #waiting: Waiting[] = [];
+  readonly #waiting: Waiting[] = [];
   #serving: Promise<void> | undefined;
 
   constructor(database: Database) {
@@ -55,20 +55,18 @@ export class Reader {
     // The event loop first takes in what there is.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
-      await this.#answer(batch);
+      const batch = new Set(this.#waiting.splice(0));
+      const started = performance.now();
+      try {
+        await retryIfLost(() => this.#ask(batch));
+      } catch (error) {
+        // A server that does not answer would keep those who came meanwhile waiting once more, each for as long again.
+        const isSilent = performance.now() - started > atOnceMs;
+        const failed = isSilent ? [...batch, ...this.#waiting.splice(0)] : batch;
+        for (const { reject } of failed) reject(toStoreError(error, this.#database.name));
+      }
     }
     this.#serving = undefined;
-  }
-
-  async #answer(batch: readonly Waiting[]): Promise<void> {
-    const open = new Set(batch);
-    try {
-      await retryIfLost(() => this.#ask(open));
-    } catch (error) {
-      for (const { reject } of open) reject(toStoreError(error, this.#database.name));
-    }
   }
 
   #ask(open: Set<Waiting>): Promise<void> {

@@ -7,7 +7,7 @@ import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
 import { beginWrite, longRun, patient, setLimits } from "./begin.ts";
-import { type Connection, type Database, retryIfLost } from "./database.ts";
+import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
 import { type Statement, toStatements } from "./statements.ts";
@@ -53,8 +53,7 @@ export class PostgresTransactions implements Transactions {
     // What was found out over other connections is not found out once more by waiting over this one.
     if (this.#connection?.isCurrent() === false) this.#drop(this.#connection, new Error("not current"));
     if (this.#connection === undefined) {
-      // Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well.
-      await this.#committing.catch(() => {});
+      await this.#untilKnown();
       this.#connection = await this.#options.database.connect();
     }
     const connection = this.#connection;
@@ -67,6 +66,20 @@ export class PostgresTransactions implements Transactions {
       this.#drop(connection, error);
       throw error;
     }
+  }
+
+  /**
+   * Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well. Usually it is found
+   * at once; who came after it does not wait for a search that takes longer.
+   */
+  async #untilKnown(): Promise<void> {
+    const { name } = this.#options.database;
+    await within(
+      atOnceMs,
+      this.#committing.catch(() => {}),
+    ).catch((cause: unknown) => {
+      throw new StoreError("unavailable", `The store ${name} was lost while it committed, and is looked for.`, cause);
+    });
   }
 
   async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
@@ -121,28 +134,32 @@ export class PostgresTransactions implements Transactions {
     const until = performance.now() + outcomeTimeoutMs;
     for (;;) {
       try {
-        const isThere = await database.use(async (client) => {
-          const begun = client.query(beginWrite(database.limits));
-          // With the lock, nothing of the lost transaction can still be under way.
-          await Promise.all([begun, readHead(client, "FOR UPDATE")]);
-          const { rows } = await client.query<{ last_commit: string }>(
-            "SELECT last_commit FROM portcullis.writers WHERE id = $1",
-            [this.#writerId],
-          );
-          await client.query("COMMIT");
-          return Number(rows[0]?.last_commit) === number;
-        });
-        if (isThere) return;
-        throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
-      } catch (error) {
-        if (error instanceof StoreError && error.code === "conflict") throw error;
+        if (await within(until - performance.now(), this.#isThere(number))) return;
+      } catch {
         if (performance.now() + retryMs >= until) {
           const text = `The store ${database.name} was lost while it committed, and cannot be asked whether it did.`;
           throw new StoreError("outcome_unknown", text, cause);
         }
         await sleep(retryMs);
+        continue;
       }
+      throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
     }
+  }
+
+  #isThere(number: number): Promise<boolean> {
+    const { database } = this.#options;
+    return database.use(async (client) => {
+      const begun = client.query(beginWrite(database.limits));
+      // With the lock, nothing of the lost transaction can still be under way.
+      await Promise.all([begun, readHead(client, "FOR UPDATE")]);
+      const { rows } = await client.query<{ last_commit: string }>(
+        "SELECT last_commit FROM portcullis.writers WHERE id = $1",
+        [this.#writerId],
+      );
+      await client.query("COMMIT");
+      return Number(rows[0]?.last_commit) === number;
+    });
   }
 
   async rollback(): Promise<void> {
@@ -185,4 +202,12 @@ export class PostgresTransactions implements Transactions {
     this.#connection = undefined;
     connection.release(error ?? new Error("lost"));
   }
+}
+
+/** What it comes to, if that is not too late. What began goes on by itself. */
+function within<T>(limitMs: number, working: Promise<T>): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => reject(new Error(`there was no answer in ${Math.round(limitMs)} ms`)), limitMs);
+  working.then(resolve, reject).finally(() => clearTimeout(timer));
+  return promise;
 }
