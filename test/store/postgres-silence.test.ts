@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/store/open.ts";
-import { organizationRef } from "../../src/store/store.ts";
+import { type Command, organizationRef } from "../../src/store/store.ts";
 import { CuttingProxy } from "../cluster/cutting-proxy.ts";
 import { pause } from "../cluster/database-processes.ts";
-import { OwnServer } from "../fixtures/postgres.ts";
-import { addOrganization } from "./fixtures/commands.ts";
+import { OwnServer, query } from "../fixtures/postgres.ts";
+import { addOrganization, addUser, passToken } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
 
 const postgres = { statementTimeoutMs: 2000, connectTimeoutMs: 2000 };
@@ -52,6 +52,38 @@ describe("a server that says nothing", () => {
       expect(Math.max(...(await Promise.all(times)))).toBeLessThan(answerMs + roomMs);
     }
     await expect.poll(() => read().then((view) => view.position, String)).toBe(position);
+  });
+});
+
+describe("a server that says nothing from the middle of a decision on", () => {
+  it("keeps those who wait behind it no longer than for that answer", async () => {
+    const store = await open();
+    await store.execute(addUser("holder"));
+    const { rows } = await query(
+      server.url,
+      "SELECT pid FROM pg_stat_activity WHERE application_name = 'portcullis' AND pid <> pg_backend_pid()",
+    );
+    const pids = [server.pid, ...rows.map(({ pid }) => Number(pid))];
+    const goOn = () => {
+      for (const pid of pids.splice(0)) process.kill(pid, "SIGCONT");
+    };
+    onTestFinished(goOn);
+    const command = passToken({ to: "holder", tokenId: "t" });
+    const deciding: Command<void> = {
+      ...command,
+      decide(view) {
+        for (const pid of pids) process.kill(pid, "SIGSTOP");
+        // Who holds the token's key has to be asked for after this.
+        return command.decide(view);
+      },
+    };
+    const failing = timeOf(expectStoreError(store.execute(deciding), "unavailable"));
+    await sleep(answerMs / 5);
+    const behind = timeOf(expectStoreError(store.execute(addOrganization("behind")), "unavailable"));
+    expect(await failing).toBeLessThan(answerMs + roomMs);
+    expect(await behind).toBeLessThan(answerMs);
+    goOn();
+    await expect.poll(() => store.execute(addOrganization("back")).then(({ value }) => value, String)).toBe("back");
   });
 });
 
