@@ -15,13 +15,9 @@ export const longRun: Limits = { statementMs: 600_000, idleMs: 600_000 };
 export const setLimits = ({ statementMs, idleMs }: Limits): string =>
   `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`;
 
-/** What is committed has to be on disk. Levels that wait for a replica as well, or for nothing but the disk, stay. */
-const setDurable =
-  "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
-
 /** Each statement sees what was committed before it, so after the lock of the head, which holds the others off. */
 export const beginWrite = (limits: Limits): string =>
-  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setLimits(limits)}; ${setDurable}`;
+  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setLimits(limits)}`;
 
 /** All statements see one moment. */
 export const beginRead = (limits: Limits): string =>

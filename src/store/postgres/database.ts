@@ -1,6 +1,6 @@
 import pg, { type ClientBase, type ClientConfig, type Pool, type PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
-import type { Limits } from "./begin.ts";
+import { beginWrite, type Limits } from "./begin.ts";
 import { isLost, isReadOnly, ReadOnlyServer } from "./errors.ts";
 import type { PostgresLocation } from "./location.ts";
 
@@ -24,6 +24,8 @@ export class Database {
   #pool: Pool | undefined;
   #choosing: Promise<Pool> | undefined;
   readonly #asked = new WeakSet<PoolClient>();
+  /** What the server that was found last makes of a commit, by its role or database. */
+  #synchronousCommit = "on";
   #isClosed = false;
 
   constructor({ name, hosts }: PostgresLocation, options: DatabaseOptions) {
@@ -57,6 +59,15 @@ export class Database {
     }
   }
 
+  /**
+   * How a transaction that writes begins. What it commits has to be on disk; levels that wait for a replica as well, or for the disk
+   * alone, stay as they are set.
+   */
+  beginWrite(limits: Limits = this.limits): string {
+    const isDurable = this.#synchronousCommit !== "off";
+    return isDurable ? beginWrite(limits) : `${beginWrite(limits)}; SET LOCAL synchronous_commit = on`;
+  }
+
   async connect(): Promise<Connection> {
     if (this.#isClosed) throw new StoreError("closed", `The store ${this.name} is closed.`);
     const pool = this.#pool ?? (await this.#findPrimary());
@@ -87,7 +98,7 @@ export class Database {
       client.release(error !== undefined);
     };
     try {
-      await this.#refuseReadOnly(client);
+      await this.#ask(client);
     } catch (error) {
       release(error);
       throw error;
@@ -96,10 +107,12 @@ export class Database {
   }
 
   /** Once for each connection: whatever answers at an address may be another server than at the connection before. */
-  async #refuseReadOnly(client: PoolClient): Promise<void> {
+  async #ask(client: PoolClient): Promise<void> {
     if (this.#asked.has(client)) return;
-    const { rows } = await client.query<{ transaction_read_only: string }>("SHOW transaction_read_only");
-    if (rows[0]?.transaction_read_only !== "off") throw new ReadOnlyServer(await isReplica(client));
+    const show = async (name: string) => (await client.query<Record<string, string>>(`SHOW ${name}`)).rows[0]?.[name];
+    const [isReadOnly, level] = await Promise.all([show("transaction_read_only"), show("synchronous_commit")]);
+    if (isReadOnly !== "off") throw new ReadOnlyServer(await isReplica(client));
+    this.#synchronousCommit = level ?? "on";
     this.#asked.add(client);
   }
 

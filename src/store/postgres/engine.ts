@@ -15,6 +15,7 @@ import type {
   View,
 } from "../store.ts";
 import { toImportError } from "../transfer.ts";
+import { longRun } from "./begin.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { toSnapshot } from "./fetch.ts";
@@ -138,7 +139,10 @@ class PostgresStore implements Store {
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
     this.#refuseClosed();
     const given = { name: this.#database.name, projection: this.#projection, events, check };
-    await this.#during(() => this.#database.use((client) => importHistory(client, given))).catch((error: unknown) => {
+    const importing = this.#during(() =>
+      this.#database.use((client) => importHistory(client, { ...given, begin: this.#database.beginWrite(longRun) })),
+    );
+    await importing.catch((error: unknown) => {
       throw toImportError(toStoreError(error, given.name));
     });
   }

@@ -26,24 +26,18 @@ export interface MomentId {
   readonly commitId: string | null;
 }
 
-type HeadRow = Record<"position" | "recorded_at" | "commits", string> & { readonly commit_id: string | null };
-const headColumns = "position, recorded_at, commits, commit_id";
-const fromHead = "FROM portcullis.head WHERE id = 1";
+type HeadRow = Record<"position" | "recorded_at" | "commits", string> & {
+  readonly commit_id: string | null;
+  readonly is_replica: boolean;
+};
 
+const selectHead = `SELECT position, recorded_at, commits, commit_id, pg_is_in_recovery() AS is_replica
+  FROM portcullis.head WHERE id = 1`;
+
+/** Throws ReadOnlyServer where a replica answers: behind a pooler, it may be another server than the connection was made to. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  const { rows } = await client.query<HeadRow>(`SELECT ${headColumns} ${fromHead} ${lock}`);
-  return toHead(rows[0]);
-}
-
-/**
- * Asks for the head outside of a transaction, and whether the server takes writes: behind a pooler, it may be another one than the
- * connection was made to.
- */
-export async function askHead(client: ClientBase): Promise<Head> {
-  const { rows } = await client.query<HeadRow & { readonly read_only: string }>(
-    `SELECT ${headColumns}, current_setting('transaction_read_only') AS read_only ${fromHead}`,
-  );
-  if (rows[0]?.read_only === "on") throw new ReadOnlyServer(true);
+  const { rows } = await client.query<HeadRow>(`${selectHead} ${lock}`);
+  if (rows[0]?.is_replica === true) throw new ReadOnlyServer(true);
   return toHead(rows[0]);
 }
 

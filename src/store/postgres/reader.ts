@@ -5,7 +5,7 @@ import { collectView } from "../view.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { askHead, FetchedMoment, readHead } from "./fetch.ts";
+import { FetchedMoment, readHead } from "./fetch.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -71,7 +71,7 @@ export class Reader {
 
   #ask(open: Set<Waiting>): Promise<void> {
     return this.#database.use(async (client) => {
-      this.#moment.moveTo(await askHead(client));
+      this.#moment.moveTo(await readHead(client));
       this.#moment.trim();
       for (const waiting of open) {
         this.#settle(open, waiting, () => this.#known(waiting.reads, waiting.follow));

@@ -6,7 +6,7 @@ import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
-import { beginWrite, longRun, patient, setLimits } from "./begin.ts";
+import { longRun, patient, setLimits } from "./begin.ts";
 import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
@@ -59,7 +59,7 @@ export class PostgresTransactions implements Transactions {
     const connection = this.#connection;
     const { client } = connection;
     try {
-      const begun = client.query(beginWrite(this.#options.database.limits));
+      const begun = client.query(this.#options.database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
       return head;
     } catch (error) {
@@ -150,7 +150,7 @@ export class PostgresTransactions implements Transactions {
   #isThere(number: number): Promise<boolean> {
     const { database } = this.#options;
     return database.use(async (client) => {
-      const begun = client.query(beginWrite(database.limits));
+      const begun = client.query(database.beginWrite());
       // With the lock, nothing of the lost transaction can still be under way.
       await Promise.all([begun, readHead(client, "FOR UPDATE")]);
       const { rows } = await client.query<{ last_commit: string }>(

@@ -4,7 +4,7 @@ import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, refuseFilled } from "../transfer.ts";
-import { beginRead, beginWrite, longRun, patient } from "./begin.ts";
+import { beginRead, longRun, patient } from "./begin.ts";
 import { isLost } from "./errors.ts";
 import { FetchedMoment, readHead } from "./fetch.ts";
 import { historyOf } from "./history.ts";
@@ -25,14 +25,19 @@ export async function exportHistory<T>(
 
 export interface Import {
   readonly name: string;
+  /** What its transaction begins with. */
+  readonly begin: string;
   readonly projection: Projection;
   readonly events: AsyncIterable<RecordedEvent>;
   readonly check: (history: History) => Promise<void>;
 }
 
 /** See Store.import. Everything is written in one transaction. */
-export async function importHistory(client: PoolClient, { name, projection, events, check }: Import): Promise<void> {
-  await client.query(beginWrite(longRun));
+export async function importHistory(
+  client: PoolClient,
+  { name, begin, projection, events, check }: Import,
+): Promise<void> {
+  await client.query(begin);
   try {
     const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
