@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/store/open.ts";
@@ -52,6 +53,20 @@ describe("a server that says nothing", () => {
       expect(Math.max(...(await Promise.all(times)))).toBeLessThan(answerMs + roomMs);
     }
     await expect.poll(() => read().then((view) => view.position, String)).toBe(position);
+  });
+});
+
+describe("an address where nobody says anything", () => {
+  it("is waited for as the URL says, or as the option does", async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void silent.close());
+    const location = `postgres://u@127.0.0.1:${(silent.address() as AddressInfo).port}/d?connect_timeout=1`;
+    const byUrl = await timeOf(expectStoreError(openStore({ location }), "unavailable"));
+    expect(byUrl).toBeGreaterThan(900);
+    expect(byUrl).toBeLessThan(1000 + roomMs);
+    const short = { connectTimeoutMs: 100 };
+    expect(await timeOf(expectStoreError(openStore({ location, postgres: short }), "unavailable"))).toBeLessThan(900);
   });
 });
 
