@@ -1,7 +1,10 @@
 import { defineConfig } from "vitest/config";
 
+/** A database takes a second or two to drop, and a file makes up to seventy of them where the server is given. */
+const hookTimeout = 300_000;
+
 const project = (name: string, testTimeout = 20_000) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout },
 });
 
 export default defineConfig({

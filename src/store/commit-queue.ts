@@ -7,6 +7,8 @@ import type { Command, Outcome } from "./store.ts";
 const maxBatch = 256;
 /** Enough for a store that obeys its lock, where once is enough, and soon over for one that does not. */
 const maxAttempts = 5;
+/** What fails later than this has waited for a store that does not answer. */
+const silentMs = 1000;
 
 interface Waiting {
   readonly command: Command<unknown>;
@@ -89,10 +91,10 @@ export class CommitQueue {
       await this.#transactions.begin();
       await turnBefore;
     } catch (error) {
-      await turnBefore;
-      // All of them, also the latest: the answer to all is that the store takes no writes now.
+      // All of them, also the latest, and at once: the store takes no writes now, whatever becomes of the commit before.
       for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
       this.#turnWanted = false;
+      await turnBefore;
       return;
     }
     const [first] = this.#waiting;
@@ -149,11 +151,13 @@ export class CommitQueue {
    */
   async #transact<T extends { readonly rows: Rows | undefined }>(make: () => Promise<T>): Promise<T> {
     const transactions = this.#transactions;
+    const started = performance.now();
     let made: T;
     try {
       made = await make();
     } catch (error) {
       const ended = transactions.rollback();
+      if (performance.now() - started > silentMs) this.#rejectUnavailable(error);
       this.#endTurn();
       await ended.catch(() => {}); // The first failure tells more.
       throw error;
@@ -162,6 +166,13 @@ export class CommitQueue {
     this.#endTurn();
     await ended;
     return made;
+  }
+
+  /** A store that did not answer the one would keep those behind it waiting for as long again. */
+  #rejectUnavailable(error: unknown): void {
+    const failure = this.#transactions.toStoreError(error);
+    if (failure.code !== "unavailable") return;
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
   }
 
   #endTurn(): void {

@@ -19,19 +19,9 @@ export interface OpenStoreOptions {
   readonly busyTimeoutMs?: number;
   /** Told of each commit, how many commands shared it. */
   readonly onCommit?: CommitListener | undefined;
-  /** Of PostgreSQL alone. */
+  /** Of PostgreSQL alone. Default: 4 connections, and 5000 ms each; `connect_timeout` of the URL comes before the default. */
   readonly postgres?: Partial<DatabaseOptions> | undefined;
 }
-
-/**
- * A node reads over one connection and writes over another, and the rest are for whoever reads the whole history. The times
- * are what people wait before they try again.
- */
-export const postgresDefaults: Readonly<DatabaseOptions> = Object.freeze({
-  poolSize: 4,
-  statementTimeoutMs: 5000,
-  connectTimeoutMs: 5000,
-});
 
 const defaultBusyTimeoutMs = 5000;
 
@@ -57,7 +47,7 @@ export async function openStore({
     case "memory":
       return openMemoryStore(options);
     case "postgres":
-      return (await loadPostgres()).openPostgresStore(parsed.url, { ...postgresDefaults, ...postgres, ...options });
+      return (await loadPostgres()).openPostgresStore(parsed.url, { ...postgres, ...options });
   }
 }
 
@@ -75,7 +65,7 @@ export async function migrateStore({
     case "sqlite":
       return migrateStoreFile(parsed.path, { limitMs: busyTimeoutMs });
     case "postgres":
-      return (await loadPostgres()).migratePostgresStore(parsed.url, { ...postgresDefaults, ...postgres });
+      return (await loadPostgres()).migratePostgresStore(parsed.url, postgres ?? {});
     case "memory":
       throw new StoreError("unavailable", "A store in memory always has the newest schema.");
   }

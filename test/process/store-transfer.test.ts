@@ -206,9 +206,9 @@ describe("store migrate", () => {
   it("makes the schema of a new database", async () => {
     const url = await postgres.createDatabase();
     expect(await store("migrate", "--store", url)).toEqual(
-      success(/^brought the schema from version 0 to version 1\n$/),
+      success(/^brought the schema from version 0 to version 2\n$/),
     );
-    expect(await store("migrate", "--store", url)).toEqual(success(/version 1, the newest/));
+    expect(await store("migrate", "--store", url)).toEqual(success(/version 2, the newest/));
     expect(await store("verify", "--store", url)).toEqual(success(/: 0 events, 0 aggregates\n$/));
   });
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { connect } from "node:http2";
 import { request } from "node:https";
 import { connect as connectTls } from "node:tls";
@@ -75,5 +75,56 @@ describe.each([
       socket.once("error", reject);
     });
     expect(protocol).toBe(chosen);
+  });
+});
+
+describe.concurrent("a server with TLS", () => {
+  /** The name of the certificate that new connections get. */
+  const serialOf = (server: ServerProcess): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const { hostname: host, port } = new URL(server.url);
+      const socket = connectTls({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] }, () => {
+        resolve(socket.getPeerCertificate().serialNumber);
+        socket.destroy();
+      });
+      socket.once("error", reject);
+    });
+
+  it("takes a certificate that is renewed, without a restart", async () => {
+    using directory = new TemporaryDirectory();
+    const [cert, tlsKey] = [directory.join("cert.pem"), directory.join("key.pem")];
+    const place = (name: string) => {
+      copyFileSync(fixture(`${name}.cert.pem`), cert);
+      copyFileSync(fixture(`${name}.key.pem`), tlsKey);
+    };
+    place("localhost");
+    const flags = ["--tls-cert", cert, "--tls-key", tlsKey];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    const before = await serialOf(server);
+    place("second");
+    while ((await serialOf(server)) === before) await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(server.stderr).toContain("the certificate has changed");
+    expect((await server.stop()).exitCode).toBe(0);
+  });
+
+  it("serves only clients with a certificate where it asks for one", async () => {
+    using directory = new TemporaryDirectory();
+    const flags = ["--tls-cert", certFile, "--tls-key", keyFile, "--tls-client-ca", fixture("client-ca.cert.pem")];
+    await using server = await startServer({ data: directory.join("data"), flags });
+    const statusWith = (client: object) =>
+      new Promise((resolve) => {
+        const headers = { authorization: `Bearer ${server.adminToken}` };
+        const sent = request(server.url + path, { ca, headers, agent: false, ...client }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        });
+        sent.once("error", () => resolve("refused"));
+        sent.end();
+      });
+    const own = { cert: readFileSync(fixture("client.cert.pem")), key: readFileSync(fixture("client.key.pem")) };
+    const foreign = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+    expect(await statusWith(own)).toBe(200);
+    expect(await statusWith(foreign)).toBe("refused");
+    expect(await statusWith({})).toBe("refused");
   });
 });

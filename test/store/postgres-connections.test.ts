@@ -38,7 +38,7 @@ beforeAll(async () => {
     hba_file: forServer("hba.conf", (path) =>
       writeFileSync(
         path,
-        "host all plain 127.0.0.1/32 trust\nhostssl all postgres 127.0.0.1/32 trust clientcert=verify-ca\n",
+        "host all plain 127.0.0.1/32 trust\nhost all asked 127.0.0.1/32 scram-sha-256\nhostssl all postgres 127.0.0.1/32 trust clientcert=verify-ca\n",
       ),
     ),
   });
@@ -79,6 +79,21 @@ describe("TLS to PostgreSQL", () => {
   it.runIf(process.platform === "linux")("is refused where the certificate names another host", async () => {
     const location = `${plainUser().replace("127.0.0.1", "127.0.0.2")}?${rootCertificate}`;
     expect(await expectStoreError(openStore({ location }), "unavailable")).toContain("does not match");
+  });
+});
+
+describe("a server that wants a password", () => {
+  beforeAll(() => query(plainUser(), "CREATE ROLE asked LOGIN PASSWORD 'right'"));
+
+  it.each([
+    ["is given none", "asked", "wants a password, and the store location gives none"],
+    ["is given a wrong one", "asked:wrong-one", 'password authentication failed for user "asked"'],
+    ["is asked by somebody unknown", "nobody:wrong-one", 'no pg_hba.conf entry for host "127.0.0.1", user "nobody"'],
+  ])("says so where it %s", async (_, user, sentence) => {
+    const location = server.url.replace("postgres@", `${user}@`);
+    const message = await expectStoreError(openStore({ location }), "unavailable");
+    expect(message).toContain(sentence);
+    expect(message).not.toContain("wrong-one");
   });
 });
 

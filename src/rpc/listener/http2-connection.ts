@@ -1,10 +1,12 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { noticeMs, sendNotice } from "./goaway.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
+
+/** How long a client has to answer the PING before GOAWAY; a round trip takes less. */
+const pingTimeoutMs = 1_000;
 
 /** One HTTP/2 connection: what it costs, and how it ends. */
 export class Http2Connection {
@@ -63,11 +65,11 @@ export class Http2Connection {
   }
 
   /**
-   * Ends the connection so that no call is lost on the way. The last GOAWAY names the last stream that is served, and whoever sent
-   * one more meanwhile would have to send it again, which few do by themselves; so there is a notice first (RFC 9113, 6.8), and a
-   * PING, whose answer says that the client has seen it. Where the notice cannot be sent (`sendNotice`), the last GOAWAY comes
-   * with a stream that is open or arrives: a client that has one at a time, such as nginx, then knows before it opens another; and
-   * an idle one closes at the PING. Others have to repeat what crossed on the wire, as the libraries of gRPC do unasked.
+   * Ends the connection: by GOAWAY, which names the last stream that is served, and what is sent after has to be sent again, as
+   * the libraries of gRPC do unasked. So GOAWAY comes with a stream that is open or arrives: a client that has one at a time, such
+   * as nginx, then knows before it opens another. An idle connection is asked with a PING first, which a stream that was on its
+   * way overtakes. (The notice before the last GOAWAY, RFC 9113, 6.8, Node cannot send: after any GOAWAY, nghttp2 passes over
+   * new streams.)
    */
   windDown(): void {
     const session = this.#session;
@@ -78,13 +80,12 @@ export class Http2Connection {
       clearTimeout(timer);
       session.close();
     };
-    const timer = setTimeout(finish, noticeMs).unref();
+    const timer = setTimeout(finish, pingTimeoutMs).unref();
     session.once("close", () => clearTimeout(timer));
     const announce = () => {
       if (session.closed || session.destroyed) return;
-      const isNoticed = sendNotice(this.#socket);
-      if (!isNoticed) session.once("stream", finish);
-      if (isNoticed || this.#streams.size === 0) session.ping(finish);
+      session.once("stream", finish);
+      if (this.#streams.size === 0) session.ping(finish);
       else finish();
     };
     // No frame may come before the first SETTINGS.

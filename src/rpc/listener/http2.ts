@@ -57,13 +57,14 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   const turns = new Turns<ServerHttp2Session>();
   server.on("stream", (stream, headers, flags, rawHeaders) => {
     const session = stream.session as ServerHttp2Session | undefined;
-    if (session === undefined) return;
-    if (turns.mayBegin(session)) {
+    if (session !== undefined && turns.mayBegin(session)) {
       begin(stream, headers, flags, rawHeaders);
       return;
     }
     // A reset tells of itself, and an error that nobody listens to would end the process.
     stream.on("error", ignore);
+    // It is over already.
+    if (session === undefined) return;
     turns.wait(session, () => {
       if (!stream.closed && !stream.destroyed) begin(stream, headers, flags, rawHeaders);
     });

@@ -31,9 +31,8 @@ export function watchWrites(sockets: ReadonlySet<Socket>, timeoutMs: number): ()
 }
 
 /** What is undocumented of a socket; pinned by a test. */
-export type SocketWithHandle = Socket & {
+type SocketWithHandle = Socket & {
   readonly _handle?: {
-    readonly fd?: number;
     /** Bytes that Node has taken and the system has not. */
     readonly writeQueueSize?: number;
   };

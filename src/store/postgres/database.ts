@@ -1,6 +1,7 @@
-import pg, { type Client, type ClientConfig, type Pool, type PoolClient } from "pg";
+import pg, { type ClientBase, type ClientConfig, type Pool, type PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
-import { isLost, isReadOnly } from "./errors.ts";
+import { beginWrite, type Limits } from "./begin.ts";
+import { isLost, isReadOnly, ReadOnlyServer } from "./errors.ts";
 import type { PostgresLocation } from "./location.ts";
 
 export interface DatabaseOptions {
@@ -15,13 +16,21 @@ export interface DatabaseOptions {
 /** Connections to the server that takes writes, whichever of the hosts that is. */
 export class Database {
   readonly name: string;
+  /** For a transaction: a process that was stopped in the middle of one may not keep others waiting for its lock. */
+  readonly limits: Limits;
   readonly #hosts: readonly ClientConfig[];
-  readonly #options: DatabaseOptions;
-  #pool: Promise<Pool> | undefined;
+  readonly #poolSize: number;
+  /** To the server that was found last, until anything says that it may be another one now. */
+  #pool: Pool | undefined;
+  #choosing: Promise<Pool> | undefined;
+  readonly #asked = new WeakSet<PoolClient>();
+  /** What the server that was found last makes of a commit, by its role or database. */
+  #synchronousCommit = "on";
   #isClosed = false;
 
   constructor({ name, hosts }: PostgresLocation, options: DatabaseOptions) {
     this.name = name;
+    this.limits = { statementMs: options.statementTimeoutMs, idleMs: options.statementTimeoutMs };
     this.#hosts = hosts.map((host) => ({
       application_name: "portcullis",
       ...host,
@@ -29,13 +38,12 @@ export class Database {
       // What is sent together is answered together: a transaction takes two ways to the server and back.
       pipeline: true,
       connectionTimeoutMillis: options.connectTimeoutMs,
-      statement_timeout: options.statementTimeoutMs,
-      // Of a process that was stopped in the middle: others wait for its lock.
-      idle_in_transaction_session_timeout: options.statementTimeoutMs,
+      statement_timeout: this.limits.statementMs,
+      idle_in_transaction_session_timeout: this.limits.idleMs,
       // A server that was stopped says nothing at all.
       query_timeout: options.statementTimeoutMs + 1000,
     }));
-    this.#options = options;
+    this.#poolSize = options.poolSize;
   }
 
   /** Runs work on a connection of its own. One that fails with the connection lost finds another next time. */
@@ -51,100 +59,137 @@ export class Database {
     }
   }
 
+  /**
+   * How a transaction that writes begins. What it commits has to be on disk; levels that wait for a replica as well, or for the disk
+   * alone, stay as they are set.
+   */
+  beginWrite(limits: Limits = this.limits): string {
+    const isDurable = this.#synchronousCommit !== "off";
+    return isDurable ? beginWrite(limits) : `${beginWrite(limits)}; SET LOCAL synchronous_commit = on`;
+  }
+
   async connect(): Promise<Connection> {
     if (this.#isClosed) throw new StoreError("closed", `The store ${this.name} is closed.`);
-    this.#pool ??= this.#choose();
-    const choosing = this.#pool;
+    const pool = this.#pool ?? (await this.#findPrimary());
     try {
-      const pool = await choosing;
-      const client = await pool.connect();
-      // Without a listener, the loss of a connection that is not in use would end the process.
-      client.on("error", ignore);
-      return { client, release: (error) => this.#release({ client, choosing, error }) };
+      return await this.#connectTo(pool);
     } catch (error) {
-      this.#forget(choosing);
+      this.#forget(pool);
       throw error;
     }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const pool = await this.#pool?.catch(() => undefined);
+    await this.#choosing?.catch(ignore);
+    const pool = this.#pool;
+    this.#pool = undefined;
     await pool?.end();
   }
 
-  #release(used: { readonly client: PoolClient; readonly choosing: Promise<Pool>; readonly error: unknown }): void {
-    const { client, choosing, error } = used;
-    client.off("error", ignore);
-    const isUnusable = error !== undefined && (isLost(error) || isReadOnly(error));
-    if (isUnusable) {
-      client.on("error", ignore);
-      this.#forget(choosing);
+  async #connectTo(pool: Pool): Promise<Connection> {
+    const client = await pool.connect();
+    // Without a listener, the loss of a connection that waits for nothing would end the process.
+    const forget = () => this.#forget(pool);
+    client.on("error", forget);
+    const release = (error?: unknown) => {
+      if (error !== undefined && (isLost(error) || isReadOnly(error))) forget();
+      else client.off("error", forget);
+      client.release(error !== undefined);
+    };
+    try {
+      await this.#ask(client);
+    } catch (error) {
+      release(error);
+      throw error;
     }
-    client.release(error !== undefined);
+    return { client, release, isCurrent: () => this.#pool === pool };
+  }
+
+  /** Once for each connection: whatever answers at an address may be another server than at the connection before. */
+  async #ask(client: PoolClient): Promise<void> {
+    if (this.#asked.has(client)) return;
+    const show = async (name: string) => (await client.query<Record<string, string>>(`SHOW ${name}`)).rows[0]?.[name];
+    const [isReadOnly, level] = await Promise.all([show("transaction_read_only"), show("synchronous_commit")]);
+    if (isReadOnly !== "off") throw new ReadOnlyServer(await isReplica(client));
+    this.#synchronousCommit = level ?? "on";
+    this.#asked.add(client);
   }
 
   /** The next connection looks for the server anew. */
-  #forget(choosing: Promise<Pool>): void {
-    if (this.#pool !== choosing) return;
+  #forget(pool: Pool): void {
+    if (this.#pool !== pool) return;
     this.#pool = undefined;
     // Resolves when the connections in use are given back.
-    choosing.then((pool) => pool.end()).catch(ignore);
+    pool.end().catch(ignore);
+  }
+
+  #findPrimary(): Promise<Pool> {
+    this.#choosing ??= this.#choose().finally(() => {
+      this.#choosing = undefined;
+    });
+    return this.#choosing;
   }
 
   async #choose(): Promise<Pool> {
-    const [only, ...others] = this.#hosts;
-    const config = others.length === 0 ? only : await this.#findPrimary();
-    const pool = new pg.Pool({ ...config, max: this.#options.poolSize, idleTimeoutMillis: 0 });
-    // A connection that is lost while it is not in use is replaced with the next use.
-    pool.on("error", ignore);
-    return pool;
-  }
-
-  async #findPrimary(): Promise<ClientConfig> {
     let failure: unknown;
     for (const config of this.#hosts) {
-      const client = new pg.Client(config);
-      client.on("error", ignore);
+      const pool = this.#poolOf(config);
       try {
-        await client.connect();
-        if (await takesWrites(client)) return config;
-        failure ??= Object.assign(new Error("no host takes writes"), { code: "25006" });
+        (await this.#connectTo(pool)).release();
+        this.#pool = pool;
+        return pool;
       } catch (error) {
-        failure = error;
-      } finally {
-        client.end().catch(ignore);
+        pool.end().catch(ignore);
+        // Why the one that may be the primary was not reached tells more than that another one is none.
+        if (failure === undefined || isReadOnly(failure)) failure = error;
       }
     }
     throw failure;
   }
+
+  #poolOf(config: ClientConfig): Pool {
+    const pool = new pg.Pool({ ...config, max: this.#poolSize, idleTimeoutMillis: 0 });
+    // A connection is lost while it is not in use: when the server is back, it may be a replica of another one.
+    pool.on("error", () => this.#forget(pool));
+    return pool;
+  }
 }
 
 /**
- * Does work, and once more where its connection was lost at once: one that broke since its last use says so only when it is
- * used. Where the server says nothing at all, nobody waits twice. The work must have had no effect.
+ * Does work, and once more where its connection was lost at once, or led to a server that takes no writes: what changed since its
+ * last use says so only when it is used. Where the server says nothing at all, nobody waits twice. The work must have had no effect.
  */
 export async function retryIfLost<T>(work: () => Promise<T>): Promise<T> {
   const started = performance.now();
   try {
     return await work();
   } catch (error) {
-    if (!isLost(error) || performance.now() - started > atOnceMs) throw error;
+    const isWorthIt = isLost(error) || isReadOnly(error);
+    if (!isWorthIt || performance.now() - started > atOnceMs) throw error;
     return work();
   }
 }
 
-const atOnceMs = 1000;
+/** What takes longer has waited for a server that does not answer. */
+export const atOnceMs = 1000;
 
 export interface Connection {
   readonly client: PoolClient;
+  /** Whether nothing has happened since to the connections of its kind: the server may be another one now. */
+  isCurrent(): boolean;
   /** Gives it back; with an error, it is not used again. */
   release(error?: unknown): void;
 }
 
-async function takesWrites(client: Client): Promise<boolean> {
-  const { rows } = await client.query<{ transaction_read_only: string }>("SHOW transaction_read_only");
-  return rows[0]?.transaction_read_only === "off";
+/** One that cannot say so counts as one: most servers that take no writes are. */
+async function isReplica(client: ClientBase): Promise<boolean> {
+  try {
+    const { rows } = await client.query<{ replica: boolean }>("SELECT pg_is_in_recovery() AS replica");
+    return rows[0]?.replica !== false;
+  } catch {
+    return true;
+  }
 }
 
 function ignore(): void {}

@@ -15,6 +15,7 @@ import type {
   View,
 } from "../store.ts";
 import { toImportError } from "../transfer.ts";
+import { longRun } from "./begin.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { toSnapshot } from "./fetch.ts";
@@ -25,18 +26,35 @@ import { migrate } from "./schema.ts";
 import { PostgresTransactions } from "./transactions.ts";
 import { exportHistory, importHistory } from "./transfer.ts";
 
-export interface PostgresOptions extends DatabaseOptions {
+export interface PostgresOptions extends Partial<DatabaseOptions> {
   readonly projection: Projection;
   readonly clock: Clock;
   readonly onCommit?: CommitListener | undefined;
 }
 
+/**
+ * A node reads over one connection and writes over another, and the rest are for whoever reads the whole history. The times
+ * are what people wait before they try again.
+ */
+const defaults: Readonly<DatabaseOptions> = Object.freeze({
+  poolSize: 4,
+  statementTimeoutMs: 5000,
+  connectTimeoutMs: 5000,
+});
+
+function toDatabase(url: string, options: Partial<DatabaseOptions>) {
+  const location = parsePostgresUrl(url);
+  const { connectTimeoutMs = defaults.connectTimeoutMs } = location;
+  const settings = { ...defaults, connectTimeoutMs, ...options };
+  return { database: new Database(location, settings), settings };
+}
+
 /** Opens the store in a database, and creates its schema where there is none. */
 export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
-  const database = new Database(parsePostgresUrl(url), options);
+  const { database, settings } = toDatabase(url, options);
   try {
     await database.use((client) => migrate(client, database.name));
-    return new PostgresStore(database, options);
+    return new PostgresStore(database, { ...options, ...settings });
   } catch (error) {
     await database.close();
     throw toStoreError(error, database.name);
@@ -44,8 +62,8 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
 }
 
 /** Brings the schema to the newest, by hand: the next who opens the store would. */
-export async function migratePostgresStore(url: string, options: DatabaseOptions): Promise<Migration> {
-  const database = new Database(parsePostgresUrl(url), options);
+export async function migratePostgresStore(url: string, options: Partial<DatabaseOptions>): Promise<Migration> {
+  const { database } = toDatabase(url, options);
   try {
     return await database.use((client) => migrate(client, database.name));
   } catch (error) {
@@ -64,7 +82,7 @@ class PostgresStore implements Store {
   readonly #others = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor(database: Database, options: PostgresOptions) {
+  constructor(database: Database, options: PostgresOptions & DatabaseOptions) {
     this.#database = database;
     this.#projection = options.projection;
     this.#reader = new Reader(database);
@@ -106,7 +124,7 @@ class PostgresStore implements Store {
     let counts = { events: 0, aggregates: 0 };
     const options = { name: this.#database.name, projection: this.#projection };
     await this.#queue.rewrite(async () => {
-      const { rows, events, aggregates } = await this.#database.use((client) => refold(client, options));
+      const { rows, events, aggregates } = await refold(await this.#transactions.lengthen(), options);
       counts = { events, aggregates };
       return rows;
     });
@@ -122,7 +140,10 @@ class PostgresStore implements Store {
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
     this.#refuseClosed();
     const given = { name: this.#database.name, projection: this.#projection, events, check };
-    await this.#during(() => this.#database.use((client) => importHistory(client, given))).catch((error: unknown) => {
+    const importing = this.#during(() =>
+      this.#database.use((client) => importHistory(client, { ...given, begin: this.#database.beginWrite(longRun) })),
+    );
+    await importing.catch((error: unknown) => {
       throw toImportError(toStoreError(error, given.name));
     });
   }

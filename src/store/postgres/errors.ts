@@ -12,9 +12,21 @@ const isOfServer = (error: unknown): boolean => error instanceof pg.DatabaseErro
 
 /** Whether the connection is lost, or was never made; what was asked over it may have happened. */
 export function isLost(error: unknown): boolean {
-  if (error instanceof StoreError) return false;
+  if (error instanceof StoreError || error instanceof ReadOnlyServer) return false;
   // 57P0x: the server is starting, stopping or was told to end this session. 25P03, 57P05: it was idle for too long.
   return !isOfServer(error) || /^(08...|57P0[1-5]|25P03)$/.test(codeOf(error) ?? "");
+}
+
+/** A server that says of itself that it takes no writes: a replica, or one that is set so. */
+export class ReadOnlyServer extends Error {
+  // read_only_sql_transaction, as it would say of a write
+  readonly code = "25006";
+  readonly isReplica: boolean;
+
+  constructor(isReplica: boolean) {
+    super("the server takes no writes");
+    this.isReplica = isReplica;
+  }
 }
 
 /** Whether the server takes no writes: it is a replica, or was made one. */
@@ -26,9 +38,11 @@ export function toStoreError(error: unknown, name: string): StoreError {
   const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string) =>
     new StoreError(kind, `The store ${name} ${sentence}`, error);
   const code = codeOf(error);
+  if (isReadOnly(error)) return fail("unavailable", readOnlySentence(error));
   if (code === undefined || !isOfServer(error)) return fail("unavailable", `cannot be reached: ${reasonOf(error)}.`);
+  // Of a connection that was refused, PostgreSQL or a pooler knows best why.
+  if (code.startsWith("08")) return fail("unavailable", `refuses the connection: ${reasonOf(error)}.`);
   if (isLost(error)) return fail("unavailable", "is not there just now: its server ended the connection.");
-  if (isReadOnly(error)) return fail("unavailable", "is a replica that takes no writes: name the primary as well.");
   switch (code) {
     case "23505": // unique_violation
     case "40001": // serialization_failure
@@ -37,17 +51,26 @@ export function toStoreError(error: unknown, name: string): StoreError {
     case "57014": // query_canceled, by statement_timeout
       return fail("unavailable", "did not answer in time.");
     case "55P03": // lock_not_available
-      return fail("unavailable", "is busy: another node holds its write lock and does not let go.");
+      return fail("unavailable", "is busy: another process, or an export or dump, holds its lock and does not let go.");
     case "42501": // insufficient_privilege
       return fail("unavailable", "does not let this user read or write it: grant the rights on the schema portcullis.");
     case "3D000": // invalid_catalog_name
       return fail("unavailable", "does not exist: create the database first.");
+    case "3F000": // invalid_schema_name
+    case "42P01": // undefined_table
+      return fail(
+        "unavailable",
+        "is not there: its schema is missing. Restore it, or start again to make an empty one.",
+      );
   }
   switch (code.slice(0, 2)) {
+    case "22": // data_exception
+      return fail("unavailable", `cannot keep a value (error ${code}): ${reasonOf(error)}.`);
+    // Their messages name users, databases, addresses and limits, and no password.
     case "28": // invalid_authorization_specification
-      return fail("unavailable", "refuses the user or the password.");
+      return fail("unavailable", `refuses the user or the password: ${reasonOf(error)}.`);
     case "53": // insufficient_resources
-      return fail("unavailable", "has no room left: connections, memory or disk.");
+      return fail("unavailable", `has no room left: ${reasonOf(error)}.`);
     case "58": // system_error
       return fail("unavailable", "cannot be read or written: its server reports an error of its system.");
     default:
@@ -55,8 +78,15 @@ export function toStoreError(error: unknown, name: string): StoreError {
   }
 }
 
+const readOnlySentence = (error: unknown): string =>
+  error instanceof ReadOnlyServer && !error.isReplica
+    ? "takes no writes: default_transaction_read_only is on for its server, its database or this user."
+    : "is a replica that takes no writes: name the primary as well.";
+
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).split("\n", 1).join("");
+  // The driver's word for it, in its own terms.
+  if (/client password must be a/.test(message)) return "it wants a password, and the store location gives none";
   return message.replace(/\.$/, "") || (codeOf(error) ?? "unknown");
 }

@@ -5,23 +5,46 @@ import { CachedMoment, type Loaded } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, RecordRef, Snapshot } from "../store.ts";
 import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
+import { ReadOnlyServer } from "./errors.ts";
 import { fromText, toText } from "./text.ts";
 
 /** How far the store is. */
 export interface Head {
   readonly position: number;
   readonly recordedAt: number;
-  /** Changes with each commit, also with one of records alone. */
-  readonly commits: number;
+  readonly moment: MomentId;
 }
 
-const selectHead = "SELECT position, recorded_at, commits FROM portcullis.head WHERE id = 1";
+/**
+ * Tells a moment of the store from all others. The count alone does not: after a failover that lost commits, or a restore, other
+ * commits make the same count again. Neither does the id: nodes of a version before it count, and leave it as it is.
+ */
+export interface MomentId {
+  /** Grows with each commit, also with one of records alone. */
+  readonly commits: number;
+  /** Of the last commit, at random; null before the first that gave one. */
+  readonly commitId: string | null;
+}
 
+type HeadRow = Record<"position" | "recorded_at" | "commits", string> & {
+  readonly commit_id: string | null;
+  readonly is_replica: boolean;
+};
+
+const selectHead = `SELECT position, recorded_at, commits, commit_id, pg_is_in_recovery() AS is_replica
+  FROM portcullis.head WHERE id = 1`;
+
+/** Throws ReadOnlyServer where a replica answers: behind a pooler, it may be another server than the connection was made to. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  const { rows } = await client.query<Record<"position" | "recorded_at" | "commits", string>>(`${selectHead} ${lock}`);
-  const [row] = rows;
+  const { rows } = await client.query<HeadRow>(`${selectHead} ${lock}`);
+  if (rows[0]?.is_replica === true) throw new ReadOnlyServer(true);
+  return toHead(rows[0]);
+}
+
+function toHead(row: HeadRow | undefined): Head {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
-  return { position: Number(row.position), recordedAt: Number(row.recorded_at), commits: Number(row.commits) };
+  const moment = { commits: Number(row.commits), commitId: row.commit_id };
+  return { position: Number(row.position), recordedAt: Number(row.recorded_at), moment };
 }
 
 /** Thrown where a decision or a view needs what was not fetched yet. */
@@ -32,7 +55,8 @@ class NotFetched extends Error {}
  * noted, fetched, and they are made again.
  */
 export class FetchedMoment extends CachedMoment {
-  commits: number | undefined;
+  /** Undefined where nothing is known of it. */
+  moment: MomentId | undefined;
   readonly #missing: Read[];
 
   constructor() {
@@ -47,8 +71,9 @@ export class FetchedMoment extends CachedMoment {
 
   /** Makes what is fetched that of another moment, where it is another. */
   moveTo(head: Head): void {
-    if (head.commits === this.commits) return;
-    this.commits = head.commits;
+    const { commits, commitId } = head.moment;
+    if (commits === this.moment?.commits && commitId === this.moment.commitId) return;
+    this.moment = head.moment;
     this.startOver(head);
   }
 

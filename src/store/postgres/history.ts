@@ -1,23 +1,25 @@
-import type { PoolClient } from "pg";
+import type { ClientBase } from "pg";
 import { Fold, ProblemList, rebuiltRows, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Problem, Projection } from "../store.ts";
 import { toHistory } from "../transfer.ts";
+import { beginRead, longRun, patient } from "./begin.ts";
 import { readHead } from "./fetch.ts";
 import { fromText } from "./text.ts";
 
-// All read the whole history, page by page: a few megabytes at a time, whatever its length.
+// All read the whole history, page by page: a few megabytes at a time, whatever its length. Folding a page takes time as well, in
+// which the server hears nothing, so all of this goes on in transactions of a long run.
 
 const pageRows = 5000;
 
 /** See Store.verify. Within one transaction of its own, all of it is as of one moment. */
 export async function verifyHistory(
-  client: PoolClient,
+  client: ClientBase,
   projection: Projection,
 ): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }> {
   const problems = new ProblemList();
   const fold = new Fold(projection, problems);
-  await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  await client.query(beginRead(longRun));
   for await (const event of selectEvents(client)) fold.add(event);
   const { position } = await readHead(client);
   if (position !== fold.lastPosition) {
@@ -31,9 +33,9 @@ export async function verifyHistory(
   return { problems: problems.list(), events: fold.events, aggregates: fold.aggregates };
 }
 
-/** The rows that make the projection anew. Rejects with `corrupt` where the history itself is broken. */
+/** The rows that make the projection anew, read in the transaction that writes them. Rejects with `corrupt` where the history itself is broken. */
 export async function refold(
-  client: PoolClient,
+  client: ClientBase,
   { name, projection }: { readonly name: string; readonly projection: Projection },
 ): Promise<{ readonly rows: Rows; readonly events: number; readonly aggregates: number }> {
   const problems = new ProblemList();
@@ -43,16 +45,17 @@ export async function refold(
 }
 
 /** What a connection sees, in the transaction that it has begun. */
-export const historyOf = (client: PoolClient, name: string): History =>
+export const historyOf = (client: ClientBase, name: string): History =>
   toHistory({ events: () => selectEvents(client), aggregates: () => selectAggregates(client) }, name);
 
-async function* selectEvents(client: PoolClient): AsyncIterable<StoredEvent> {
+async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
-    const { rows } = await client.query<Record<keyof StoredEvent, string>>(
+    const page = patient(
       `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
         recorded_at AS "recordedAt", actor FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
       [after, pageRows],
     );
+    const { rows } = await client.query<Record<keyof StoredEvent, string>>(page);
     for (const row of rows) {
       after = Number(row.position);
       yield {
@@ -69,13 +72,14 @@ async function* selectEvents(client: PoolClient): AsyncIterable<StoredEvent> {
   }
 }
 
-async function* selectAggregates(client: PoolClient): AsyncIterable<StoredAggregate> {
+async function* selectAggregates(client: ClientBase): AsyncIterable<StoredAggregate> {
   for (let after = ["", ""]; ; ) {
-    const { rows } = await client.query<Record<keyof StoredAggregate, string>>(
+    const page = patient(
       `SELECT type, id, version, state FROM portcullis.aggregates WHERE (type, id) > ($1, $2)
         ORDER BY type, id LIMIT $3`,
       [...after, pageRows],
     );
+    const { rows } = await client.query<Record<keyof StoredAggregate, string>>(page);
     for (const row of rows) {
       after = [row.type, row.id];
       yield { ...row, id: fromText(row.id), version: Number(row.version) };
@@ -84,13 +88,14 @@ async function* selectAggregates(client: PoolClient): AsyncIterable<StoredAggreg
   }
 }
 
-async function* selectKeys(client: PoolClient): AsyncIterable<StoredKey> {
+async function* selectKeys(client: ClientBase): AsyncIterable<StoredKey> {
   for (let after = ["", ""]; ; ) {
-    const { rows } = await client.query<Record<keyof StoredKey, string>>(
+    const page = patient(
       `SELECT kind, value, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId" FROM portcullis.keys
         WHERE (kind, value) > ($1, $2) ORDER BY kind, value LIMIT $3`,
       [...after, pageRows],
     );
+    const { rows } = await client.query<Record<keyof StoredKey, string>>(page);
     for (const row of rows) {
       after = [row.kind, row.value];
       yield { ...row, value: fromText(row.value), aggregateId: fromText(row.aggregateId) };

@@ -7,6 +7,8 @@ export interface PostgresLocation {
   readonly name: string;
   /** One for each host of the URL, in its order. */
   readonly hosts: readonly ClientConfig[];
+  /** What the URL says of it, in milliseconds. */
+  readonly connectTimeoutMs?: number;
 }
 
 /**
@@ -14,37 +16,86 @@ export interface PostgresLocation {
  * `target_session_attrs` says, a server that takes writes is looked for. Throws StoreError `unavailable` for what is none.
  */
 export function parsePostgresUrl(url: string): PostgresLocation {
-  const [, start, authority = "", end = ""] = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? [];
-  if (start === undefined) throw notUnderstood();
+  const { start, addresses, path, parameters } = split(url);
+  const connectTimeoutMs = takeConnectTimeout(parameters);
+  adaptParameters(parameters);
+  const query = parameters.size === 0 ? "" : `?${parameters}`;
+  const hosts = addresses.map((address) => toConfig(start + address + path + query));
+  // Of what was understood, never of the URL's own text: a password in the wrong place would be shown.
+  const name = `postgres://${hosts.map(nameOfHost).join(",")}/${hosts[0]?.database}`;
+  return { name, hosts, ...(connectTimeoutMs !== undefined && { connectTimeoutMs }) };
+}
+
+interface Parts {
+  /** All before the hosts. */
+  readonly start: string;
+  readonly addresses: readonly string[];
+  readonly path: string;
+  readonly parameters: URLSearchParams;
+}
+
+/** An `@`, `/`, `?` or `#` of a password that is not encoded moves the rest of it to another part, so nothing has one too many. */
+function split(url: string): Parts {
+  const [, scheme, credentials = "", addresses, path = "", query = ""] =
+    /^(postgres(?:ql)?:\/\/)([^@/?#]*@)?([^@/?#]*)(\/[^@?#]*)?(?:\?([^@#]*))?$/s.exec(url) ?? [];
+  if (scheme === undefined || addresses === undefined) throw notUnderstood();
+  return { start: scheme + credentials, addresses: addresses.split(","), path, parameters: new URLSearchParams(query) };
+}
+
+function toConfig(url: string): ClientConfig {
+  const config = parseConfig(url);
+  if (config.database) return config;
+  throw unavailable("The store location names no database: give postgres://USER@HOST/DATABASE.");
+}
+
+function parseConfig(url: string): ClientConfig {
   try {
-    const addresses = authority.split(",");
-    const hosts = addresses.map((address) => toConfig(start + address + withoutTarget(end)));
-    const database = hosts[0]?.database ?? "";
-    return { name: `postgres://${authority}/${database}`, hosts };
+    return toClientConfig(parse(url));
   } catch (cause) {
+    const { syscall, path, code } = cause as NodeJS.ErrnoException;
+    if (syscall !== undefined && path !== undefined) {
+      throw unavailable(`The file ${path}, which the store location names, cannot be read (${code}).`);
+    }
     // Its message may hold the URL, and that the password.
-    if (cause instanceof StoreError) throw cause;
     throw notUnderstood();
   }
 }
 
-function toConfig(url: string): ClientConfig {
-  const config = toClientConfig(parse(url));
-  if (!config.database) {
-    throw new StoreError("unavailable", "The store location names no database: give postgres://USER@HOST/DATABASE.");
-  }
-  return config;
+function nameOfHost({ host = "", port }: ClientConfig): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return port === undefined ? name : `${name}:${port}`;
 }
 
-/** The driver would send it on as a setting of the session. */
-function withoutTarget(end: string): string {
-  const [path = "", query] = end.split("?", 2);
-  const parameters = query?.split("&").filter((parameter) => !parameter.startsWith("target_session_attrs=")) ?? [];
-  return parameters.length === 0 ? path : `${path}?${parameters.join("&")}`;
+const sslModes = ["disable", "prefer", "require", "verify-ca", "verify-full", "no-verify"];
+
+/** The driver's own reading would differ, or be told on each start. */
+function adaptParameters(parameters: URLSearchParams): void {
+  // The driver would send it on as a setting of the session.
+  parameters.delete("target_session_attrs");
+  const mode = parameters.get("sslmode");
+  if (mode === null) return;
+  if (!sslModes.includes(mode)) {
+    throw unavailable(`The store location has an sslmode that is none: give one of ${sslModes.join(", ")}.`);
+  }
+  // It takes these three for verify-full, with a warning of several lines.
+  const isTakenForMore = ["prefer", "require", "verify-ca"].includes(mode);
+  if (isTakenForMore && parameters.get("uselibpqcompat") !== "true") parameters.set("sslmode", "verify-full");
 }
+
+/** As libpq has it: whole seconds, and 0 for what is usual. */
+function takeConnectTimeout(parameters: URLSearchParams): number | undefined {
+  const given = parameters.get("connect_timeout");
+  parameters.delete("connect_timeout");
+  if (given === null || given === "0") return undefined;
+  if (!/^[1-9][0-9]{0,2}$/.test(given)) {
+    throw unavailable("The store location has a connect_timeout that is none: give whole seconds, up to 999.");
+  }
+  return Number(given) * 1000;
+}
+
+const unavailable = (sentence: string) => new StoreError("unavailable", sentence);
 
 const notUnderstood = () =>
-  new StoreError(
-    "unavailable",
+  unavailable(
     "The store location postgres:… is not understood: give postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded.",
   );

@@ -2,7 +2,8 @@ import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { collectView } from "../view.ts";
-import { type Database, retryIfLost } from "./database.ts";
+import { beginRead } from "./begin.ts";
+import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { FetchedMoment, readHead } from "./fetch.ts";
 
@@ -20,7 +21,7 @@ interface Waiting {
 export class Reader {
   readonly #database: Database;
   readonly #moment = new FetchedMoment();
-  #waiting: Waiting[] = [];
+  readonly #waiting: Waiting[] = [];
   #serving: Promise<void> | undefined;
 
   constructor(database: Database) {
@@ -43,7 +44,7 @@ export class Reader {
   }
 
   #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    if (this.#moment.commits === undefined || !this.#moment.holdsAll(reads)) return undefined;
+    if (this.#moment.moment === undefined || !this.#moment.holdsAll(reads)) return undefined;
     const view = collectView(reads, this.#moment);
     const others = follow?.(view) ?? [];
     if (others.length === 0) return view;
@@ -54,20 +55,18 @@ export class Reader {
     // The event loop first takes in what there is.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
-      await this.#answer(batch);
+      const batch = new Set(this.#waiting.splice(0));
+      const started = performance.now();
+      try {
+        await retryIfLost(() => this.#ask(batch));
+      } catch (error) {
+        // A server that does not answer would keep those who came meanwhile waiting once more, each for as long again.
+        const isSilent = performance.now() - started > atOnceMs;
+        const failed = isSilent ? [...batch, ...this.#waiting.splice(0)] : batch;
+        for (const { reject } of failed) reject(toStoreError(error, this.#database.name));
+      }
     }
     this.#serving = undefined;
-  }
-
-  async #answer(batch: readonly Waiting[]): Promise<void> {
-    const open = new Set(batch);
-    try {
-      await retryIfLost(() => this.#ask(open));
-    } catch (error) {
-      for (const { reject } of open) reject(toStoreError(error, this.#database.name));
-    }
   }
 
   #ask(open: Set<Waiting>): Promise<void> {
@@ -82,7 +81,7 @@ export class Reader {
   }
 
   async #fetchFor(client: PoolClient, open: Set<Waiting>): Promise<void> {
-    const begun = client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    const begun = client.query(beginRead(this.#database.limits));
     const [head] = await Promise.all([readHead(client), begun]);
     this.#moment.moveTo(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);

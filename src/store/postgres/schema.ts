@@ -1,6 +1,7 @@
-import type { ClientBase, QueryConfig } from "pg";
+import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
+import { beginWrite, patient } from "./begin.ts";
 import { codeOf } from "./errors.ts";
 
 /**
@@ -54,15 +55,18 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (kind, id)
   );
   CREATE INDEX records_expires_at ON portcullis.records (expires_at)`,
+  "ALTER TABLE portcullis.head ADD COLUMN commit_id UUID",
 ];
 
 /**
  * Brings a store to the newest schema; a database without one counts as version 0. Processes that start together wait for
  * each other. A user without the right to change the schema will do where it is the newest. Throws StoreError
- * `unsupported_schema` for one of a newer version.
+ * `unsupported_schema` for one of a newer version, and
+ * `unavailable` for a database that is not in UTF-8.
  */
 export async function migrate(client: ClientBase, name: string): Promise<Migration> {
   const to = migrations.length;
+  await refuseOtherEncodings(client, name);
   const version = await readVersion(client);
   if (version === to) return { from: version, to };
   if (version !== undefined && version > to) throw newer(name, version);
@@ -79,16 +83,19 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
 /** A step may have to write every row anew, and another process waits that long for it. */
 const longestMs = 3_600_000;
 
+/**
+ * Who waits for a table that an export or a dump reads makes every node wait that comes after: then it is better not to start, and
+ * to try again.
+ */
+const lockMs = 5000;
+
 /** Resolves to the version before, which another process may have changed a moment ago. */
 async function runMigrations(client: ClientBase, name: string): Promise<number> {
-  await client.query(`BEGIN; SET LOCAL statement_timeout = ${longestMs}`);
-  // The driver counts by itself, and without an answer it gives up.
-  const run = (text: string) => {
-    const query: QueryConfig & { readonly query_timeout: number } = { text, query_timeout: longestMs };
-    return client.query<{ version: number }>(query);
-  };
+  await client.query(beginWrite({ statementMs: longestMs, idleMs: lockMs }));
+  const run = (text: string) => client.query<{ version: number }>(patient(text, [], longestMs));
   try {
     const { rows } = await run("SELECT version FROM portcullis.schema_version FOR UPDATE");
+    await client.query(`SET LOCAL lock_timeout = ${lockMs}`);
     const version = rows[0]?.version ?? 0;
     if (version > migrations.length) throw newer(name, version);
     for (const step of migrations.slice(version)) await run(step);
@@ -99,6 +106,15 @@ async function runMigrations(client: ClientBase, name: string): Promise<number> 
     await client.query("ROLLBACK").catch(() => {});
     throw error;
   }
+}
+
+/** A database of another encoding takes a store, and fails with the first name that has a character too many. */
+async function refuseOtherEncodings(client: ClientBase, name: string): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>("SHOW server_encoding");
+  const encoding = rows[0]?.server_encoding ?? "";
+  if (/^utf-?8$/i.test(encoding)) return;
+  const text = `The store ${name} has the encoding ${encoding}, and needs UTF8: make it with "createdb -E UTF8 -T template0".`;
+  throw new StoreError("unavailable", text);
 }
 
 /** The version of the schema; undefined where there is none. */
@@ -121,7 +137,7 @@ async function createVersion(client: ClientBase): Promise<void> {
   ]) {
     await client.query(statement).catch((error: unknown) => {
       // IF NOT EXISTS does not look at what another session creates at the same time; now it is there.
-      if (!["23505", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
+      if (!["23505", "40001", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
       return client.query(statement);
     });
   }

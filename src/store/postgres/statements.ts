@@ -11,10 +11,15 @@ export interface Statement {
 export interface Writer {
   readonly id: string;
   readonly number: number;
+  /** Of no other commit of anyone. */
+  readonly commitId: string;
 }
 
 /** Records that ended are removed a few with each that is put, so that they never pile up. */
 const removedPerPut = 2;
+
+/** More than nearly every commit has. A projection made anew would be one statement of any length otherwise. */
+const rowsPerStatement = 2000;
 
 /** A commit is looked for within seconds; a day leaves room for clocks that differ. */
 const writerKeptMs = 24 * 60 * 60 * 1000;
@@ -26,7 +31,9 @@ export function toStatements(
 ): Statement[] {
   const statements: Statement[] = [];
   const add = (text: string, table: readonly (readonly unknown[])[]) => {
-    if (table.length > 0) statements.push({ text, values: toColumns(table) });
+    for (let from = 0; from < table.length; from += rowsPerStatement) {
+      statements.push({ text, values: toColumns(table.slice(from, from + rowsPerStatement)) });
+    }
   };
   if (rows.replacesProjection) {
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
@@ -80,8 +87,8 @@ export function toStatements(
   const last = rows.events.at(-1);
   const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
   statements.push({
-    text: "UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1 WHERE id = 1",
-    values: [position, recordedAt],
+    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3 WHERE id = 1`,
+    values: [position, recordedAt, writer.commitId],
   });
   statements.push({
     text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)

@@ -1,14 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BatchContext, decideBatch, type Writes } from "../batch.ts";
+import type { ClientBase } from "pg";
+import { type BatchContext, decideBatch, isEmpty, type Writes } from "../batch.ts";
 import type { Transactions } from "../commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { Command } from "../store.ts";
-import { type Connection, type Database, retryIfLost } from "./database.ts";
+import { longRun, patient, setLimits } from "./begin.ts";
+import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
 import { FetchedMoment, type Head, readHead } from "./fetch.ts";
-import { toStatements } from "./statements.ts";
+import { type Statement, toStatements } from "./statements.ts";
 
 interface Options extends Omit<BatchContext, "committed"> {
   readonly database: Database;
@@ -29,6 +31,7 @@ export class PostgresTransactions implements Transactions {
   readonly #committed = new FetchedMoment();
   readonly #writerId = randomUUID();
   #lastCommit = 0;
+  #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
   /** The commit that is on its way, with the search for its outcome. */
@@ -47,20 +50,36 @@ export class PostgresTransactions implements Transactions {
   }
 
   async #lockHead(): Promise<Head> {
+    // What was found out over other connections is not found out once more by waiting over this one.
+    if (this.#connection?.isCurrent() === false) this.#drop(this.#connection, new Error("not current"));
     if (this.#connection === undefined) {
-      // Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well.
-      await this.#committing.catch(() => {});
+      await this.#untilKnown();
       this.#connection = await this.#options.database.connect();
     }
-    const { client } = this.#connection;
+    const connection = this.#connection;
+    const { client } = connection;
     try {
-      const begun = client.query("BEGIN");
+      const begun = client.query(this.#options.database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
       return head;
     } catch (error) {
-      this.#drop(error);
+      this.#drop(connection, error);
       throw error;
     }
+  }
+
+  /**
+   * Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well. Usually it is found
+   * at once; who came after it does not wait for a search that takes longer.
+   */
+  async #untilKnown(): Promise<void> {
+    const { name } = this.#options.database;
+    await within(
+      atOnceMs,
+      this.#committing.catch(() => {}),
+    ).catch((cause: unknown) => {
+      throw new StoreError("unavailable", `The store ${name} was lost while it committed, and is looked for.`, cause);
+    });
   }
 
   async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
@@ -74,6 +93,13 @@ export class PostgresTransactions implements Transactions {
     return made.value;
   }
 
+  /** Gives the transaction that has begun the time to go through the whole store; resolves to its connection. */
+  async lengthen(): Promise<ClientBase> {
+    const { client } = this.#begun();
+    await client.query(setLimits(longRun));
+    return client;
+  }
+
   commit(rows: Rows): Promise<void> {
     const committing = this.#commit(rows);
     this.#committing = committing;
@@ -81,18 +107,22 @@ export class PostgresTransactions implements Transactions {
   }
 
   async #commit(rows: Rows): Promise<void> {
-    const { client } = this.#begun();
+    const connection = this.#begun();
+    const { client } = connection;
     const number = this.#lastCommit + 1;
     this.#lastCommit = number;
-    const writer = { id: this.#writerId, number };
+    this.#lastCommitId = randomUUID();
+    const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const answers = await Promise.allSettled(sent.map(({ text, values }) => client.query(text, [...values])));
+    const toQuery = ({ text, values }: Statement) =>
+      rows.replacesProjection ? patient(text, values) : { text, values: [...values] };
+    const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
     const last = answers.at(-1);
     // A transaction that failed answers COMMIT with ROLLBACK.
     if (last?.status === "fulfilled" && last.value.command === "COMMIT") return;
     if (answers.some((answer) => answer.status === "rejected" && isLost(answer.reason))) {
-      this.#drop(first);
+      this.#drop(connection, first);
       return this.#findOutcome(number, first);
     }
     throw first ?? new Error(`the server answered COMMIT with ${last?.status === "fulfilled" && last.value.command}`);
@@ -104,28 +134,32 @@ export class PostgresTransactions implements Transactions {
     const until = performance.now() + outcomeTimeoutMs;
     for (;;) {
       try {
-        const isThere = await database.use(async (client) => {
-          const begun = client.query("BEGIN");
-          // With the lock, nothing of the lost transaction can still be under way.
-          await Promise.all([begun, readHead(client, "FOR UPDATE")]);
-          const { rows } = await client.query<{ last_commit: string }>(
-            "SELECT last_commit FROM portcullis.writers WHERE id = $1",
-            [this.#writerId],
-          );
-          await client.query("COMMIT");
-          return Number(rows[0]?.last_commit) === number;
-        });
-        if (isThere) return;
-        throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
-      } catch (error) {
-        if (error instanceof StoreError && error.code === "conflict") throw error;
+        if (await within(until - performance.now(), this.#isThere(number))) return;
+      } catch {
         if (performance.now() + retryMs >= until) {
           const text = `The store ${database.name} was lost while it committed, and cannot be asked whether it did.`;
           throw new StoreError("outcome_unknown", text, cause);
         }
         await sleep(retryMs);
+        continue;
       }
+      throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
     }
+  }
+
+  #isThere(number: number): Promise<boolean> {
+    const { database } = this.#options;
+    return database.use(async (client) => {
+      const begun = client.query(database.beginWrite());
+      // With the lock, nothing of the lost transaction can still be under way.
+      await Promise.all([begun, readHead(client, "FOR UPDATE")]);
+      const { rows } = await client.query<{ last_commit: string }>(
+        "SELECT last_commit FROM portcullis.writers WHERE id = $1",
+        [this.#writerId],
+      );
+      await client.query("COMMIT");
+      return Number(rows[0]?.last_commit) === number;
+    });
   }
 
   async rollback(): Promise<void> {
@@ -133,17 +167,17 @@ export class PostgresTransactions implements Transactions {
     try {
       await connection?.client.query("ROLLBACK");
     } catch (error) {
-      this.#drop(error);
+      if (connection !== undefined) this.#drop(connection, error);
     }
   }
 
   ended(writes: Writes | undefined): void {
-    const { commits } = this.#committed;
-    if (writes === undefined || commits === undefined) {
-      this.#committed.commits = undefined;
-    } else if (writes.events.length > 0 || writes.records.length > 0) {
+    const { moment } = this.#committed;
+    if (writes === undefined || moment === undefined) {
+      this.#committed.moment = undefined;
+    } else if (!isEmpty(writes)) {
       this.#committed.advance(writes);
-      this.#committed.commits = commits + 1;
+      this.#committed.moment = { commits: moment.commits + 1, commitId: this.#lastCommitId };
     }
   }
 
@@ -162,8 +196,18 @@ export class PostgresTransactions implements Transactions {
     throw new StoreError("unavailable", `The connection to the store ${this.#options.database.name} was lost.`);
   }
 
-  #drop(error: unknown): void {
-    this.#connection?.release(error ?? new Error("lost"));
+  /** Several statements may fail with the same connection. */
+  #drop(connection: Connection, error: unknown): void {
+    if (this.#connection !== connection) return;
     this.#connection = undefined;
+    connection.release(error ?? new Error("lost"));
   }
+}
+
+/** What it comes to, if that is not too late. What began goes on by itself. */
+function within<T>(limitMs: number, working: Promise<T>): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => reject(new Error(`there was no answer in ${Math.round(limitMs)} ms`)), limitMs);
+  working.then(resolve, reject).finally(() => clearTimeout(timer));
+  return promise;
 }

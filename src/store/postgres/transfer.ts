@@ -1,21 +1,23 @@
 import { randomUUID } from "node:crypto";
 import type { PoolClient } from "pg";
+import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, refuseFilled } from "../transfer.ts";
+import { beginRead, longRun, patient } from "./begin.ts";
+import { isLost } from "./errors.ts";
 import { FetchedMoment, readHead } from "./fetch.ts";
 import { historyOf } from "./history.ts";
 import { toStatements } from "./statements.ts";
 
-/** Who writes to or reads from a pipe may take a while; who was lost may not keep others waiting for good. */
-const allowPauses = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
+// Both take long, and who writes to or reads from a pipe may pause.
 
 /** See Store.export. */
 export async function exportHistory<T>(
   client: PoolClient,
   { name, use }: { readonly name: string; readonly use: (history: History) => Promise<T> },
 ): Promise<T> {
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${allowPauses}`);
+  await client.query(beginRead(longRun));
   const used = await use(historyOf(client, name));
   await client.query("COMMIT");
   return used;
@@ -23,19 +25,24 @@ export async function exportHistory<T>(
 
 export interface Import {
   readonly name: string;
+  /** What its transaction begins with. */
+  readonly begin: string;
   readonly projection: Projection;
   readonly events: AsyncIterable<RecordedEvent>;
   readonly check: (history: History) => Promise<void>;
 }
 
 /** See Store.import. Everything is written in one transaction. */
-export async function importHistory(client: PoolClient, { name, projection, events, check }: Import): Promise<void> {
-  await client.query(`BEGIN; ${allowPauses}`);
+export async function importHistory(
+  client: PoolClient,
+  { name, begin, projection, events, check }: Import,
+): Promise<void> {
+  await client.query(begin);
   try {
     const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
     const written = new FetchedMoment();
-    const writer = { id: randomUUID(), number: 1 };
+    const writer = { id: randomUUID(), number: 1, commitId: randomUUID() };
     const filling = {
       written,
       async load<T>(refs: Parameters<FetchedMoment["complete"]>[1], make: () => T): Promise<T> {
@@ -45,15 +52,25 @@ export async function importHistory(client: PoolClient, { name, projection, even
       },
       async write(rows: Rows): Promise<void> {
         const statements = toStatements(rows, { head, writer });
-        await Promise.all(statements.map(({ text, values }) => client.query(text, [...values])));
+        await Promise.all(statements.map(({ text, values }) => client.query(patient(text, values))));
       },
     };
     await fill(events, filling, projection);
     await check(historyOf(client, name));
-    await client.query("COMMIT");
+    await commit(client, name);
   } catch (error) {
     // Before it is told: others would still find the head locked.
     await client.query("ROLLBACK").catch(() => {});
     throw error;
+  }
+}
+
+async function commit(client: PoolClient, name: string): Promise<void> {
+  try {
+    await client.query(patient("COMMIT"));
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    const text = `The store ${name} was lost while it committed the import: it holds all of it, or nothing.`;
+    throw new StoreError("outcome_unknown", text, error);
   }
 }
