@@ -32,10 +32,11 @@ function rowOf(setting: Setting, command: Command): Row {
   const option = toOption(setting);
   const name = option.attributeName();
   const given: unknown = command.getOptionValue(name);
+  const isInFile = name === "store" && command.getOptionValue("storeFile") !== undefined;
   return {
     setting: option.long ?? "",
     variable: setting.env ?? null,
-    value: withoutPassword(given ?? setting.default ?? null),
+    value: isInFile ? "(in the file of --store-file)" : withoutPassword(given ?? setting.default ?? null),
     source: sources[command.getOptionValueSource(name) ?? "default"] ?? "default",
   };
 }
