@@ -9,11 +9,17 @@ export type Log = Logger;
  */
 export async function createLog({ level, format }: LogSettings): Promise<Log> {
   const options = { name: "portcullis", level, serializers: { err: describeError } };
-  if (format === "json") return pino(options, pino.destination({ dest: 2, sync: true }));
+  if (format === "json") return pino(options, tolerant(pino.destination({ dest: 2, sync: true })));
   // Only people at a terminal need it.
   const { default: pretty } = await import("pino-pretty");
   const stream = pretty({ destination: 2, sync: true, ignore: "pid,hostname,name", translateTime: "HH:MM:ss.l" });
-  return pino(options, stream);
+  return pino(options, tolerant(stream));
+}
+
+/** Where a full disk or a closed terminal takes no line, the server goes on without. */
+function tolerant<Stream extends { on(event: "error", listener: () => void): unknown }>(stream: Stream): Stream {
+  stream.on("error", () => {});
+  return stream;
 }
 
 /** Logs failures of the server's own, under the id that the caller was told. */

@@ -99,7 +99,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     debugListener = debugListen && (await openListener({ ...debugListen, handler: serveDebug, onError }));
   } catch (error) {
     await close({ graceMs: 0 });
-    throw error;
+    throw Object.assign(error as Error, { isOfDebug: true });
   }
   return {
     ...listener,

@@ -1,24 +1,35 @@
 import { Command } from "commander";
-import { type RawConfig, readConfig } from "../config.ts";
+import { type Config, type RawConfig, readConfig } from "../config.ts";
+import { parseLocation } from "../store/open.ts";
 import { type Setting, serverSettings, toOption } from "./settings.ts";
-import { withSettings } from "./shared.ts";
+import { print, type SharedOptions, table, withSettings } from "./shared.ts";
 
 /** Where a value comes from, in commander's words. */
 const sources: Readonly<Record<string, string>> = { cli: "flag", env: "environment", default: "default" };
 
 export function configCommand(): Command {
-  const print = withSettings(
+  const printing = withSettings(
     new Command("print").description("print every setting as serve would use it, with secrets hidden"),
     serverSettings,
   )
     .option("--json", "print one JSON value")
-    .action((raw: RawConfig & { readonly json?: boolean }, command: Command) => {
+    .action((raw: RawConfig & SharedOptions, command: Command) => {
       // What serve would refuse is refused here as well.
-      readConfig(raw, process.env);
-      const rows = [...serverSettings.map((setting) => rowOf(setting, command)), adminTokenRow(process.env)];
-      process.stdout.write(raw.json ? `${JSON.stringify(rows, null, 2)}\n` : table(rows));
+      const config = readConfig(raw, process.env);
+      parseLocation(config.storeLocation);
+      const rows = [
+        ...serverSettings.map((setting) => rowOf(setting, { command, config })),
+        adminTokenRow(process.env),
+      ];
+      const cells = rows.map(({ setting, value, source, variable }) => [
+        setting,
+        textOf(value),
+        source,
+        variable ?? "",
+      ]);
+      print(raw, { json: rows, text: table(["SETTING", "VALUE", "FROM", "ENVIRONMENT"], cells) });
     });
-  return new Command("config").description("settings of the server").addCommand(print);
+  return new Command("config").description("settings of the server").addCommand(printing);
 }
 
 interface Row {
@@ -28,15 +39,18 @@ interface Row {
   readonly source: string;
 }
 
-function rowOf(setting: Setting, command: Command): Row {
+function rowOf(setting: Setting, { command, config }: { readonly command: Command; readonly config: Config }): Row {
   const option = toOption(setting);
   const name = option.attributeName();
-  const given: unknown = command.getOptionValue(name);
-  const isInFile = name === "store" && command.getOptionValue("storeFile") !== undefined;
+  // What was given in a file, or follows from another setting, is in no option.
+  const value: unknown =
+    name === "store"
+      ? withoutPassword(config.storeLocation)
+      : (command.getOptionValue(name) ?? (name === "corsOrigin" ? config.corsOrigins : setting.default) ?? null);
   return {
     setting: option.long ?? "",
     variable: setting.env ?? null,
-    value: isInFile ? "(in the file of --store-file)" : withoutPassword(given ?? setting.default ?? null),
+    value,
     source: sources[command.getOptionValueSource(name) ?? "default"] ?? "default",
   };
 }
@@ -52,24 +66,14 @@ function adminTokenRow(environment: NodeJS.ProcessEnv): Row {
     : { setting: "admin token", variable, value: shown, source: "environment" };
 }
 
-/** A URL of PostgreSQL may hold one, also among its parameters. */
-function withoutPassword(value: unknown): unknown {
-  if (typeof value !== "string" || !/^postgres(ql)?:/.test(value)) return value;
-  return value
-    .replace(/^([^:]+:\/\/[^:@/]*):.*@/s, "$1:(hidden)@")
-    .replace(/([?&](?:password|sslpassword)=)[^&]*/gi, "$1(hidden)");
-}
-
-function table(rows: readonly Row[]): string {
-  const lines = [
-    ["SETTING", "VALUE", "FROM", "ENVIRONMENT"],
-    ...rows.map(({ setting, value, source, variable }) => [setting, textOf(value), source, variable ?? ""]),
-  ];
-  const widths = [0, 1, 2].map((column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  return lines
-    .map((line) => `${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd())
-    .map((line) => `${line}\n`)
-    .join("");
+/** The location of a store without what may be a password: of one that is not understood, nothing but its scheme. */
+function withoutPassword(location: string): string {
+  if (/^(sqlite|memory):/.test(location)) return location;
+  const [, scheme = "", user, rest = ""] = /^(postgres(?:ql)?:\/\/)(.*@)?([^@]*)$/s.exec(location) ?? [];
+  if (!/^[\w.,[\]-]*(:\d+)?(,[\w.[\]-]+(:\d+)?)*([/?].*)?$/s.test(rest) || scheme === "")
+    return "(hidden: not understood)";
+  const shown = rest.replace(/([?&](?:password|sslpassword)=)[^&]*/gi, "$1(hidden)");
+  return `${scheme}${user === undefined ? "" : "(hidden)@"}${shown}`;
 }
 
 function textOf(value: unknown): string {

@@ -28,6 +28,7 @@ export function serveCommand(): Command {
 }
 
 async function serve(config: Config): Promise<void> {
+  const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
   const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { probeStore }] = await Promise.all([
     import("../server.ts"),
@@ -68,6 +69,7 @@ async function serve(config: Config): Promise<void> {
   }
   warnOfPlaintext(config, log);
   const stopWatchingTls = keepTlsFresh(config, { listener, log });
+  stopObeying();
   closeOnSignal(async () => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
@@ -85,7 +87,7 @@ function greet(config: Config, { url, tokenPlace }: { readonly url: string; read
   const { stdout } = process;
   stdout.write(`portcullis serves on ${url}; the admin token is ${tokenPlace}\n`);
   if (config.issuer) stdout.write(`the OpenID issuer is ${config.issuer.url ?? url}\n`);
-  if (stdout.isTTY) stdout.write(welcome({ url, tokenFile: adminTokenPath(config.dataDirectory), ...config }));
+  if (stdout.isTTY) stdout.write(welcome({ url, tokenPlace, ...config }));
 }
 
 /** Takes a certificate that is renewed while the server runs. Returns a function that ends it. */
@@ -162,24 +164,42 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
       stockHandlers,
     });
   } catch (cause) {
-    const { code, port } = cause as NodeJS.ErrnoException & { readonly port?: number };
+    const { code, isOfDebug } = cause as NodeJS.ErrnoException & { readonly isOfDebug?: boolean };
     if (code === undefined) throw cause;
-    const isDebug = debugListen !== undefined && port === debugListen.port && port !== address.port;
-    const { host, port: wanted } = isDebug ? debugListen : address;
+    const { host, port } = isOfDebug && debugListen ? debugListen : address;
     const reason =
       listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "the TLS certificate or key is not valid" : code);
-    throw new ConfigError(`cannot listen on ${host}:${wanted}: ${reason}`, { cause });
+    throw new ConfigError(`cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
 }
 
 type ListeningOptions = Omit<ServerOptions, "store" | "clock" | "report">;
 
 const listenFailures: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the port is in use; name another with --listen",
+  EADDRINUSE: "the port is in use; name another one",
   EADDRNOTAVAIL: "this machine does not have that address",
   EACCES: "this user may not use that port",
   ENOTFOUND: "the host name is unknown",
 };
+
+/**
+ * Ends the process by SIGTERM and SIGINT, until the server is there to be closed: as the first process of a container it would
+ * not be by itself. Returns a function that ends this.
+ */
+function obeySignals(): () => void {
+  const signals = ["SIGTERM", "SIGINT"] as const;
+  const end = (signal: NodeJS.Signals) => {
+    stop();
+    process.kill(process.pid, signal);
+    // Only the first process of a container is still there.
+    setImmediate(() => process.exit(1));
+  };
+  const stop = () => {
+    for (const signal of signals) process.off(signal, end);
+  };
+  for (const signal of signals) process.on(signal, end);
+  return stop;
+}
 
 /** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
 function closeOnSignal(close: () => Promise<void>, { drainDelayMs }: Config): void {

@@ -3,11 +3,13 @@ import type { Config } from "../config.ts";
 /** What a person at a terminal is told after the start: what is served, and what to try next. */
 export function welcome({
   url,
-  tokenFile,
+  tokenPlace,
   issuer,
   debugListen,
-}: Pick<Config, "issuer" | "debugListen"> & { readonly url: string; readonly tokenFile: string }): string {
-  const debug = debugListen === undefined ? url : `http://${debugListen.host}:${debugListen.port}`;
+}: Pick<Config, "issuer" | "debugListen"> & { readonly url: string; readonly tokenPlace: string }): string {
+  const debug = debugListen === undefined ? url : `http://${bracketed(debugListen.host)}:${debugListen.port}`;
+  const file = /^in (.*)$/s.exec(tokenPlace)?.[1];
+  const token = file === undefined ? "$TOKEN" : `$(cat '${file}')`;
   return `
   gRPC, gRPC-Web, Connect   ${url}/zitadel.management.v1.ManagementService/…
   REST JSON                 ${url}/management/v1/… and /admin/v1/…, described at ${url}/openapi.json
@@ -16,8 +18,10 @@ export function welcome({
 Try:
 
   curl -X POST ${url}/management/v1/policies/login/second_factors/_search \\
-    -H "Authorization: Bearer $(cat ${tokenFile})" -H 'Content-Type: application/json'
+    -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json'
 
 Ctrl-C ends it.
 `;
 }
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);

@@ -54,6 +54,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const { methodKind, input } = rpc.spec.method;
     const hasOneMessage = methodKind === "unary" || methodKind === "server_streaming";
     const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
+    const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const { answer, outcome } = withOutcome(await handle(checked));
     const encoding = received.header.get("grpc-encoding");
     if (encoding !== null && !knownEncodings.includes(encoding))
@@ -70,7 +71,6 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
         return withoutConnection(rest.trailer);
       },
     };
-    const closed = new Promise<void>((resolve) => response.once("close", resolve));
     // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
     await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;

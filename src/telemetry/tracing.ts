@@ -37,8 +37,12 @@ export async function startTracing(options: { readonly version: string }): Promi
     throw new Error("to export traces, install @opentelemetry/sdk-node beside portcullis", { cause });
   });
   // Metrics are at /debug/metrics, and logs go to standard error.
+  const { env } = process;
+  const isNamed = env["OTEL_SERVICE_NAME"] || /(^|,)\s*service\.name=/.test(env["OTEL_RESOURCE_ATTRIBUTES"] ?? "");
+  // By default it tells the command line too, which may hold the password of the store.
+  env["OTEL_NODE_RESOURCE_DETECTORS"] ??= "env,host,os,serviceinstance";
   const sdk = new NodeSDK({
-    serviceName: process.env["OTEL_SERVICE_NAME"] ?? "portcullis",
+    ...(!isNamed && { serviceName: "portcullis" }),
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],
@@ -58,8 +62,9 @@ export async function startTracing(options: { readonly version: string }): Promi
   return { observe, stop: () => sdk.shutdown() };
 }
 
-const nameOfSpan = ({ method, head }: ObservedCall): string =>
-  method === undefined ? (head.method ?? "") : `${method.parent.typeName}/${method.name}`;
+/** What a client makes up must not become a name. */
+const nameOfSpan = ({ method }: ObservedCall): string =>
+  method === undefined ? "unknown" : `${method.parent.typeName}/${method.name}`;
 
 const attributesOf = ({ protocol, method }: ObservedCall) => ({
   "rpc.system": protocol,

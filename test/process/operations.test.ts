@@ -1,5 +1,5 @@
 // What operators see of a server: readiness, metrics, logs, traces, settings.
-import { createServer, type IncomingMessage, request } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { freePort, OwnServer } from "../fixtures/postgres.ts";
@@ -75,8 +75,6 @@ describe.concurrent("/debug", () => {
     const port = await freePort();
     const flags = ["--debug-listen", `127.0.0.1:${port}`, "--drain-delay", "60000"];
     await using server = await startServer({ data: directory.join("data"), flags });
-    // Without a connection nobody would be waited for.
-    await using held = await hold(server.url);
     server.kill("SIGTERM");
     await until(
       () => statusOf(`http://127.0.0.1:${port}/debug/ready`),
@@ -84,7 +82,6 @@ describe.concurrent("/debug", () => {
     );
     expect(await statusOf(`http://127.0.0.1:${port}/debug/healthz`)).toBe(200);
     expect((await list(server)).status).toBe(200);
-    expect(held.isOpen()).toBe(true);
   });
 
   it("says that the database is away, and when it is back", { timeout: 60_000 }, async () => {
@@ -184,6 +181,8 @@ describe.concurrent("traces", () => {
     expect(sent).toContain('"name":"zitadel.management.v1.ManagementService/ListLoginPolicySecondFactors"');
     expect(sent).toContain('"rpc.response.status_code","value":{"stringValue":"UNAUTHENTICATED"}');
     expect(sent).not.toContain(server.adminToken);
+    // Of the command line, which may name the store with its password, nothing.
+    expect(sent).not.toContain(directory.path);
   });
 
   it("hold up no stop where nobody takes them", async () => {
@@ -214,12 +213,21 @@ describe.concurrent("config print", () => {
     const row = (setting: string) => rows.find((one) => one.setting === setting);
     expect(row("--listen")).toMatchObject({ value: "[::1]:1", source: "flag" });
     expect(row("--store")).toMatchObject({
-      value: "postgres://gate:(hidden)@db.example/portcullis?sslpassword=(hidden)&sslmode=require",
+      value: "postgres://(hidden)@db.example/portcullis?sslpassword=(hidden)&sslmode=require",
       source: "environment",
     });
     expect(row("--cors-origin")).toMatchObject({ value: ["https://a.example", "https://b.example"] });
     expect(row("--data")).toMatchObject({ value: "./data", source: "default" });
     expect(row("admin token")).toMatchObject({ value: "(hidden)", source: "environment" });
+    for (const store of [
+      "POSTGRES://u:secret@h/db",
+      "postgres://u:secret",
+      "mysql://u:secret@h",
+      " postgres://u:secret@h/d",
+    ]) {
+      const { stdout: printed, stderr } = await runCommand(["config", "print", "--store", store]);
+      expect(printed + stderr).not.toContain("secret");
+    }
     const text = await runCommand(["config", "print"]);
     expect(text.stdout).toMatch(
       /^SETTING +VALUE +FROM +ENVIRONMENT\n--listen +127\.0\.0\.1:8080 +default +PORTCULLIS_LISTEN\n/,
@@ -232,20 +240,6 @@ describe.concurrent("config print", () => {
     expect(stderr).toContain("--listen must be HOST:PORT");
   });
 });
-
-/** A connection with a request on it that never ends. */
-async function hold(url: string) {
-  const sent = request(url + listPath, { method: "POST", headers: { "content-length": "10" } });
-  sent.on("error", () => {});
-  sent.flushHeaders();
-  await new Promise((resolve) => sent.once("socket", (socket) => socket.once("connect", resolve)));
-  return {
-    isOpen: () => sent.socket?.destroyed === false,
-    async [Symbol.asyncDispose]() {
-      sent.destroy();
-    },
-  };
-}
 
 /** Takes what an exporter of OpenTelemetry sends as JSON. */
 async function startCollector() {

@@ -241,9 +241,12 @@ describe("close", () => {
     expect(performance.now() - started).toBeGreaterThan(199);
   });
 
-  it("waits for nobody where no connection is open", async () => {
-    const listener = await open();
-    await listener.close({ graceMs: 1_000_000, lameDuckMs: 1_000_000 });
+  it("accepts connections for the lame-duck time, also where none was open", async () => {
+    const listener = await open({ limits });
+    const closing = listener.close({ graceMs: 1_000_000, lameDuckMs: 200 });
+    expect(await call1(listener, "/")).toMatchObject({ status: 200 });
+    await closing;
+    await refusesConnections(listener);
   });
 
   it("ends a connection whose TLS handshake finishes only after close began", async () => {

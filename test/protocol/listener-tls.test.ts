@@ -29,6 +29,17 @@ async function shown({ port }: Listener, options: ConnectionOptions = {}): Promi
 }
 
 describe("replaceTls", () => {
+  it.each(["", "no PEM"])(
+    "takes no %j for authorities of clients: without any, all that are public would do",
+    async (none) => {
+      const ofOpenSsl = expect.objectContaining({ code: expect.stringMatching(/^ERR_OSSL/) });
+      await expect(open({ tls: { ...tls, clientCa: none } })).rejects.toEqual(ofOpenSsl);
+      const listener = await open({ tls: { ...tls, clientCa } });
+      expect(() => listener.replaceTls({ ...second, clientCa: none })).toThrow(ofOpenSsl);
+      expect(await shown(listener, client)).toBe(fingerprint(tls.cert));
+    },
+  );
+
   it("shows the new certificate to new connections, and leaves those that are open alone", async () => {
     const listener = await open({ tls });
     const raw = await rawClient(listener, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -46,6 +57,9 @@ describe("replaceTls", () => {
   it.each([
     { name: "a key of another certificate", next: { cert: second.cert, key: tls.key }, code: /^ERR_OSSL/ },
     { name: "no PEM", next: { cert: "no PEM", key: "no PEM" }, code: /^ERR_OSSL/ },
+    // As where a file is being written anew.
+    { name: "an empty certificate", next: { cert: "", key: tls.key }, code: /^ERR_OSSL/ },
+    { name: "an empty key", next: { cert: tls.cert, key: "" }, code: /^ERR_OSSL/ },
   ])("refuses $name, and keeps the old ones", async ({ next, code }) => {
     const listener = await open({ tls });
     expect(() => listener.replaceTls(next)).toThrow(expect.objectContaining({ code: expect.stringMatching(code) }));

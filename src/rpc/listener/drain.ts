@@ -10,7 +10,7 @@ export interface DrainOptions {
   sockets: ReadonlySet<Socket>;
   sniffer: Sniffer;
   protocols: readonly ProtocolServer[];
-  /** How long everything goes on as before, so that balancers notice. Passed over where no socket is open. */
+  /** How long everything goes on as before, so that balancers notice. */
   lameDuckMs: number;
   /** How long silent connections are kept: a request may be on its way. */
   quietMs: number;
@@ -21,7 +21,7 @@ export interface DrainOptions {
 /** Goes on for the lame-duck time, stops accepting, lets calls in flight finish, and resolves when no socket is left. */
 export async function drain(options: DrainOptions): Promise<void> {
   const { front, sockets, sniffer, protocols, lameDuckMs, quietMs, graceMs } = options;
-  if (lameDuckMs > 0 && sockets.size > 0) await delay(lameDuckMs);
+  if (lameDuckMs > 0) await delay(lameDuckMs);
   const deadline = setTimeout(() => {
     for (const socket of sockets) socket.destroy();
   }, graceMs);

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import {
   createSecureContext,
@@ -68,7 +69,7 @@ export interface Listener {
   replaceTls(tls: TlsOptions): void;
   /**
    * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at readiness
-   * send nothing more; nobody is waited for where no connection is open. Then it stops accepting. What arrives on connections
+   * send nothing more. Then it stops accepting. What arrives on connections
    * that are open is still served, and clients are told to use them no more: over HTTP/1.1 by `Connection: close` in each answer,
    * over HTTP/2 by GOAWAY (see `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in
    * flight may take `graceMs` after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or
@@ -180,12 +181,12 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   };
 }
 
-const contextOptions = ({ cert, key, clientCa }: TlsOptions) => ({
-  cert,
-  key,
-  ...(clientCa !== undefined && { ca: clientCa }),
-  minVersion: "TLSv1.2" as const,
-});
+/** Throws OpenSSL's error for what is no PEM: to Node an empty text is none, and without authorities all that are public count. */
+function contextOptions({ cert, key, clientCa }: TlsOptions) {
+  for (const certificate of [cert, clientCa]) if (certificate !== undefined) new X509Certificate(certificate);
+  createPrivateKey(key);
+  return { cert, key, ...(clientCa !== undefined && { ca: clientCa }), minVersion: "TLSv1.2" as const };
+}
 
 function listen(server: Server, address: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
