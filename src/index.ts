@@ -48,6 +48,8 @@ export async function startServer(): Promise<Server> {
       listen: { host: "127.0.0.1", port: 0 },
       corsOrigins: [],
       issuer: {},
+      // Who closes it knows that nothing is on its way.
+      drainQuietMs: 0,
       clock,
       report: reportTo(await createLog({ level: "error", format: "json" })),
     });

@@ -61,6 +61,8 @@ export interface ServerOptions {
   readonly readiness?: Readiness;
   /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
   readonly telemetry?: Pick<Telemetry, "metrics" | "observe">;
+  /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
+  readonly drainQuietMs?: number;
   /** Where `/debug` is served. Default: where the rest is. */
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
@@ -72,7 +74,7 @@ export interface ServerOptions {
  * Rejects with Node's own error where it cannot listen.
  */
 export async function openServer(options: ServerOptions): Promise<Listener> {
-  const { listen, tls, debugListen, report, telemetry, readiness = createReadiness() } = options;
+  const { listen, tls, debugListen, drainQuietMs, report, telemetry, readiness = createReadiness() } = options;
   const onError = (reason: unknown) => report({ reason });
   const closing = new AbortController();
   let listener: Listener | undefined;
@@ -91,7 +93,8 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     if (serveIssuer !== undefined && isIssuerPath(path)) return serveIssuer(request, response);
     serveApi(request, response);
   });
-  listener = await openListener({ ...listen, ...(tls && { tls }), handler, onError });
+  const limits = drainQuietMs === undefined ? {} : { drainQuietMs };
+  listener = await openListener({ ...listen, ...(tls && { tls }), handler, limits, onError });
   const { close } = listener;
   if (telemetry) showUsage(listener, telemetry.metrics);
   let debugListener: Listener | undefined;
