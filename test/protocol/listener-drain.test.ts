@@ -241,6 +241,16 @@ describe("close", () => {
     expect(performance.now() - started).toBeGreaterThan(199);
   });
 
+  it("closes a connection whose request was answered before all of it had come, once it has", async () => {
+    const listener = await open({ limits, handler: (_req, res) => answer(res, "ok") });
+    const client = await rawClient(listener, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+    await client.until(/ok$/);
+    client.socket.write("rest");
+    // An answer on another connection comes after those bytes have.
+    await call1(listener, "/");
+    await Promise.all([client.closed, listener.close({ graceMs: 1_000_000 })]);
+  });
+
   it("accepts connections for the lame-duck time, also where none was open", async () => {
     const listener = await open({ limits });
     const closing = listener.close({ graceMs: 1_000_000, lameDuckMs: 200 });

@@ -57,11 +57,17 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     res.on("error", ignore);
     if (draining && !makeLast(res, responses.at(-1))) return;
     responses.push(res);
+    const rest = () => {
+      if (responses.length > 0) return;
+      connection.bytesReadIdle = socket.bytesRead;
+      if (draining) closeWhenQuiet(socket, connection);
+    };
     res.on("close", () => {
       responses.splice(responses.indexOf(res), 1);
-      connection.bytesReadIdle = socket.bytesRead;
+      // What is left of a request that was answered before its end is no part of another one.
+      if (!req.complete) req.once("end", rest);
       discardRestOfBody(req);
-      if (draining) closeWhenQuiet(socket, connection);
+      rest();
     });
     if (!hasOneHost(req)) {
       res.shouldKeepAlive = false;
