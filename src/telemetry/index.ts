@@ -3,7 +3,7 @@ import { createClientAddress } from "../rpc/client-address.ts";
 import type { Observe } from "../rpc/outcome.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { startTracing, type Tracing, wantsTraces } from "./tracing.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** What a server tells of itself. */
 export interface Telemetry {
@@ -24,7 +24,8 @@ export async function startTelemetry(options: {
   const { log, version, trustedProxies, environment } = options;
   const metrics = createMetrics({ version });
   let tracing: Tracing | undefined;
-  if (wantsTraces(environment)) tracing = await startTracing({ version });
+  // Loaded only where there are any.
+  if (wantsTraces(environment)) tracing = await (await import("./tracing.ts")).startTracing({ version });
   const observers = [
     metrics.observe,
     ...(tracing ? [tracing.observe] : []),
@@ -46,6 +47,14 @@ async function stopTracing(tracing: Tracing, log: Log): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Whether the environment says where traces go, in the variables that OpenTelemetry's SDKs share. */
+function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
+  const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment;
+  if (disabled?.toLowerCase() === "true" || exporter === "none") return false;
+  const names = ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+  return names.some((name) => environment[name]);
 }
 
 function all(observers: readonly Observe[]): Observe {

@@ -20,14 +20,6 @@ const serverFaults: ReadonlySet<Code> = new Set([
   Code.DataLoss,
 ]);
 
-/** Whether the environment says where traces go, in the variables that OpenTelemetry's SDKs share. */
-export function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
-  const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment;
-  if (disabled?.toLowerCase() === "true" || exporter === "none") return false;
-  const names = ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-  return names.some((name) => environment[name]);
-}
-
 /**
  * Starts OpenTelemetry's SDK, which reads the rest of those variables itself. Rejects with an Error that says what to do where
  * it is not installed.
