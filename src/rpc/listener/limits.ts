@@ -42,8 +42,8 @@ export interface ListenerLimits {
    */
   writeTimeoutMs: number;
   /**
-   * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 500: far above what clients
-   * cancel, also many of them behind one proxy.
+   * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 300: all that may be in
+   * flight can be cancelled at once, as where a deadline passes. Each of them keeps the calls of others waiting.
    */
   streamResetBurst: number;
   /** HTTP/2: how many more resets each second allows. Default 100. */
@@ -77,7 +77,7 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
   writeTimeoutMs: 30_000,
-  streamResetBurst: 500,
+  streamResetBurst: 300,
   streamResetsPerSecond: 100,
   controlFrameBurst: 2_000,
   controlFramesPerSecond: 500,

@@ -1,5 +1,5 @@
-/** More than a client sends at once and means to wait for. */
-const inOneTurn = 32;
+/** So few that others wait no longer than about a millisecond: a call takes some 0.1 ms. */
+const inOneTurn = 8;
 
 /**
  * Begins work in its order, but for each client no more than a few pieces in one turn of the event loop: what others sent has its
