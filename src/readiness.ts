@@ -1,7 +1,7 @@
-/** Why a server is not ready: it starts, it drains, or its database is away. */
-export type NotReadyReason = "starting" | "draining" | "store";
+/** Why a server is not ready: it drains, or its database is away. While it starts, its port is closed. */
+export type NotReadyReason = "draining" | "store";
 
-/** Whether the server should be sent calls. Not ready: while starting, draining, or without its database. */
+/** Whether the server should be sent calls. Not ready: while draining, or without its database. */
 export interface Readiness {
   readonly isReady: boolean;
   /** Calls back at each change, until the returned function is called. */

@@ -107,12 +107,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   return {
     ...listener,
     async close(closeOptions) {
-      const closed = close(closeOptions);
-      // After connections were told to go: whoever asks again is to do so elsewhere.
-      const telling = setTimeout(() => closing.abort(), closeOptions?.lameDuckMs ?? 0);
-      await closed;
-      clearTimeout(telling);
-      closing.abort();
+      await close({ ...closeOptions, onDrain: () => closing.abort() });
       // To the end, it tells that the server is not ready.
       await debugListener?.close({ graceMs: 0 });
     },

@@ -18,7 +18,7 @@ export function configCommand(): Command {
       const config = readConfig(raw, process.env);
       parseLocation(config.storeLocation);
       const rows = [
-        ...serverSettings.map((setting) => rowOf(setting, { command, config })),
+        ...serverSettings.map((setting) => rowOf(setting, { command, raw, config })),
         adminTokenRow(process.env),
       ];
       const cells = rows.map(({ setting, value, source, variable }) => [
@@ -39,20 +39,38 @@ interface Row {
   readonly source: string;
 }
 
-function rowOf(setting: Setting, { command, config }: { readonly command: Command; readonly config: Config }): Row {
+interface Given {
+  readonly command: Command;
+  readonly raw: RawConfig;
+  readonly config: Config;
+}
+
+function rowOf(setting: Setting, { command, raw, config }: Given): Row {
   const option = toOption(setting);
   const name = option.attributeName();
-  // What was given in a file, or follows from another setting, is in no option.
-  const value: unknown =
-    name === "store"
-      ? withoutPassword(config.storeLocation)
-      : (command.getOptionValue(name) ?? (name === "corsOrigin" ? config.corsOrigins : setting.default) ?? null);
-  return {
-    setting: option.long ?? "",
-    variable: setting.env ?? null,
-    value,
-    source: sources[command.getOptionValueSource(name) ?? "default"] ?? "default",
-  };
+  const given: unknown = command.getOptionValue(name);
+  const value = name === "store" ? withoutPassword(config.storeLocation) : (given ?? setting.default ?? null);
+  const source = sources[command.getOptionValueSource(name) ?? "default"] ?? "default";
+  const followed = given === undefined ? followedFrom(name, { raw, config }) : undefined;
+  return { setting: option.long ?? "", variable: setting.env ?? null, value, source, ...followed };
+}
+
+/** The value of a setting that was not given where it follows from another, which is the source then. */
+function followedFrom(name: string, { raw, config }: Omit<Given, "command">): Partial<Row> | undefined {
+  switch (name) {
+    case "store":
+      return raw.storeFile === undefined ? undefined : { source: "--store-file" };
+    case "corsOrigin":
+      return raw.dev ? { value: config.corsOrigins, source: "--dev" } : undefined;
+    case "issuer":
+      return raw.dev ? { value: true, source: "--dev" } : undefined;
+    case "postgresConnectTimeout": {
+      const [, seconds] = /^postgres.*[?&]connect_timeout=(\d+)/.exec(config.storeLocation) ?? [];
+      return seconds === undefined ? undefined : { value: String(Number(seconds) * 1000), source: "--store" };
+    }
+    default:
+      return undefined;
+  }
 }
 
 function adminTokenRow(environment: NodeJS.ProcessEnv): Row {

@@ -234,6 +234,16 @@ describe.concurrent("config print", () => {
     );
   });
 
+  it("says what follows from another setting", async () => {
+    const store = "postgres://db.example/portcullis?connect_timeout=7";
+    const { stdout } = await runCommand(["config", "print", "--dev", "--store", store]);
+    const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
+    expect(rows).toContainEqual(["--issuer", "true", "--dev", "PORTCULLIS_ISSUER"]);
+    expect(rows).toContainEqual(["--cors-origin", "*", "--dev", "PORTCULLIS_CORS_ORIGIN"]);
+    const timeout = ["--postgres-connect-timeout", "7000", "--store", "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT"];
+    expect(rows).toContainEqual(timeout);
+  });
+
   it("refuses what serve would refuse", async () => {
     const { exitCode, stderr } = await runCommand(["config", "print", "--listen", "nowhere"]);
     expect(exitCode).toBe(1);

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:http2";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
@@ -126,9 +128,9 @@ describe("Watch", () => {
     expect(await watch.next()).toEqual(serving);
     readiness.set("store", true);
     expect(await watch.next()).toEqual(notServing);
-    readiness.set("starting", true);
+    readiness.set("draining", true);
     readiness.set("store", false);
-    readiness.set("starting", false);
+    readiness.set("draining", false);
     expect(await watch.next()).toEqual(serving);
   });
 
@@ -171,6 +173,23 @@ describe("Watch", () => {
     }
     await closed;
     expect(warnings).toEqual([]);
+  });
+
+  it("ends after the connection was told to be used no more, so that who asks again does so elsewhere", async () => {
+    const server = await start();
+    const session = connect(server.url);
+    closing.push(() => session.destroy());
+    const path = `/${Health.typeName}/Watch`;
+    const headers = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+    const stream = session.request(headers);
+    stream.end(Buffer.alloc(5)).resume();
+    await once(stream, "data");
+    const seen: string[] = [];
+    session.on("goaway", () => seen.push("GOAWAY"));
+    stream.on("trailers", () => seen.push("trailers"));
+    // Readiness has told watchers long before; only the end comes after the lame-duck time.
+    await Promise.all([once(stream, "close"), server.close({ lameDuckMs: 20 })]);
+    expect(seen.slice(0, 2)).toEqual(["GOAWAY", "trailers"]);
   });
 
   it("ends over HTTP/1.1 too when the server closes", async () => {

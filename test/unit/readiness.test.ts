@@ -17,11 +17,11 @@ it("tells of changes between ready and not, and of nothing else", () => {
   const readiness = createReadiness();
   const told: boolean[] = [];
   readiness.onChange((isReady) => told.push(isReady));
-  readiness.set("starting", false);
-  readiness.set("starting", true);
-  readiness.set("starting", true);
+  readiness.set("draining", false);
+  readiness.set("draining", true);
+  readiness.set("draining", true);
   readiness.set("store", true);
-  readiness.set("starting", false);
+  readiness.set("draining", false);
   expect(told).toEqual([false]);
   readiness.set("store", false);
   expect(told).toEqual([false, true]);

@@ -16,11 +16,13 @@ export interface DrainOptions {
   quietMs: number;
   /** After the lame-duck time, how long calls in flight may take to finish; then everything is destroyed. */
   graceMs: number;
+  /** Called when clients have been told to use their connections no more. */
+  onDrain?: (() => void) | undefined;
 }
 
 /** Goes on for the lame-duck time, stops accepting, lets calls in flight finish, and resolves when no socket is left. */
 export async function drain(options: DrainOptions): Promise<void> {
-  const { front, sockets, sniffer, protocols, lameDuckMs, quietMs, graceMs } = options;
+  const { front, sockets, sniffer, protocols, lameDuckMs, quietMs, graceMs, onDrain } = options;
   if (lameDuckMs > 0) await delay(lameDuckMs);
   const deadline = setTimeout(() => {
     for (const socket of sockets) socket.destroy();
@@ -30,6 +32,7 @@ export async function drain(options: DrainOptions): Promise<void> {
     front.close(() => resolve());
     sniffer.hurry(quietMs);
     for (const protocol of protocols) protocol.drain();
+    onDrain?.();
     // Under TLS these are no sniffer's yet.
     setTimeout(() => {
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();

@@ -73,9 +73,10 @@ export interface Listener {
    * that are open is still served, and clients are told to use them no more: over HTTP/1.1 by `Connection: close` in each answer,
    * over HTTP/2 by GOAWAY (see `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in
    * flight may take `graceMs` after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or
-   * less); then what is left is destroyed. Resolves when all sockets are gone. Further calls await the first.
+   * less); then what is left is destroyed. Resolves when all sockets are gone. Further calls await the first. `onDrain` is called
+   * once clients have been told: those whose stream ends from then on ask again elsewhere.
    */
-  close(options?: { graceMs?: number; lameDuckMs?: number }): Promise<void>;
+  close(options?: { graceMs?: number; lameDuckMs?: number; onDrain?: () => void }): Promise<void>;
 }
 
 // Finds peers that vanished without a word, under streams that may rightly be silent for hours.
@@ -171,11 +172,10 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       createSecureContext(context);
       (front as TlsServer).setSecureContext(context);
     },
-    close({ graceMs = 10_000, lameDuckMs = 0 } = {}) {
-      const { drainQuietMs: quietMs } = limits;
-      closed ??= drain({ front, sockets, sniffer, protocols: [http1, http2], lameDuckMs, quietMs, graceMs }).finally(
-        stopWatching,
-      );
+    close({ graceMs = 10_000, lameDuckMs = 0, onDrain } = {}) {
+      const protocols = [http1, http2];
+      const times = { lameDuckMs, quietMs: limits.drainQuietMs, graceMs };
+      closed ??= drain({ front, sockets, sniffer, protocols, ...times, onDrain }).finally(stopWatching);
       return closed;
     },
   };
