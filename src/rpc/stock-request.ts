@@ -1,7 +1,7 @@
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type DescMessage, fromBinary, fromJsonString, type JsonReadOptions } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import { encodeEnvelope, transformSplitEnvelope, type UniversalServerRequest } from "@connectrpc/connect/protocol";
 
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;
@@ -21,11 +21,11 @@ export function withoutFarDeadline(request: UniversalServerRequest): UniversalSe
 }
 
 /**
- * Looks at the one message of a request before Connect's handlers do, so that one that is malformed is refused with
+ * Looks at each message of a request before Connect's handlers do, so that one that is malformed is refused with
  * invalid_argument and a sentence of ours: theirs calls it an internal error, and repeats the parser's words. What is too
- * large goes on unseen, and so does a frame that is cut short: what they say of those is right.
+ * large, or cut short, gets Connect's own words.
  */
-export function withCheckedMessage(
+export function withCheckedMessages(
   request: UniversalServerRequest,
   desc: DescMessage,
   options: { readonly maxBytes: number; readonly jsonOptions: Partial<JsonReadOptions> },
@@ -37,7 +37,7 @@ export function withCheckedMessage(
   const encodingHeaders = isEnveloped ? ["grpc-encoding", "connect-content-encoding"] : ["content-encoding"];
   const encoding = encodingHeaders.map((name) => header.get(name)).find((value) => value !== null) ?? "identity";
 
-  function check(sent: Buffer, isCompressed: boolean): void {
+  function check(sent: Uint8Array, isCompressed: boolean): void {
     const message = isCompressed ? decompress(sent, encoding, options.maxBytes) : sent;
     if (message === undefined) return;
     try {
@@ -48,46 +48,35 @@ export function withCheckedMessage(
     }
   }
 
-  async function* checked(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    const limit = options.maxBytes + (isEnveloped ? envelopeBytes : 0);
+  async function* checkedEnvelopes(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    for await (const { flags, data } of transformSplitEnvelope(options.maxBytes)(body)) {
+      if (flags > 1) throw new ConnectError("the flags of the message are not known", Code.Internal);
+      check(data, flags === 1);
+      yield encodeEnvelope(flags, data);
+    }
+  }
+
+  async function* checkedWhole(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     const chunks: Uint8Array[] = [];
-    let start = Buffer.alloc(0);
     let length = 0;
-    let isTooLarge = false;
     for await (const chunk of body) {
       chunks.push(chunk);
       length += chunk.length;
-      if (isEnveloped && start.length < envelopeBytes) start = Buffer.concat([start, chunk]).subarray(0, envelopeBytes);
-      isTooLarge ||= length > limit || (start.length === envelopeBytes && start.readUInt32BE(1) > options.maxBytes);
       // Handed on at once, so that the limit is found out before the rest is read.
-      if (isTooLarge) yield* chunks.splice(0);
+      if (length > options.maxBytes) yield* chunks.splice(0);
     }
-    if (isTooLarge) return;
+    if (length > options.maxBytes) return;
     const whole = Buffer.concat(chunks);
-    if (isEnveloped) for (const { flags, message } of envelopes(whole)) check(message, flags === 1);
-    else check(whole, true);
+    check(whole, true);
     yield whole;
   }
-  return { ...request, body: checked(request.body as AsyncIterable<Uint8Array>) };
-}
 
-/** Of an envelope: one byte of flags, four of length. */
-const envelopeBytes = 5;
-
-/** The whole envelopes of a body; what follows the last of them is left to Connect. Throws for flags that mean nothing. */
-function* envelopes(body: Buffer): Iterable<{ readonly flags: number; readonly message: Buffer }> {
-  for (let at = 0; at + envelopeBytes <= body.length; ) {
-    const flags = body.readUInt8(at);
-    if (flags > 1) throw new ConnectError("the flags of the message are not known", Code.Internal);
-    const end = at + envelopeBytes + body.readUInt32BE(at + 1);
-    if (end > body.length) return;
-    yield { flags, message: body.subarray(at + envelopeBytes, end) };
-    at = end;
-  }
+  const body = request.body as AsyncIterable<Uint8Array>;
+  return { ...request, body: isEnveloped ? checkedEnvelopes(body) : checkedWhole(body) };
 }
 
 /** The bytes as they were before compression; undefined where only Connect's handlers can say what is wrong. */
-function decompress(bytes: Buffer, encoding: string, maxBytes: number): Buffer | undefined {
+function decompress(bytes: Uint8Array, encoding: string, maxBytes: number): Uint8Array | undefined {
   const limit = { maxOutputLength: maxBytes };
   try {
     if (encoding === "identity") return bytes;

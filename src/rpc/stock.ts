@@ -8,7 +8,7 @@ import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
 import { type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
-import { withCheckedMessage, withoutFarDeadline } from "./stock-request.ts";
+import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
@@ -51,9 +51,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
     received.header.set("content-type", mediaType(request));
     const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
-    const { methodKind, input } = rpc.spec.method;
-    const hasOneMessage = methodKind === "unary" || methodKind === "server_streaming";
-    const checked = hasOneMessage ? withCheckedMessage(decoded, input, checkOptions) : decoded;
+    const checked = withCheckedMessages(decoded, rpc.spec.method.input, checkOptions);
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const { answer, outcome } = withOutcome(await handle(checked));
     const encoding = received.header.get("grpc-encoding");

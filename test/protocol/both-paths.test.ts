@@ -273,21 +273,9 @@ const tellings: readonly Telling[] = [
     reason: frames,
   },
   {
-    direct: /^the request holds more than its one message$/,
-    stock: /^parse binary: /,
-    codes: [Code.Unimplemented, Code.Internal],
-    reason: frames,
-  },
-  {
-    direct: /^the request holds more than its one message$/,
-    stock: /^cannot decode message /,
-    codes: [Code.Unimplemented, Code.InvalidArgument],
-    reason: frames,
-  },
-  {
     direct: /^the message is larger than 1000 bytes$/,
-    stock: /^parse binary: illegal tag/,
-    codes: [Code.ResourceExhausted, Code.Internal],
+    stock: /^the request is not a portcullis\.test\.v1\.TypedRequest in binary form$/,
+    codes: [Code.ResourceExhausted, Code.InvalidArgument],
     reason: "text longer than that of any message allowed is not decoded",
   },
   {

@@ -230,8 +230,7 @@ describe("an error", () => {
     const headers = { "content-type": "application/grpc", te: "trailers" };
     const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     const reply = await exchange(server.url, { version: 2, path, headers, body: frame(Buffer.from([0x3a, 9])) });
-    // As Connect's handlers say of any message that is not the first of a call, and grpc-go of all.
-    expect(outcomeOf(reply).code).toBe(Code.Internal);
+    expect(outcomeOf(reply).code).toBe(Code.InvalidArgument);
     expect(server.failures).toEqual([]);
   });
 });
@@ -298,3 +297,24 @@ describe("a call", () => {
     expect((await exchange(server.url, { path, headers, body: frame(Buffer.from("{}")) })).status).toBe(505);
   });
 });
+
+it.each(versions)(
+  "refuses a malformed message in the middle of a call of $version, after its answer",
+  async ({ version }) => {
+    const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const { input } = ServerReflection.method.serverReflectionInfo;
+    const listing = frame(toBinary(input, create(input, { messageRequest: { case: "listServices", value: "*" } })));
+    const body = Buffer.concat([listing, frame(Buffer.from([0xff]))]);
+    const reply = await exchange(server.url, {
+      version: 2,
+      path,
+      headers: { "content-type": "application/grpc" },
+      body,
+    });
+    expect(reply.body.length).toBeGreaterThan(100);
+    expect(outcomeOf(reply)).toMatchObject({
+      code: Code.InvalidArgument,
+      message: `the request is not a grpc.reflection.${version}.ServerReflectionRequest in binary form`,
+    });
+  },
+);

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { describe, expect, it } from "vitest";
 import { AddSecondFactorToLoginPolicyRequestSchema as Schema } from "../../../gen/zitadel/management_pb.ts";
-import { withCheckedMessage } from "../../../src/rpc/stock-request.ts";
+import { withCheckedMessages } from "../../../src/rpc/stock-request.ts";
 
 const good = Buffer.from([0x08, 0x01]);
 const malformed = Buffer.from([0x00, 0x00]);
@@ -23,7 +23,7 @@ async function* inChunks(body: Buffer, size: number, onRead: () => void = () => 
 
 function check(body: AsyncIterable<Uint8Array>, type: string, maxBytes = 64): AsyncIterable<Uint8Array> {
   const request = { header: new Headers({ "content-type": type }), body } as UniversalServerRequest;
-  return withCheckedMessage(request, Schema, { maxBytes, jsonOptions: {} }).body as AsyncIterable<Uint8Array>;
+  return withCheckedMessages(request, Schema, { maxBytes, jsonOptions: {} }).body as AsyncIterable<Uint8Array>;
 }
 
 async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -32,18 +32,13 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-describe("withCheckedMessage", () => {
+describe("withCheckedMessages", () => {
   it.each([
     ["an envelope", "application/grpc", envelope(good)],
     [
       "two envelopes, of which Connect says that it is one too many",
       "application/grpc",
       Buffer.concat([envelope(good), envelope(good)]),
-    ],
-    [
-      "an envelope that is cut short, of which Connect says so",
-      "application/grpc-web+proto",
-      envelope(good).subarray(0, 6),
     ],
     ["nothing, of which Connect says so", "application/grpc", Buffer.alloc(0)],
     ["a message without an envelope", "application/proto", good],
@@ -66,6 +61,22 @@ describe("withCheckedMessage", () => {
       code: Code.InvalidArgument,
       rawMessage: expect.stringMatching(/^the request is not a zitadel\.management\.v1\.\w+ in (JSON|binary form)$/),
     });
+  });
+
+  it("hands on each message of a stream before the next has come", async () => {
+    let read = 0;
+    const body = inChunks(Buffer.concat([envelope(good), envelope(malformed)]), envelope(good).length, () => read++);
+    const messages = check(body, "application/grpc")[Symbol.asyncIterator]();
+    expect((await messages.next()).value).toEqual(new Uint8Array(envelope(good)));
+    expect(read).toBe(1);
+    await expect(messages.next()).rejects.toMatchObject({ code: Code.InvalidArgument });
+  });
+
+  it.each([
+    ["cut short", Buffer.from([0, 0, 0, 0, 9, 8]), Code.InvalidArgument],
+    ["larger than allowed", Buffer.from([0, 0, 0, 0, 65]), Code.ResourceExhausted],
+  ])("says of an envelope that is %s what Connect says", async (_, body, code) => {
+    await expect(collect(check(inChunks(body, 6), "application/grpc-web+proto"))).rejects.toMatchObject({ code });
   });
 
   it("hands on what is too large before it is read whole, whatever its bytes are", async () => {
