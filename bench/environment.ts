@@ -1,7 +1,6 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { arch, cpus, platform } from "node:os";
-import { h2loadVersion } from "./h2load.ts";
 import { isPinned, root } from "./processes.ts";
 
 /** How much is measured. */
@@ -59,4 +58,10 @@ function git(...args: readonly string[]): string {
   } catch {
     return "unknown";
   }
+}
+
+export function h2loadVersion(): string {
+  const found = spawnSync("h2load", ["--version"], { encoding: "utf8" });
+  if (found.error) return "no h2load";
+  return found.stdout.trim().replace("/", " ");
 }

@@ -1,8 +1,9 @@
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { checkAnswer, type Target } from "./calls.ts";
+import { h2loadVersion } from "./environment.ts";
 import { generatorCpu, pin, temporaryDirectory } from "./processes.ts";
 import type { Figure } from "./report.ts";
 import { percentile } from "./statistics.ts";
@@ -28,12 +29,6 @@ const shapes = {
   full: { 1: ["-c", "32", "-m", "1"], 2: ["-c", "8", "-m", "16"] },
   alone: { 1: ["-c", "1", "-m", "1"], 2: ["-c", "1", "-m", "1"] },
 } as const;
-
-export function h2loadVersion(): string {
-  const found = spawnSync("h2load", ["--version"], { encoding: "utf8" });
-  if (found.error) return "no h2load";
-  return found.stdout.trim().replace("/", " ");
-}
 
 /** Rejects with what to do where there is no h2load. */
 export function requireH2load(): void {

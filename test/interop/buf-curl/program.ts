@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
+import { factorClient, type JsonCall } from "../json-call.ts";
 import { type FactorClient, goThrough, Refused, type Target } from "../node-script.ts";
 import { run } from "../run.ts";
 import { cannot } from "./cannot.ts";
@@ -16,7 +17,7 @@ function open({ url, token, organization, ca, timeoutMs, transport }: Target): F
   // A deadline that ends in reflection is told as a service that was not found.
   const fromFile = schema === "file" || timeoutMs !== undefined;
 
-  async function call(rpc: string, message: object) {
+  const call: JsonCall = async (rpc, message) => {
     const { status, stdout, stderr } = await run(process.execPath, [
       buf,
       "curl",
@@ -35,22 +36,9 @@ function open({ url, token, organization, ca, timeoutMs, transport }: Target): F
     // Verbosely it tells the headers of answers, each with the number of its request, of which some are reflection's.
     const policyHeader = /^buf: < \(#\d+\) portcullis-policy: (.*)$/im.exec(stderr)?.[1];
     return { answer: JSON.parse(stdout) as unknown, policyHeader };
-  }
-
-  return {
-    async list() {
-      return ((await call("ListLoginPolicySecondFactors", {})).answer as { result: string[] }).result;
-    },
-    async add(factor) {
-      const { policyHeader } = await call("AddSecondFactorToLoginPolicy", { type: factor });
-      return { policyHeader };
-    },
-    remove: (factor) => call("RemoveSecondFactorFromLoginPolicy", { type: factor }),
-    async getPolicy() {
-      const { answer } = await call("GetLoginPolicy", {});
-      return (answer as { policy: { isDefault: boolean; secondFactors: string[] } }).policy;
-    },
   };
+
+  return factorClient(call);
 }
 
 /** Reads the error that buf curl prints among the rest, as Connect has it in JSON. Its status is the code, shifted. */

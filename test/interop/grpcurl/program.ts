@@ -1,4 +1,5 @@
 // grpcurl, which learns the schema by reflection.
+import { factorClient, type JsonCall } from "../json-call.ts";
 import { type FactorClient, goThrough, Refused, type Target } from "../node-script.ts";
 import { run } from "../run.ts";
 import { cannot } from "./cannot.ts";
@@ -9,7 +10,7 @@ const statusOffset = 64;
 function open({ url, token, organization, ca, timeoutMs }: Target): FactorClient {
   const { protocol, host } = new URL(url);
 
-  async function call(rpc: string, message: object) {
+  const call: JsonCall = async (rpc, message) => {
     const { status, stdout, stderr } = await run(process.env["GRPCURL"] ?? "grpcurl", [
       ...(protocol === "https:" ? ["-cacert", ca] : ["-plaintext"]),
       ...(timeoutMs === undefined ? [] : ["-max-time", String(timeoutMs / 1000)]),
@@ -28,22 +29,9 @@ function open({ url, token, organization, ca, timeoutMs }: Target): FactorClient
     if (answer === undefined) throw new Error(`grpcurl told no answer: ${stdout}`);
     const policyHeader = /^portcullis-policy: (.*)$/m.exec(stdout)?.[1];
     return { answer: JSON.parse(answer) as unknown, policyHeader };
-  }
-
-  return {
-    async list() {
-      return ((await call("ListLoginPolicySecondFactors", {})).answer as { result: string[] }).result;
-    },
-    async add(factor) {
-      const { policyHeader } = await call("AddSecondFactorToLoginPolicy", { type: factor });
-      return { policyHeader };
-    },
-    remove: (factor) => call("RemoveSecondFactorFromLoginPolicy", { type: factor }),
-    async getPolicy() {
-      const { answer } = await call("GetLoginPolicy", {});
-      return (answer as { policy: { isDefault: boolean; secondFactors: string[] } }).policy;
-    },
   };
+
+  return factorClient(call);
 }
 
 /** Reads the google.rpc.Status that `-format-error` prints as JSON. */
