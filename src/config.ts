@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
@@ -103,6 +104,12 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
   if (raw.dev && !isLoopback(listen.host)) {
     throw new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost");
   }
+  const debugListen = raw.debugListen === undefined ? undefined : readAddress("--debug-listen", raw.debugListen);
+  if (debugListen !== undefined && listen.port !== 0 && raw.debugListen === raw.listen) {
+    throw new ConfigError(
+      "--debug-listen must be another address than --listen; without it, /debug is served there too",
+    );
+  }
   const issuer = readIssuer(raw, { host: listen.host, isEncrypted: tls !== undefined });
   return Object.freeze({
     listen,
@@ -110,8 +117,13 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     storeLocation: storeLocation(raw),
     postgres: postgresSettings(raw),
     ...(tls && { tls }),
-    ...(raw.debugListen !== undefined && { debugListen: readAddress("--debug-listen", raw.debugListen) }),
-    drainDelayMs: readInteger(raw.drainDelay ?? "0", { flag: "--drain-delay", least: 0, most: 600_000 }),
+    ...(debugListen && { debugListen }),
+    drainDelayMs: readInteger(raw.drainDelay ?? "0", {
+      flag: "--drain-delay",
+      least: 0,
+      most: 600_000,
+      unit: "milliseconds",
+    }),
     log: {
       level: readChoice("--log-level", raw.logLevel ?? "info", logLevels),
       format: readChoice("--log-format", raw.logFormat ?? (process.stderr.isTTY ? "text" : "json"), logFormats),
@@ -138,8 +150,8 @@ export function storeLocation({ data, store, storeFile }: StoreConfig): string {
 /** Throws a ConfigError for what is no number, or one that cannot work. */
 export function postgresSettings(raw: StoreConfig): PostgresSettings {
   const { postgresPoolSize, postgresStatementTimeout, postgresConnectTimeout } = raw;
-  const statement = { flag: "--postgres-statement-timeout", least: 10, most: 600_000 };
-  const connect = { flag: "--postgres-connect-timeout", least: 10, most: 600_000 };
+  const statement = { flag: "--postgres-statement-timeout", least: 10, most: 600_000, unit: "milliseconds" };
+  const connect = { flag: "--postgres-connect-timeout", least: 10, most: 600_000, unit: "milliseconds" };
   return {
     ...(postgresPoolSize !== undefined && {
       // One for reads, one for writes, and one for whoever reads the whole history or looks for a lost commit.
@@ -154,11 +166,13 @@ export function postgresSettings(raw: StoreConfig): PostgresSettings {
 
 function readInteger(
   text: string,
-  { flag, least, most }: { readonly flag: string; readonly least: number; readonly most: number },
+  options: { readonly flag: string; readonly least: number; readonly most: number; readonly unit?: string },
 ): number {
+  const { flag, least, most, unit } = options;
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
-  throw new ConfigError(`${flag} must be a whole number from ${least} to ${most}`);
+  const kind = unit === undefined ? "a whole number" : `a whole number of ${unit}`;
+  throw new ConfigError(`${flag} must be ${kind} from ${least} to ${most}, and not "${text}"`);
 }
 
 function readChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {
@@ -189,12 +203,35 @@ function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undef
 }
 
 function readTlsFiles(files: TlsFiles): TlsConfig {
-  return {
-    cert: readFile("--tls-cert", files.cert),
-    key: readFile("--tls-key", files.key),
-    ...(files.clientCa !== undefined && { clientCa: readFile("--tls-client-ca", files.clientCa) }),
-    files,
-  };
+  const cert = readFile("--tls-cert", files.cert);
+  const key = readFile("--tls-key", files.key);
+  const clientCa = files.clientCa === undefined ? undefined : readFile("--tls-client-ca", files.clientCa);
+  const aCertificate = "no certificate in PEM";
+  const certificate = parseFile(
+    "--tls-cert",
+    { path: files.cert, lacks: aCertificate },
+    () => new X509Certificate(cert),
+  );
+  const aKey = "no private key in PEM, or one with a passphrase, which has to be taken off";
+  const privateKey = parseFile("--tls-key", { path: files.key, lacks: aKey }, () => createPrivateKey(key));
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new ConfigError(`the key in ${files.key} is not that of the certificate in ${files.cert}`);
+  }
+  if (clientCa === undefined) return { cert, key, files };
+  parseFile("--tls-client-ca", { path: files.clientCa, lacks: aCertificate }, () => new X509Certificate(clientCa));
+  return { cert, key, clientCa, files };
+}
+
+function parseFile<T>(
+  flag: string,
+  { path, lacks }: { readonly path: string | undefined; readonly lacks: string },
+  parse: () => T,
+): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new ConfigError(`the file of ${flag} holds ${lacks}: ${path}`, { cause });
+  }
 }
 
 function readFile(flag: string, path: string): string {

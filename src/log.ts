@@ -12,7 +12,14 @@ export async function createLog({ level, format }: LogSettings): Promise<Log> {
   if (format === "json") return pino(options, tolerant(pino.destination({ dest: 2, sync: true })));
   // Only people at a terminal need it.
   const { default: pretty } = await import("pino-pretty");
-  const stream = pretty({ destination: 2, sync: true, ignore: "pid,hostname,name", translateTime: "HH:MM:ss.l" });
+  const colorize = process.stderr.isTTY === true;
+  const stream = pretty({
+    destination: 2,
+    sync: true,
+    colorize,
+    ignore: "pid,hostname,name",
+    translateTime: "HH:MM:ss.l",
+  });
   return pino(options, tolerant(stream));
 }
 

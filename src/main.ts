@@ -6,6 +6,7 @@ import { keyCommand } from "./cli/key.ts";
 import { openapiCommand } from "./cli/openapi.ts";
 import { orgCommand } from "./cli/org.ts";
 import { serveCommand } from "./cli/serve.ts";
+import { serverSettings } from "./cli/settings.ts";
 import { storeCommand } from "./cli/store.ts";
 import { tokenCommand } from "./cli/token.ts";
 import { userCommand } from "./cli/user.ts";
@@ -41,15 +42,21 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.stderr.write(`portcullis: the output cannot be written (${error.code})\n`);
   process.exit(1);
 });
-// An empty variable is one that was not set, as in shells and compose files.
-for (const [name, value] of Object.entries(process.env)) {
-  if (name.startsWith("PORTCULLIS_") && value === "") delete process.env[name];
+// An empty variable is one that was not set, as in shells and compose files, and so is a switch that is off there.
+for (const [name, value = ""] of Object.entries(process.env)) {
+  if (!name.startsWith("PORTCULLIS_")) continue;
+  if (value === "" || (isSwitch(name) && /^(false|0|no|off)$/i.test(value))) delete process.env[name];
 }
 
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
+}
+
+/** Whether the flag of a variable takes no value: then any value turns it on. */
+function isSwitch(variable: string): boolean {
+  return serverSettings.some(({ env, flag }) => env === variable && !/[[<]/.test(flag));
 }
 
 function exitCodeOf(error: unknown): number {

@@ -4,14 +4,14 @@ export type NotReadyReason = "draining" | "store";
 /** Whether the server should be sent calls. Not ready: while draining, or without its database. */
 export interface Readiness {
   readonly isReady: boolean;
+  /** What stands in the way now, in the order in which it came; empty: ready. */
+  readonly reasons: readonly NotReadyReason[];
   /** Calls back at each change, until the returned function is called. */
   onChange(listener: (isReady: boolean) => void): () => void;
 }
 
 /** A readiness that is told what it depends on. */
 export interface ReadinessSwitch extends Readiness {
-  /** What stands in the way now, in the order in which it came; empty: ready. */
-  readonly reasons: readonly NotReadyReason[];
   /** Says whether a reason stands in the way. What is so already changes nothing. */
   set(reason: NotReadyReason, isBlocked: boolean): void;
 }

@@ -14,7 +14,7 @@ import { createLoginPolicies } from "./commands/login-policy.ts";
 import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
-import { isIssuerPath } from "./issuer/paths.ts";
+import { issuerRoute } from "./issuer/paths.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
@@ -60,7 +60,7 @@ export interface ServerOptions {
   /** What health checks are answered with. Default: always ready, until the server closes. */
   readonly readiness?: Readiness;
   /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
-  readonly telemetry?: Pick<Telemetry, "metrics" | "observe">;
+  readonly telemetry?: Pick<Telemetry, "metrics" | "observe" | "observeHttp">;
   /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
   readonly drainQuietMs?: number;
   /** Where `/debug` is served. Default: where the rest is. */
@@ -89,8 +89,11 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   const handler = aroundHandler(serveApi, (request, response) => {
     const path = rawPath(request);
     if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
+    const issuer = serveIssuer && issuerRoute(path);
+    const route = issuer ?? (openApiPaths.includes(path) ? path : undefined);
+    if (route !== undefined) telemetry?.observeHttp(request, response, route);
     // Which pages may call the issuer, the applications say that are registered there.
-    if (serveIssuer !== undefined && isIssuerPath(path)) return serveIssuer(request, response);
+    if (serveIssuer !== undefined && issuer !== undefined) return serveIssuer(request, response);
     serveApi(request, response);
   });
   const limits = drainQuietMs === undefined ? {} : { drainQuietMs };

@@ -90,7 +90,10 @@ function withoutPassword(location: string): string {
   const [, scheme = "", user, rest = ""] = /^(postgres(?:ql)?:\/\/)(.*@)?([^@]*)$/s.exec(location) ?? [];
   if (!/^[\w.,[\]-]*(:\d+)?(,[\w.[\]-]+(:\d+)?)*([/?].*)?$/s.test(rest) || scheme === "")
     return "(hidden: not understood)";
-  const shown = rest.replace(/([?&](?:password|sslpassword)=)[^&]*/gi, "$1(hidden)");
+  // Names may be escaped too.
+  const shown = rest.replace(/(?<=[?&])([^&=]*)=[^&]*/g, (parameter, name: string) =>
+    /^[\w.-]+$/.test(name) && !/password/i.test(name) ? parameter : `${name}=(hidden)`,
+  );
   return `${scheme}${user === undefined ? "" : "(hidden)@"}${shown}`;
 }
 

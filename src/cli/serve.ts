@@ -73,7 +73,9 @@ async function serve(config: Config): Promise<void> {
   closeOnSignal(async () => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
-    await listener.close({ graceMs, lameDuckMs: config.drainDelayMs });
+    const onCut = (connections: number) =>
+      log.warn({ connections, graceMs }, "connections were still in use when their time was over, and are cut");
+    await listener.close({ graceMs, lameDuckMs: config.drainDelayMs, onCut });
     stopWatchingTls();
     stopProbe();
     await store.close();
@@ -101,7 +103,8 @@ function keepTlsFresh(
     current: tls,
     replace: (next) => listener.replaceTls(next),
     onReplaced: () => log.info("the certificate has changed: new connections get the new one"),
-    onError: (err) => log.error({ err }, "the certificate has changed and cannot be used: the old one stays"),
+    onError: (err) =>
+      log.error({ err, files: tls.files }, "the certificate has changed and cannot be used: the old one stays"),
   });
   return close;
 }
@@ -168,7 +171,7 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
     if (code === undefined) throw cause;
     const { host, port } = isOfDebug && debugListen ? debugListen : address;
     const reason =
-      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "the TLS certificate or key is not valid" : code);
+      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "OpenSSL does not take the TLS certificate or key" : code);
     throw new ConfigError(`cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
 }

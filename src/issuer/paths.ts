@@ -33,6 +33,12 @@ export function methodsOf(path: string): readonly string[] {
   return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "HEAD", "OPTIONS"];
 }
 
-/** Whether a path belongs to the issuer rather than to the API. */
-export const isIssuerPath = (path: string): boolean =>
-  exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
+/**
+ * A path that belongs to the issuer rather than to the API, with a `*` for what differs from one sign-in to the next; undefined for
+ * any other.
+ */
+export function issuerRoute(path: string): string | undefined {
+  if (exact.has(path)) return path;
+  const prefix = prefixes.find((one) => path.startsWith(one));
+  return prefix && `${prefix}*`;
+}

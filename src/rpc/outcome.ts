@@ -27,6 +27,9 @@ export interface ObservedCall {
  */
 export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 
+/** HTTP statuses of what a server does not do, which Connect's handlers answer without a body that says so. */
+const unserved: ReadonlySet<number> = new Set([404, 405, 415, 505]);
+
 /** The flags of the envelopes that hold a status rather than a message. */
 const grpcWebTrailers = 0x80;
 const connectEndOfStream = 0x02;
@@ -41,7 +44,7 @@ export function withOutcome(answer: UniversalServerResponse): {
 } {
   const type = answer.header?.get("content-type") ?? "";
   const isGrpc = /^application\/grpc(\+|$)/.test(type);
-  let found: Outcome = answer.status === 200 ? 0 : Code.Unknown;
+  let found: Outcome = answer.status === 200 ? 0 : unserved.has(answer.status) ? Code.Unimplemented : Code.Unknown;
   const fromStatus = (status: string | null | undefined) => {
     if (status != null) found = Number(status);
   };

@@ -1,5 +1,5 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { Code, createConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./call.ts";
@@ -12,6 +12,8 @@ import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
+  /** Told of what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
+  onFailure(reason: unknown): void;
 }
 
 /** One request and the RPC it is for, to be served by Connect's own handlers. */
@@ -27,7 +29,7 @@ export type ServeStock = (call: StockCall) => Promise<Outcome>;
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const router = createConnectRouter({
-    interceptors: [applyPathBinding, ...options.interceptors],
+    interceptors: [tellFailures(options.onFailure), applyPathBinding, ...options.interceptors],
     requestGate: (context) => passGate(context, options.gate),
     readMaxBytes: options.maxRequestBytes,
     jsonOptions: options.jsonOptions,
@@ -73,4 +75,24 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;
   };
+}
+
+/** What an implementation throws because its client has gone is no failure. */
+function tellFailures(onFailure: (reason: unknown) => void): Interceptor {
+  return (next) => async (request) => {
+    const tell = (reason: unknown): never => {
+      if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason);
+      throw reason;
+    };
+    const response = await next(request).catch(tell);
+    return response.stream ? { ...response, message: untilThrown(response.message, tell) } : response;
+  };
+}
+
+async function* untilThrown<Item>(items: AsyncIterable<Item>, tell: (reason: unknown) => never): AsyncIterable<Item> {
+  try {
+    yield* items;
+  } catch (reason) {
+    tell(reason);
+  }
 }

@@ -1,6 +1,6 @@
 import type { Log } from "../log.ts";
 import type { createClientAddress } from "../rpc/client-address.ts";
-import type { Observe } from "../rpc/outcome.ts";
+import type { Observe, ObservedCall } from "../rpc/outcome.ts";
 import { requestIdOf } from "../rpc/request-id.ts";
 import { nameOf } from "./metrics.ts";
 
@@ -11,11 +11,16 @@ export function createAccessLog(log: Log, clientAddress: ReturnType<typeof creat
     // Later the socket may be closed, and forget it.
     const client = clientAddress({ socket: socket ?? {}, headers: head.headers });
     return (outcome) => {
-      const { "x-request-id": given } = head.headers;
-      const requestId = requestIdOf(contextValues, { get: () => (typeof given === "string" ? given : null) });
+      const requestId = requestIdOfCall({ head, contextValues });
       const call = method === undefined ? head.method : `${method.parent.typeName}/${method.name}`;
       const ms = Math.round((performance.now() - started) * 1000) / 1000;
       log.debug({ requestId, client, protocol, call, code: nameOf(outcome), ms }, "call");
     };
   };
+}
+
+/** The id by which logs, traces and error texts name a call. */
+export function requestIdOfCall({ head, contextValues }: Pick<ObservedCall, "head" | "contextValues">): string {
+  const { "x-request-id": given } = head.headers;
+  return requestIdOf(contextValues, { get: () => (typeof given === "string" ? given : null) });
 }

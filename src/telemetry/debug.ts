@@ -34,8 +34,9 @@ export function createDebugHandler(options: {
       case "/debug/healthz":
         return { status: 200, type: plainText, text: "ok\n" };
       case "/debug/ready": {
-        const { isReady } = readiness;
-        return { status: isReady ? 200 : 503, type: plainText, text: isReady ? "ok\n" : "not ready\n" };
+        const { isReady, reasons } = readiness;
+        const text = isReady ? "ok\n" : `not ready: ${reasons.join(", ")}\n`;
+        return { status: isReady ? 200 : 503, type: plainText, text };
       }
       case "/debug/metrics": {
         if (metrics === undefined) return undefined;

@@ -2,6 +2,7 @@ import type { Log } from "../log.ts";
 import { createClientAddress } from "../rpc/client-address.ts";
 import type { Observe } from "../rpc/outcome.ts";
 import { createAccessLog } from "./access-log.ts";
+import { createObserveHttp, type ObserveHttp } from "./http.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Tracing } from "./tracing.ts";
 
@@ -10,6 +11,8 @@ export interface Telemetry {
   readonly metrics: Metrics;
   /** Told of every request: for metrics, traces where they are wanted, and a line of the log where that is. */
   readonly observe: Observe;
+  /** Told of every request that is for no RPC, for metrics and the log. */
+  readonly observeHttp: ObserveHttp;
   /** Sends what has not been sent, for a second at most. Resolves in any case: what cannot be sent is lost, and logged. */
   stop(): Promise<void>;
 }
@@ -25,13 +28,19 @@ export async function startTelemetry(options: {
   const metrics = createMetrics({ version });
   let tracing: Tracing | undefined;
   // Loaded only where there are any.
-  if (wantsTraces(environment)) tracing = await (await import("./tracing.ts")).startTracing({ version });
+  if (wantsTraces(environment)) tracing = await (await import("./tracing.ts")).startTracing({ version, log });
+  const clientAddress = createClientAddress(trustedProxies);
   const observers = [
     metrics.observe,
     ...(tracing ? [tracing.observe] : []),
-    ...(log.isLevelEnabled("debug") ? [createAccessLog(log, createClientAddress(trustedProxies))] : []),
+    ...(log.isLevelEnabled("debug") ? [createAccessLog(log, clientAddress)] : []),
   ];
-  return { metrics, observe: all(observers), stop: async () => tracing && stopTracing(tracing, log) };
+  return {
+    metrics,
+    observe: all(observers),
+    observeHttp: createObserveHttp({ metrics, log, clientAddress }),
+    stop: async () => tracing && stopTracing(tracing, log),
+  };
 }
 
 /** The SDK tries again for ten seconds where the collector is away; a server that stops must be gone by then. */

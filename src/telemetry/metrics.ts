@@ -7,6 +7,8 @@ import { observeStore } from "./observed-store.ts";
 /** What a server counts, in the form that Prometheus reads. */
 export interface Metrics {
   readonly observe: Observe;
+  /** Told of each answer beside the RPCs: that of the issuer, or a document. */
+  onHttpAnswer(answer: HttpAnswer): void;
   /** The same store, its reads and writes timed. */
   observeStore(store: Store): Store;
   /** Told of each commit how many commands shared it. */
@@ -21,6 +23,15 @@ export interface Metrics {
     read(): Readonly<Record<string, number>>;
   }): void;
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/** An answer to a request that is for no RPC. Each member but the time is one of few values. */
+export interface HttpAnswer {
+  readonly route: string;
+  readonly method: string;
+  /** The HTTP status; `none` where the client went before there was one. */
+  readonly status: string;
+  readonly ms: number;
 }
 
 /** From what an answer takes at best to what callers wait, in seconds. */
@@ -61,6 +72,13 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
     registers,
   });
+  const httpDuration = new Histogram({
+    name: "portcullis_http_duration_seconds",
+    help: "From the headers of a request that is for no RPC to its complete answer: the issuer's, and documents.",
+    labelNames: ["route", "method", "status"],
+    buckets: callBuckets,
+    registers,
+  });
   let served = 0;
   addGauge({ name: "portcullis_rpc_in_flight", help: "Requests that are being served.", read: () => served });
 
@@ -76,6 +94,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
         duration.observe({ protocol, service, method: name, code: nameOf(outcome) }, seconds);
       };
     },
+    onHttpAnswer: ({ ms, ...labels }) => httpDuration.observe({ ...labels }, ms / 1000),
     observeStore: (store) => observeStore(store, (operation, ms) => storeDuration.observe({ operation }, ms / 1000)),
     onCommit: (commands) => commit.observe(commands),
     addGauge,

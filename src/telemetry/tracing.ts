@@ -1,6 +1,18 @@
 import { Code } from "@connectrpc/connect";
-import { context, defaultTextMapGetter, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  context,
+  type DiagLogger,
+  DiagLogLevel,
+  defaultTextMapGetter,
+  diag,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from "@opentelemetry/api";
+import type { Log } from "../log.ts";
 import type { Observe, ObservedCall } from "../rpc/outcome.ts";
+import { requestIdOfCall } from "./access-log.ts";
 import { nameOf } from "./metrics.ts";
 
 /** Traces on their way out of the process. */
@@ -24,10 +36,11 @@ const serverFaults: ReadonlySet<Code> = new Set([
  * Starts OpenTelemetry's SDK, which reads the rest of those variables itself. Rejects with an Error that says what to do where
  * it is not installed.
  */
-export async function startTracing(options: { readonly version: string }): Promise<Tracing> {
+export async function startTracing(options: { readonly version: string; readonly log: Log }): Promise<Tracing> {
   const { NodeSDK } = await import("@opentelemetry/sdk-node").catch((cause: unknown) => {
     throw new Error("to export traces, install @opentelemetry/sdk-node beside portcullis", { cause });
   });
+  diag.setLogger(diagnosticsTo(options.log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   // Metrics are at /debug/metrics, and logs go to standard error.
   const { env } = process;
   const isNamed = env["OTEL_SERVICE_NAME"] || /(^|,)\s*service\.name=/.test(env["OTEL_RESOURCE_ATTRIBUTES"] ?? "");
@@ -46,6 +59,7 @@ export async function startTracing(options: { readonly version: string }): Promi
     const parent = propagation.extract(context.active(), call.head.headers, defaultTextMapGetter);
     const span = tracer.startSpan(nameOfSpan(call), { kind: SpanKind.SERVER, attributes: attributesOf(call) }, parent);
     return (outcome) => {
+      span.setAttribute("portcullis.request_id", requestIdOfCall(call));
       span.setAttribute("rpc.response.status_code", nameOf(outcome));
       if (outcome !== 0 && serverFaults.has(outcome)) span.setStatus({ code: SpanStatusCode.ERROR });
       span.end();
@@ -53,6 +67,22 @@ export async function startTracing(options: { readonly version: string }): Promi
   };
   return { observe, stop: () => sdk.shutdown() };
 }
+
+/** What the SDK has to say: of variables that it does not understand, and of an export that failed, once in a while. */
+function diagnosticsTo(log: Log): DiagLogger {
+  let quietUntil = 0;
+  const tell = (message: string, rest: readonly unknown[]) => {
+    const now = performance.now();
+    if (now < quietUntil) return;
+    quietUntil = now + quietMs;
+    const [err] = rest.filter((one) => one instanceof Error);
+    log.warn({ ...(err && { err }) }, `traces: ${message}`);
+  };
+  const say = (message: string, ...rest: unknown[]) => tell(message, rest);
+  return { error: say, warn: say, info() {}, debug() {}, verbose() {} };
+}
+
+const quietMs = 60_000;
 
 /** What a client makes up must not become a name. */
 const nameOfSpan = ({ method }: ObservedCall): string =>

@@ -1,6 +1,6 @@
 // What operators see of a server: readiness, metrics, logs, traces, settings.
 import { createServer, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { freePort, OwnServer } from "../fixtures/postgres.ts";
 import { runCommand, type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
@@ -43,6 +43,7 @@ describe.concurrent("/debug", () => {
       expect([path, await statusOf(server.url + path)]).toEqual([path, 200]);
     }
     expect(await (await fetch(`${server.url}/admin/v1/healthz`)).json()).toEqual({});
+    await (await fetch(`${server.url}/openapi.json`)).text();
     const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
     const count = (code: string) =>
       `portcullis_rpc_duration_seconds_count{protocol="rest",service="zitadel.management.v1.ManagementService",method="ListLoginPolicySecondFactors",code="${code}"} 1\n`;
@@ -54,6 +55,9 @@ describe.concurrent("/debug", () => {
     expect(metrics).toMatch(/^portcullis_store_commit_commands_count [1-9]/m);
     expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
     expect(metrics).toMatch(/^portcullis_connections_open [1-9]/m);
+    expect(metrics).toContain(
+      'portcullis_http_duration_seconds_count{route="/openapi.json",method="GET",status="200"} 1',
+    );
     expect(metrics).toMatch(/^portcullis_network_bytes_total\{direction="received"\} [1-9]/m);
   });
 
@@ -133,6 +137,43 @@ describe.concurrent("the log", () => {
     expect(server.stderr).not.toContain(server.adminToken);
   });
 
+  it("has a line for each answer of the issuer too, without what is secret in its address", async () => {
+    using directory = new TemporaryDirectory();
+    await using server = await startServer({ data: directory.join("data"), flags: ["--dev", "--log-level", "debug"] });
+    const guess = { method: "POST", headers: { authorization: `Basic ${btoa("robot:a-guess")}` } };
+    const body = new URLSearchParams({ grant_type: "client_credentials" });
+    expect((await fetch(`${server.url}/oauth/v2/token`, { ...guess, body })).status).toBe(401);
+    await fetch(`${server.url}/sign-in/an-id-of-somebody?code=hush`);
+    const lines = await until(
+      async () => entries(server.stderr).filter(({ msg }) => msg === "request"),
+      ({ length }) => length === 2,
+    );
+    const token = { method: "POST", route: "/oauth/v2/token", status: "401" };
+    expect(lines).toMatchObject([token, { method: "GET", route: "/sign-in/*" }]);
+    for (const secret of ["a-guess", "an-id-of", "hush"]) expect(server.stderr).not.toContain(secret);
+    const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
+    expect(metrics).toContain(
+      'portcullis_http_duration_seconds_count{route="/oauth/v2/token",method="POST",status="401"} 1',
+    );
+  });
+
+  it("tells of connections that a stop had to cut", async () => {
+    using directory = new TemporaryDirectory();
+    await using server = await startServer({ data: directory.join("data") });
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname).on("error", () => {});
+    // A request that never ends.
+    const head = `POST ${listPath} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${server.adminToken}\r\n`;
+    socket.write(`${head}Content-Type: application/grpc-web+proto\r\nContent-Length: 100\r\n\r\n`);
+    const open = async () => (await (await fetch(`${server.url}/debug/metrics`)).text()).includes("rpc_in_flight 1");
+    await until(open, (isOpen) => isOpen);
+    const { exitCode } = await server.stop();
+    expect(exitCode).toBe(0);
+    expect(entries(server.stderr).map(({ level, msg, connections }) => ({ level, msg, connections }))).toEqual([
+      { level: 40, msg: "connections were still in use when their time was over, and are cut", connections: 1 },
+    ]);
+  });
+
   it("is text where that is asked for", async () => {
     using directory = new TemporaryDirectory();
     const flags = ["--log-format", "text", "--log-level", "debug"];
@@ -142,7 +183,8 @@ describe.concurrent("the log", () => {
       async () => server.stderr,
       (text) => text.includes("ListLoginPolicySecondFactors"),
     );
-    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] .*DEBUG/);
+    // In a file there is no colour.
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG/);
   });
 
   it("warns where tokens cross a network in plaintext", async () => {
@@ -197,6 +239,17 @@ describe.concurrent("traces", () => {
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(stderr).toContain("the last traces could not be sent");
   });
+
+  it("are told of in the log where they cannot be exported, and what is not understood", async () => {
+    using directory = new TemporaryDirectory();
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_TRACES_SAMPLER: "never-heard-of" };
+    await using server = await startServer({ data: directory.join("data"), env });
+    await until(
+      async () => server.stderr,
+      (text) => text.includes("never-heard-of"),
+    );
+    expect(entries(server.stderr)[0]).toMatchObject({ level: 40, msg: expect.stringMatching(/^traces: /) });
+  });
 });
 
 describe.concurrent("config print", () => {
@@ -221,6 +274,7 @@ describe.concurrent("config print", () => {
     expect(row("admin token")).toMatchObject({ value: "(hidden)", source: "environment" });
     for (const store of [
       "POSTGRES://u:secret@h/db",
+      "postgres://h/db?user=u&pass%77ord=secret",
       "postgres://u:secret",
       "mysql://u:secret@h",
       " postgres://u:secret@h/d",
@@ -240,6 +294,9 @@ describe.concurrent("config print", () => {
     const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
     expect(rows).toContainEqual(["--issuer", "true", "--dev", "PORTCULLIS_ISSUER"]);
     expect(rows).toContainEqual(["--cors-origin", "*", "--dev", "PORTCULLIS_CORS_ORIGIN"]);
+    const env = { PORTCULLIS_STOCK_HANDLERS: "false" };
+    const { stdout: off } = await runCommand(["config", "print"], { env });
+    expect(off).toMatch(/^--stock-handlers +- +default/m);
     const timeout = ["--postgres-connect-timeout", "7000", "--store", "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT"];
     expect(rows).toContainEqual(timeout);
   });

@@ -215,6 +215,7 @@ describe("Watch", () => {
         get isReady() {
           return readiness.isReady;
         },
+        reasons: [],
         onChange(listener) {
           listeners += 1;
           const leave = readiness.onChange(listener);

@@ -588,3 +588,23 @@ it("a stream whose client goes away ends the handler", async () => {
   expect((await exchange(server.url, { method: "GET", path: "/test/v1/mark" })).status).toBe(200);
   expect(server.failures).toEqual([]);
 });
+
+it.each(framings)(
+  "what a stream throws in its middle is reported, and not told, over $framing",
+  async ({ version, type }) => {
+    const bug = new TypeError("a secret in /etc/passwd");
+    const server = await openEcho({
+      implementation: {
+        async *count() {
+          yield { number: 1 };
+          throw bug;
+        },
+      },
+    });
+    const path = "/portcullis.test.v1.EchoService/Count";
+    const body = frame(new Uint8Array());
+    const reply = await exchange(server.url, { version, path, headers: { "content-type": type }, body });
+    expect(outcomeOf(reply)).toMatchObject({ code: Code.Internal, message: "internal error" });
+    expect(server.failures).toEqual([bug]);
+  },
+);

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -6,10 +7,10 @@ import { ConfigError, type RawConfig, readConfig, storeLocation } from "../../sr
 
 const directory = mkdtempSync(join(tmpdir(), "portcullis-config-"));
 afterAll(() => rmSync(directory, { recursive: true }));
-const certFile = join(directory, "cert.pem");
-const keyFile = join(directory, "key.pem");
-writeFileSync(certFile, "the certificate");
-writeFileSync(keyFile, "the key");
+const tls = join(import.meta.dirname, "../fixtures/tls");
+const [certFile, keyFile] = [join(tls, "localhost.cert.pem"), join(tls, "localhost.key.pem")];
+const [otherKeyFile, clientCaFile] = [join(tls, "second.key.pem"), join(tls, "client-ca.cert.pem")];
+const contentOf = (path: string) => readFileSync(path, "utf8");
 const missing = join(directory, "missing.pem");
 
 let secrets = 0;
@@ -54,14 +55,14 @@ describe("readConfig", () => {
   });
 
   it("reads the authorities of client certificates, which are for TLS alone", () => {
-    const files = { tlsCert: certFile, tlsKey: keyFile, tlsClientCa: certFile };
+    const files = { tlsCert: certFile, tlsKey: keyFile, tlsClientCa: clientCaFile };
     expect(read(files).tls).toEqual({
-      cert: "the certificate",
-      key: "the key",
-      clientCa: "the certificate",
-      files: { cert: certFile, key: keyFile, clientCa: certFile },
+      cert: contentOf(certFile),
+      key: contentOf(keyFile),
+      clientCa: contentOf(clientCaFile),
+      files: { cert: certFile, key: keyFile, clientCa: clientCaFile },
     });
-    expect(() => read({ tlsClientCa: certFile })).toThrow(ConfigError);
+    expect(() => read({ tlsClientCa: clientCaFile })).toThrow(ConfigError);
   });
 
   it("reads how PostgreSQL is used", () => {
@@ -70,13 +71,23 @@ describe("readConfig", () => {
   });
 
   it.each([
-    [{ drainDelay: "-1" }, "--drain-delay must be a whole number from 0 to 600000"],
+    [{ drainDelay: "-1" }, '--drain-delay must be a whole number of milliseconds from 0 to 600000, and not "-1"'],
     [{ logLevel: "loud" }, '--log-level must be error, warn, info or debug, and not "loud"'],
     [{ logFormat: "xml" }, '--log-format must be json or text, and not "xml"'],
-    [{ postgresPoolSize: "2" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
-    [{ postgresPoolSize: "4.5" }, "--postgres-pool-size must be a whole number from 3 to 1000"],
-    [{ postgresStatementTimeout: "5s" }, "--postgres-statement-timeout must be a whole number from 10 to 600000"],
-    [{ postgresConnectTimeout: "-1" }, "--postgres-connect-timeout must be a whole number from 10 to 600000"],
+    [{ postgresPoolSize: "2" }, '--postgres-pool-size must be a whole number from 3 to 1000, and not "2"'],
+    [{ postgresPoolSize: "4.5" }, '--postgres-pool-size must be a whole number from 3 to 1000, and not "4.5"'],
+    [
+      { postgresStatementTimeout: "5s" },
+      '--postgres-statement-timeout must be a whole number of milliseconds from 10 to 600000, and not "5s"',
+    ],
+    [
+      { postgresConnectTimeout: "-1" },
+      '--postgres-connect-timeout must be a whole number of milliseconds from 10 to 600000, and not "-1"',
+    ],
+    [
+      { debugListen: "127.0.0.1:8080" },
+      "--debug-listen must be another address than --listen; without it, /debug is served there too",
+    ],
   ])("refuses %j", (raw, message) => {
     expect(() => read(raw)).toThrow(new ConfigError(message));
   });
@@ -116,7 +127,8 @@ describe("readConfig", () => {
   });
 
   it("reads the two files of TLS", () => {
-    expect(read({ tlsCert: certFile, tlsKey: keyFile }).tls).toMatchObject({ cert: "the certificate", key: "the key" });
+    const contents = { cert: contentOf(certFile), key: contentOf(keyFile) };
+    expect(read({ tlsCert: certFile, tlsKey: keyFile }).tls).toMatchObject(contents);
   });
 
   it.each([{ tlsCert: certFile }, { tlsKey: keyFile }])("refuses half of TLS: %o", (half) => {
@@ -129,6 +141,32 @@ describe("readConfig", () => {
     [{ tlsCert: certFile, tlsKey: directory }, `the file of --tls-key cannot be read: ${directory} (EISDIR)`],
   ])("names the TLS file that cannot be read: %o", (files, message) => {
     expect(() => read(files)).toThrow(new ConfigError(message));
+  });
+
+  it("names the TLS file that is no such thing, or belongs to another", () => {
+    const empty = writeSecret("");
+    const cipher = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "hush" } as const;
+    const { privateKey } = generateKeyPairSync("ec", {
+      namedCurve: "P-256",
+      publicKeyEncoding: { type: "spki", format: "pem" },
+      privateKeyEncoding: cipher,
+    });
+    const locked = writeSecret(privateKey);
+    const noKey = "holds no private key in PEM, or one with a passphrase, which has to be taken off";
+    const given = (files: Partial<RawConfig>) => () => read({ tlsCert: certFile, tlsKey: keyFile, ...files });
+    const refusal = (message: string) => new ConfigError(message);
+    expect(given({ tlsCert: keyFile })).toThrow(
+      refusal(`the file of --tls-cert holds no certificate in PEM: ${keyFile}`),
+    );
+    expect(given({ tlsCert: empty })).toThrow(refusal(`the file of --tls-cert holds no certificate in PEM: ${empty}`));
+    expect(given({ tlsKey: certFile })).toThrow(refusal(`the file of --tls-key ${noKey}: ${certFile}`));
+    expect(given({ tlsKey: locked })).toThrow(refusal(`the file of --tls-key ${noKey}: ${locked}`));
+    expect(given({ tlsKey: otherKeyFile })).toThrow(
+      refusal(`the key in ${otherKeyFile} is not that of the certificate in ${certFile}`),
+    );
+    expect(given({ tlsClientCa: empty })).toThrow(
+      refusal(`the file of --tls-client-ca holds no certificate in PEM: ${empty}`),
+    );
   });
 
   it.each(["*", "https://example.com", "http://localhost:3000", "http://[::1]:3000", "https://xn--mnchen-3ya.example"])(
