@@ -10,12 +10,13 @@ export function welcome({
   const debug = debugListen === undefined ? url : `http://${bracketed(debugListen.host)}:${debugListen.port}`;
   const file = /^in (.*)$/s.exec(tokenPlace)?.[1];
   const token = file === undefined ? "$TOKEN" : `$(cat '${file}')`;
+  const about = file === undefined ? " (TOKEN is that of a user; `token create --user admin` makes one more)" : "";
   return `
   gRPC, gRPC-Web, Connect   ${url}/zitadel.management.v1.ManagementService/…
   REST JSON                 ${url}/management/v1/… and /admin/v1/…, described at ${url}/openapi.json
   health, metrics           ${debug}/debug/ready and /debug/metrics${issuer === undefined ? "" : `\n  OpenID                    ${url}/.well-known/openid-configuration`}
 
-Try:
+Try${about}:
 
   curl -X POST ${url}/management/v1/policies/login/second_factors/_search \\
     -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json'
