@@ -55,6 +55,8 @@ describe.concurrent("/debug", () => {
     expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
     expect(metrics).toMatch(/^portcullis_connections_open [1-9]/m);
     expect(metrics).toMatch(/^portcullis_network_bytes_total\{direction="received"\} [1-9]/m);
+    // From the start, so that the first one counts as a rise.
+    expect(metrics).toMatch(/^portcullis_connections_cut_total\{reason="tls_handshake"\} 0$/m);
   });
 
   it("is served at an address of its own where it has one", async () => {
