@@ -68,9 +68,14 @@ export class Http2Connection {
       this.#end(NGHTTP2_SETTINGS_TIMEOUT, "silent");
     }
     if (this.#traffic.read(now) > controlBytesPerSecond) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
+    // Headers that never end: no stream to Node, and to nghttp2 one that it waits for.
+    const idleMs = now - this.#idleSince;
+    if (session.closed && this.#streams.size === 0 && idleMs > http2IdleTimeoutMs + headersTimeoutMs) {
+      this.#end(NGHTTP2_ENHANCE_YOUR_CALM, "slow_request");
+    }
     this.#traffic.streams = this.#streams.size;
     for (const [stream, life] of this.#streams) this.#lookAtStream(stream, life, now);
-    if (this.#streams.size === 0 && now - this.#idleSince > http2IdleTimeoutMs) this.windDown();
+    if (this.#streams.size === 0 && idleMs > http2IdleTimeoutMs) this.windDown();
   }
 
   /**
