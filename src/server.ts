@@ -137,6 +137,12 @@ function showUsage({ usage }: Listener, metrics: Telemetry["metrics"]): void {
       return { received: bytesReceived, sent: bytesSent };
     },
   });
+  metrics.addCounter({
+    name: "portcullis_connections_cut_total",
+    help: "Connections, and single streams of HTTP/2, that the server ended because of a limit or could not read.",
+    label: "reason",
+    read: () => ({ ...usage().cuts }),
+  });
 }
 
 /** The RPCs, with who may call them. */

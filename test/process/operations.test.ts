@@ -59,6 +59,8 @@ describe.concurrent("/debug", () => {
       'portcullis_http_duration_seconds_count{route="/openapi.json",method="GET",status="200"} 1',
     );
     expect(metrics).toMatch(/^portcullis_network_bytes_total\{direction="received"\} [1-9]/m);
+    // From the start, so that the first one counts as a rise.
+    expect(metrics).toMatch(/^portcullis_connections_cut_total\{reason="tls_handshake"\} 0$/m);
   });
 
   it("is served at an address of its own where it has one", async () => {

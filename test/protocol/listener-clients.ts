@@ -39,6 +39,10 @@ export async function open(options: Partial<ListenerOptions> = {}): Promise<List
   return listener;
 }
 
+/** What a listener has cut so far, without the reasons that are still at 0. */
+export const cutsOf = (listener: Listener): Record<string, number> =>
+  Object.fromEntries(Object.entries(listener.usage().cuts).filter(([, count]) => count > 0));
+
 export const echo: ListenerHandler = (req, res) => {
   const chunks: Buffer[] = [];
   req.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -9,6 +9,7 @@ import {
   answerOf,
   call1,
   call2,
+  cutsOf,
   frameClient,
   http2Preface,
   open,
@@ -129,6 +130,7 @@ describe.each([
     const sessionClosed = once(session, "close");
     await listener.close(noDeadline);
     await Promise.all([silent.closed, unsaid.closed, idle.closed, sessionClosed]);
+    expect(cutsOf(listener)).toEqual({});
   });
 
   it("serves what has come in part, and what comes on connections that were silent", async () => {

@@ -3,7 +3,18 @@ import { constants } from "node:http2";
 import { describe, expect, it } from "vitest";
 import type { ListenerHandler } from "../../src/rpc/listener/handler.ts";
 import { headerProblem } from "../../src/rpc/listener/limits.ts";
-import { answer, bodyOf, call2, http2Preface, open, rawClient, resetCode, session2, tls } from "./listener-clients.ts";
+import {
+  answer,
+  bodyOf,
+  call2,
+  cutsOf,
+  http2Preface,
+  open,
+  rawClient,
+  resetCode,
+  session2,
+  tls,
+} from "./listener-clients.ts";
 
 const timeouts = {
   firstBytesTimeoutMs: 60,
@@ -32,8 +43,10 @@ describe.each([
   { name: "TLS", tls },
 ])("HTTP/1.1 limits, $name", (options) => {
   it("closes a connection that stays silent, without an answer", async () => {
-    const client = await rawClient(await open({ ...options, limits: timeouts }));
+    const listener = await open({ ...options, limits: timeouts });
+    const client = await rawClient(listener);
     expect(await client.closed).toBe("");
+    expect(cutsOf(listener)).toEqual({ silent: 1 });
   });
 
   // Pins an internal detail of Node: its checks run on a server that never listens.
@@ -43,6 +56,7 @@ describe.each([
     expect(await elapsed(client.closed)).toBeGreaterThan(50);
     expect(client.text()).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n[\s\S]*\r\nconnection: close\r\n/);
     expect(bodyOf(client.text())).toEqual({ code: 4, message: "The request did not arrive in time.", details: [] });
+    expect(cutsOf(listener)).toEqual({ slow_request: 1 });
   });
 
   it("answers 408 when the body comes too slowly", async () => {
@@ -53,10 +67,12 @@ describe.each([
   });
 
   it("answers 400 to what it cannot parse", async () => {
-    const client = await rawClient(await open(options), "GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n");
+    const listener = await open(options);
+    const client = await rawClient(listener, "GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n");
     const raw = await client.closed;
     expect(raw).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
     expect(bodyOf(raw)).toEqual({ code: 3, message: "The request is not valid HTTP/1.1.", details: [] });
+    expect(cutsOf(listener)).toEqual({ malformed: 1 });
   });
 
   it("answers 431 to headers past the hard stop, and the client can read it while it is still sending", async () => {
@@ -66,6 +82,7 @@ describe.each([
     expect(client.errors).toEqual([]);
     expect(raw).toMatch(/^HTTP\/1\.1 431 Request Header Fields Too Large\r\n/);
     expect(bodyOf(raw)).toEqual({ code: 8, message: "The request's headers exceed 32768 bytes.", details: [] });
+    expect(cutsOf(listener)).toEqual({ malformed: 1 });
   });
 
   it("closes a kept-alive connection that is not used again", async () => {
@@ -73,6 +90,7 @@ describe.each([
     const client = await rawClient(listener, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     await client.until(/"body":""/);
     expect(await elapsed(client.closed)).toBeGreaterThan(50);
+    expect(cutsOf(listener)).toEqual({});
   });
 });
 
@@ -100,15 +118,19 @@ describe("HTTP/1.1 errors behind a request in flight", () => {
 
 describe("HTTP/2 limits", () => {
   it.each([http2Preface, "PRI"])("closes a session that sends %j and then nothing", async (bytes) => {
-    const client = await rawClient(await open({ limits: timeouts }), bytes);
+    const listener = await open({ limits: timeouts });
+    const client = await rawClient(listener, bytes);
     expect(await elapsed(client.closed)).toBeGreaterThan(50);
+    expect(cutsOf(listener)).toEqual({ silent: 1 });
   });
 
   it.each([{}, { tls }])("ends an idle session with GOAWAY and no error", async (options) => {
-    const session = session2(await open({ ...options, limits: timeouts }));
+    const listener = await open({ ...options, limits: timeouts });
+    const session = session2(listener);
     await call2(session, { ":path": "/" });
     const [[code]] = await Promise.all([once(session, "goaway"), once(session, "close")]);
     expect(code).toBe(constants.NGHTTP2_NO_ERROR);
+    expect(cutsOf(listener)).toEqual({});
   });
 
   it("leaves a session with a silent server stream alone, and ends it when that stream has ended", async () => {
@@ -151,10 +173,11 @@ describe("HTTP/2 limits", () => {
   });
 
   it("resets a stream whose request stays unfinished and silent", async () => {
-    const session = session2(await open({ limits: timeouts }));
-    const stream = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
+    const listener = await open({ limits: timeouts });
+    const stream = session2(listener).request({ ":method": "POST", ":path": "/" }, { endStream: false });
     stream.write("abc");
     expect(await resetCode(stream)).toBe(constants.NGHTTP2_CANCEL);
+    expect(cutsOf(listener)).toEqual({ slow_request: 1 });
   });
 
   it("announces maxConcurrentStreams", async () => {
@@ -225,5 +248,6 @@ it("closes connections past maxConnections unread", async () => {
   await kept.until(/200 OK/);
   const dropped = await rawClient(listener, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   expect(await dropped.closed).toBe("");
+  expect(cutsOf(listener)).toEqual({ too_many: 1 });
   kept.socket.destroy();
 });

@@ -9,7 +9,7 @@ import { type ConnectionOptions, connect } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { watchTls } from "../../src/cli/watch-tls.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
-import { call2, open, rawClient, session2, tls } from "./listener-clients.ts";
+import { call2, cutsOf, open, rawClient, session2, tls } from "./listener-clients.ts";
 
 const fixture = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url), "utf8");
 const second = { cert: fixture("second.cert.pem"), key: fixture("second.key.pem") };
@@ -112,11 +112,13 @@ describe("clientCa", () => {
     });
     expect(await callWith(listener, client)).toEqual([200, 200]);
     expect(requests).toHaveLength(2);
+    expect(cutsOf(listener)).toEqual({});
     // None at all, and one that it did not sign.
     for (const certificate of [undefined, second]) {
       expect(await callWith(listener, certificate)).toEqual(["refused", "refused"]);
     }
     expect(requests).toHaveLength(2);
+    expect(cutsOf(listener)).toEqual({ tls_handshake: 4 });
     expect(await callWith(listener, client)).toEqual([200, 200]);
   });
 

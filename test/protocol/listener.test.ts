@@ -9,6 +9,7 @@ import {
   bodyOf,
   call1,
   call2,
+  cutsOf,
   echo,
   http2Preface,
   open,
@@ -127,6 +128,9 @@ describe.each(schemes)("one port, $name", ({ options }) => {
       const client = await rawClient(listener, garbage);
       await client.closed;
     }
+    // What goes on after a whole preface, nghttp2 ends; over TLS this client has agreed upon HTTP/1.1.
+    const isPlain = options === schemes[0]?.options;
+    expect(cutsOf(listener)).toEqual(isPlain ? { malformed: 2, flood: 1 } : { malformed: 3 });
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect((await call1(listener, "/")).status).toBe(200);
     expect((await call2(session2(listener), { ":path": "/" })).status).toBe(200);
@@ -248,6 +252,7 @@ describe("TLS", () => {
       "GET / HTTP/1.1\r\n\r\n",
     );
     await plain.closed;
+    expect(cutsOf(listener)).toEqual({ tls_handshake: 2 });
     expect((await call1(listener, "/")).status).toBe(200);
   });
 
@@ -255,6 +260,7 @@ describe("TLS", () => {
     const listener = await open({ tls, limits: { tlsHandshakeTimeoutMs: 50 } });
     const silent = await rawClient({ ...listener, url: listener.url.replace("https", "http") });
     await silent.closed;
+    expect(cutsOf(listener)).toEqual({ tls_handshake: 1 });
   });
 
   it("rejects a bad certificate", async () => {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { CountCut, Cuts } from "./cuts.ts";
 import { discardRestOfBody } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
@@ -17,8 +18,12 @@ export interface ProtocolServer {
 }
 
 /** Creates the HTTP/1.1 half. It never listens itself. */
-export function createHttp1(options: { handler: ListenerHandler; limits: ListenerLimits }): ProtocolServer {
-  const { handler, limits } = options;
+export function createHttp1(options: {
+  handler: ListenerHandler;
+  limits: ListenerLimits;
+  onCut: CountCut;
+}): ProtocolServer {
+  const { handler, limits, onCut } = options;
   const connections = new Map<Socket, Connection>();
   const refused = new WeakSet<Socket>();
   let draining = false;
@@ -81,6 +86,8 @@ export function createHttp1(options: { handler: ListenerHandler; limits: Listene
     const socket = stream as Socket;
     // The rest of a refused request: discarded while the peer reads the answer.
     if (refused.has(socket)) return;
+    const reason = reasonOf(error.code);
+    if (reason !== undefined) onCut(reason);
     const answer = answerTo(error.code);
     if (answer !== undefined && socket.writable && isNextAnswer(connections.get(socket)?.responses ?? []))
       refuse(socket, answer);
@@ -188,4 +195,12 @@ function answerTo(code: string | undefined): StatusAnswer | undefined {
         ? { httpStatus: 400, code: 3, message: "The request is not valid HTTP/1.1." }
         : undefined;
   }
+}
+
+/** What a parser's error counts as; nothing where the client has gone. */
+function reasonOf(code: string | undefined): keyof Cuts | undefined {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return "slow_request";
+  // Said of a request that the client's end cut off.
+  if (code === "HPE_INVALID_EOF_STATE") return undefined;
+  return code?.startsWith("HPE_") ? "malformed" : undefined;
 }

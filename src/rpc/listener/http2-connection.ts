@@ -1,5 +1,6 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 
@@ -13,6 +14,7 @@ export class Http2Connection {
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
   readonly #limits: ListenerLimits;
+  readonly #onCut: CountCut;
   readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
   readonly #since = performance.now();
   #idleSince = this.#since;
@@ -20,10 +22,15 @@ export class Http2Connection {
   readonly #control: Allowance;
   readonly #traffic: Traffic;
 
-  constructor(session: ServerHttp2Session, socket: Socket, limits: ListenerLimits) {
+  constructor(
+    session: ServerHttp2Session,
+    socket: Socket,
+    { limits, onCut }: { limits: ListenerLimits; onCut: CountCut },
+  ) {
     this.#session = session;
     this.#socket = socket;
     this.#limits = limits;
+    this.#onCut = onCut;
     this.#control = new Allowance({ burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond });
     this.#traffic = new Traffic(socket);
     const onStreamClose = this.#createOnStreamClose();
@@ -57,11 +64,18 @@ export class Http2Connection {
     const session = this.#session;
     if (session.destroyed) return;
     const { http2IdleTimeoutMs, headersTimeoutMs, controlBytesPerSecond } = this.#limits;
-    if (session.pendingSettingsAck && now - this.#since > headersTimeoutMs) this.#end(NGHTTP2_SETTINGS_TIMEOUT);
+    if (session.pendingSettingsAck && now - this.#since > headersTimeoutMs) {
+      this.#end(NGHTTP2_SETTINGS_TIMEOUT, "silent");
+    }
     if (this.#traffic.read(now) > controlBytesPerSecond) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
+    // Headers that never end: no stream to Node, and to nghttp2 one that it waits for.
+    const idleMs = now - this.#idleSince;
+    if (session.closed && this.#streams.size === 0 && idleMs > http2IdleTimeoutMs + headersTimeoutMs) {
+      this.#end(NGHTTP2_ENHANCE_YOUR_CALM, "slow_request");
+    }
     this.#traffic.streams = this.#streams.size;
     for (const [stream, life] of this.#streams) this.#lookAtStream(stream, life, now);
-    if (this.#streams.size === 0 && now - this.#idleSince > http2IdleTimeoutMs) this.windDown();
+    if (this.#streams.size === 0 && idleMs > http2IdleTimeoutMs) this.windDown();
   }
 
   /**
@@ -105,6 +119,7 @@ export class Http2Connection {
   }
 
   #lookAtStream(stream: ServerHttp2Stream, life: StreamLife, now: number): void {
+    if (stream.closed) return;
     const { requestTimeoutMs, writeTimeoutMs } = this.#limits;
     // Where an answer has begun before the request ended, both go on as long as they like: see `cancelWhenSilent`.
     const isLate = now - life.since > requestTimeoutMs && !stream.headersSent && stream.state.remoteClose !== 1;
@@ -115,9 +130,12 @@ export class Http2Connection {
       life.waiting = { length: stream.writableLength, since: now, written: this.#socket.bytesWritten };
     } else life.waiting.length = stream.writableLength;
     const { waiting } = life;
-    if (isLate) stream.close(NGHTTP2_CANCEL);
-    // Not CANCEL: Node sends that one with the next frame, and there may be none.
-    else if (waiting && now - waiting.since > writeTimeoutMs && !this.#moves(waiting, now)) {
+    if (isLate) {
+      this.#onCut("slow_request");
+      stream.close(NGHTTP2_CANCEL);
+    } else if (waiting && now - waiting.since > writeTimeoutMs && !this.#moves(waiting, now)) {
+      this.#onCut("not_read");
+      // Not CANCEL: Node sends that one with the next frame, and there may be none.
       stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
@@ -132,8 +150,9 @@ export class Http2Connection {
     if (!this.#control.take(cost)) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
-  #end(code: number): void {
+  #end(code: number, reason: keyof Cuts = "flood"): void {
     if (this.#session.destroyed) return;
+    this.#onCut(reason);
     this.#session.destroy(new Error("the client asks too much of the connection"), code);
     linger(this.#socket);
   }

@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { CountCut } from "./cuts.ts";
 import { discardRest } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
 import type { ProtocolServer } from "./http1.ts";
@@ -23,7 +24,12 @@ export interface Http2Server extends ProtocolServer {
 }
 
 /** Creates the HTTP/2 half, for prior knowledge and ALPN alike. It never listens itself. */
-export function createHttp2({ handler, limits }: { handler: ListenerHandler; limits: ListenerLimits }): Http2Server {
+export function createHttp2(options: {
+  handler: ListenerHandler;
+  limits: ListenerLimits;
+  onCut: CountCut;
+}): Http2Server {
+  const { handler, limits, onCut } = options;
   const { streamHandler } = handler;
   const connections = new Map<ServerHttp2Session, Http2Connection>();
   let draining = false;
@@ -44,6 +50,11 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
     // nghttp2 counts the resets that clients send: what they cancel at once costs the server far more than them.
     streamResetBurst: limits.streamResetBurst,
     streamResetRate: limits.streamResetsPerSecond,
+  });
+  server.on("sessionError", (error: NodeJS.ErrnoException) => {
+    // Ours, the system's and the client's own (GOAWAY) have other codes.
+    if (!nghttp2Errors.has(error.code ?? "")) return;
+    onCut(error.errno === badMagic ? "malformed" : "flood");
   });
   // Makes Node's request and response objects of streams; it never sees a connection.
   const objects = createServer();
@@ -81,7 +92,7 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
     if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
       connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
-      cancelWhenSilent(stream, limits.requestTimeoutMs);
+      cancelWhenSilent(stream, { timeoutMs: limits.requestTimeoutMs, onCut });
       discardUnread(stream);
     }
     objects.emit("stream", stream, headers, flags, rawHeaders);
@@ -103,7 +114,7 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const connection = new Http2Connection(session, socket, limits);
+    const connection = new Http2Connection(session, socket, { limits, onCut });
     connections.set(session, connection);
     session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
@@ -133,10 +144,20 @@ export function createHttp2({ handler, limits }: { handler: ListenerHandler; lim
   };
 }
 
+/** Of sessions that nghttp2 ended, or Node when it counted too many bad frames. */
+const nghttp2Errors: ReadonlySet<string> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
+/** nghttp2's number for bytes that start as the preface does and go on otherwise. */
+const badMagic = -903;
+
 /** Resets a stream that stays silent before its request has ended; after that silence is the server's affair. */
-function cancelWhenSilent(stream: ServerHttp2Stream, timeoutMs: number): void {
+function cancelWhenSilent(
+  stream: ServerHttp2Stream,
+  { timeoutMs, onCut }: { timeoutMs: number; onCut: CountCut },
+): void {
   stream.setTimeout(timeoutMs, () => {
-    if (stream.state.remoteClose !== 1) stream.close(constants.NGHTTP2_CANCEL);
+    if (stream.closed || stream.state.remoteClose === 1) return;
+    onCut("slow_request");
+    stream.close(constants.NGHTTP2_CANCEL);
   });
 }
 

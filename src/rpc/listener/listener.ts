@@ -6,6 +6,7 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from "node:tls";
+import { type CountCut, type Cuts, noCuts } from "./cuts.ts";
 import { drain } from "./drain.ts";
 import { guardHandler } from "./guard.ts";
 import type { ListenerHandler } from "./handler.ts";
@@ -52,6 +53,7 @@ export interface ListenerUsage {
   readonly streams: number;
   readonly bytesReceived: number;
   readonly bytesSent: number;
+  readonly cuts: Readonly<Cuts>;
 }
 
 export interface CloseOptions {
@@ -66,7 +68,7 @@ export interface Listener {
   /** `http://host:port` or `https://host:port`, with the host as given and an IPv6 address in brackets. */
   readonly url: string;
   readonly port: number;
-  /** What is open now, and all bytes that have gone over TCP since the start. */
+  /** What is open now; since the start, all bytes that have gone over TCP and what was cut. */
   usage(): ListenerUsage;
   /**
    * Takes a new certificate and key for the handshakes from now on; connections that are open keep theirs. Throws, and keeps the
@@ -104,7 +106,11 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   const sockets = new Set<Socket>();
   /** Over connections that are closed. */
   const gone = { bytesReceived: 0, bytesSent: 0 };
-  const sniffer = createSniffer({ timeoutMs: limits.firstBytesTimeoutMs });
+  const cuts: Cuts = { ...noCuts };
+  const onCut: CountCut = (reason) => {
+    cuts[reason] += 1;
+  };
+  const sniffer = createSniffer({ timeoutMs: limits.firstBytesTimeoutMs, onCut });
   const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs };
 
   // Not http2.createSecureServer({ allowHTTP1 }): that is a third server with its own HTTP/1.1 options, while this way
@@ -121,9 +127,9 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     : createServer(socketOptions);
   front.maxConnections = limits.maxConnections;
 
-  const http1 = createHttp1({ handler, limits });
-  const http2 = createHttp2({ handler, limits });
-  const stopWatching = watchWrites(sockets, limits.writeTimeoutMs);
+  const http1 = createHttp1({ handler, limits, onCut });
+  const http2 = createHttp2({ handler, limits, onCut });
+  const stopWatching = watchWrites(sockets, { timeoutMs: limits.writeTimeoutMs, onCut });
   let closed: Promise<void> | undefined;
 
   front.on("connection", (socket: Socket) => {
@@ -138,7 +144,12 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     if (!tls) sniffer.sniff(socket, (protocol) => (protocol === "http2" ? http2 : http1).accept(socket));
   });
   // Bytes that are no TLS, or a handshake that takes too long: Node reports and leaves the socket open.
-  front.on("tlsClientError", (_error: Error, socket: TLSSocket) => socket.destroy());
+  front.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    // Node says ECONNRESET of a client that hung up, and also where it refused a certificate itself.
+    if (error.code !== "ECONNRESET" || socket.authorizationError) onCut("tls_handshake");
+    socket.destroy();
+  });
+  front.on("drop", () => onCut("too_many"));
   front.on("secureConnection", (socket: TLSSocket) => {
     socket.on("error", ignore);
     if (socket.alpnProtocol === "h2") http2.accept(socket);
@@ -162,7 +173,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     url: `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`,
     port,
     usage() {
-      const usage = { connections: sockets.size, streams: http2.openStreams(), ...gone };
+      const usage = { connections: sockets.size, streams: http2.openStreams(), ...gone, cuts: { ...cuts } };
       for (const socket of sockets) {
         usage.bytesReceived += socket.bytesRead;
         usage.bytesSent += socket.bytesWritten;

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { CountCut } from "./cuts.ts";
 
 /** The protocol that a client's first bytes announce. */
 export type SniffedProtocol = "http1" | "http2";
@@ -19,15 +20,19 @@ export interface Sniffer {
 const preface = Buffer.from("PRI");
 
 /** Creates a sniffer that gives each socket `timeoutMs` in all, however many pieces the bytes come in. */
-export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
+export function createSniffer({ timeoutMs, onCut }: { timeoutMs: number; onCut: CountCut }): Sniffer {
   const waiting = new Set<Socket>();
   let mostMs = timeoutMs;
+  let isHurried = false;
 
   return {
     sniff(socket, onProtocol) {
       let seen: Buffer = Buffer.alloc(0);
       // Not socket.setTimeout: that one starts again with each byte.
-      const timer = setTimeout(() => socket.destroy(), mostMs);
+      const timer = setTimeout(() => {
+        if (!isHurried) onCut("silent");
+        socket.destroy();
+      }, mostMs);
       const stop = () => {
         clearTimeout(timer);
         waiting.delete(socket);
@@ -49,6 +54,7 @@ export function createSniffer({ timeoutMs }: { timeoutMs: number }): Sniffer {
       socket.on("close", stop);
     },
     hurry(timeoutMs) {
+      isHurried = true;
       mostMs = Math.min(mostMs, timeoutMs);
       setTimeout(
         (early: readonly Socket[]) => {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { CountCut } from "./cuts.ts";
 
 /**
  * Destroys sockets whose peer takes none of the bytes that wait for it, for `timeoutMs`: it keeps their memory, and what waits
@@ -7,7 +8,10 @@ import type { Socket } from "node:net";
  * `sockets` are those of TCP, also under TLS. What Node says of a write is that all of it has been taken, which may rightly take
  * long; so the system's side is looked at, which moves with every byte.
  */
-export function watchWrites(sockets: ReadonlySet<Socket>, timeoutMs: number): () => void {
+export function watchWrites(
+  sockets: ReadonlySet<Socket>,
+  { timeoutMs, onCut }: { timeoutMs: number; onCut: CountCut },
+): () => void {
   const stuck = new Map<Socket, { readonly taken: number; readonly since: number }>();
   const look = setInterval(
     () => {
@@ -22,7 +26,10 @@ export function watchWrites(sockets: ReadonlySet<Socket>, timeoutMs: number): ()
         const taken = socket.bytesWritten - queued;
         const before = stuck.get(socket);
         if (before?.taken !== taken) stuck.set(socket, { taken, since: now });
-        else if (now - before.since > timeoutMs) socket.destroy();
+        else if (now - before.since > timeoutMs) {
+          onCut("not_read");
+          socket.destroy();
+        }
       }
     },
     Math.min(1_000, Math.max(20, Math.ceil(timeoutMs / 4))),
