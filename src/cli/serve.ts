@@ -73,9 +73,9 @@ async function serve(config: Config): Promise<void> {
   closeOnSignal(async () => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
-    const onCut = (connections: number) =>
+    const onUnfinished = (connections: number) =>
       log.warn({ connections, graceMs }, "connections were still in use when their time was over, and are cut");
-    await listener.close({ graceMs, lameDuckMs: config.drainDelayMs, onCut });
+    await listener.close({ graceMs, lameDuckMs: config.drainDelayMs, onUnfinished });
     stopWatchingTls();
     stopProbe();
     await store.close();

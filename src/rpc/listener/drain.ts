@@ -17,17 +17,17 @@ export interface DrainOptions {
   /** After the lame-duck time, how long calls in flight may take to finish; then everything is destroyed. */
   graceMs: number;
   /** Told how many connections were still open when the grace ended, where there were any. */
-  onCut?: ((connections: number) => void) | undefined;
+  onUnfinished?: ((connections: number) => void) | undefined;
   /** Called when clients have been told to use their connections no more. */
   onDrain?: (() => void) | undefined;
 }
 
 /** Goes on for the lame-duck time, stops accepting, lets calls in flight finish, and resolves when no socket is left. */
 export async function drain(options: DrainOptions): Promise<void> {
-  const { front, sockets, sniffer, protocols, lameDuckMs, quietMs, graceMs, onCut, onDrain } = options;
+  const { front, sockets, sniffer, protocols, lameDuckMs, quietMs, graceMs, onUnfinished, onDrain } = options;
   if (lameDuckMs > 0) await delay(lameDuckMs);
   const deadline = setTimeout(() => {
-    if (sockets.size > 0) onCut?.(sockets.size);
+    if (sockets.size > 0) onUnfinished?.(sockets.size);
     for (const socket of sockets) socket.destroy();
   }, graceMs);
   await calmTurn();

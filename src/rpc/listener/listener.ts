@@ -60,7 +60,7 @@ export interface CloseOptions {
   graceMs?: number;
   lameDuckMs?: number;
   onDrain?: () => void;
-  onCut?: (connections: number) => void;
+  onUnfinished?: (connections: number) => void;
 }
 
 /** A port that is being served. */
@@ -83,7 +83,7 @@ export interface Listener {
    * over HTTP/2 by GOAWAY (see `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in
    * flight may take `graceMs` after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or
    * less); then what is left is destroyed. Resolves when all sockets are gone. Further calls await the first. `onDrain` is called
-   * once clients have been told: those whose stream ends from then on ask again elsewhere. `onCut` is told how many connections
+   * once clients have been told: those whose stream ends from then on ask again elsewhere. `onUnfinished` is told how many connections
    * were destroyed with calls in flight, where there were any.
    */
   close(options?: CloseOptions): Promise<void>;
@@ -191,10 +191,10 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       createSecureContext(context);
       (front as TlsServer).setSecureContext(context);
     },
-    close({ graceMs = 10_000, lameDuckMs = 0, onDrain, onCut } = {}) {
+    close({ graceMs = 10_000, lameDuckMs = 0, onDrain, onUnfinished } = {}) {
       const protocols = [http1, http2];
       const times = { lameDuckMs, quietMs: limits.drainQuietMs, graceMs };
-      closed ??= drain({ front, sockets, sniffer, protocols, ...times, onDrain, onCut }).finally(stopWatching);
+      closed ??= drain({ front, sockets, sniffer, protocols, ...times, onDrain, onUnfinished }).finally(stopWatching);
       return closed;
     },
   };
