@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -78,10 +79,19 @@ describe.skipIf(isLeftOut(missing))("the pages of examples/", () => {
   });
 
   it("serves nothing else", async () => {
-    for (const path of ["/data/admin.token", "/package.json", "/node_modules/../package.json", "/examples/"]) {
-      expect((await fetch(new URL(path, origin))).status).toBe(404);
-    }
+    const folder = "/node_modules/ipaddr.js";
+    expect(statSync(join(root, folder)).isDirectory()).toBe(true);
+    const others = ["/data/admin.token", "/package.json", "/node_modules/../package.json", "/examples/", folder, "//"];
+    for (const path of others) expect([path, await statusOf(path)]).toEqual([path, 404]);
   });
+
+  /** Of a GET with this path as it is: fetch and URL change some. */
+  async function statusOf(path: string): Promise<number | undefined> {
+    const { hostname, port } = new URL(origin);
+    const [answer] = (await once(get({ hostname, port, path }), "response")) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode;
+  }
 });
 
 describe("examples/own-service", () => {

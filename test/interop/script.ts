@@ -30,7 +30,11 @@ export const expectations: Readonly<Record<StepName, Said>> = {
   "other organization": { result: [otp, u2f, email] },
   /** The list from the slow URL, with a deadline of less than a second. A client without codes says 4 of its own timeout. */
   deadline: { code: 4 },
-  /** The list with a gzip-compressed request; by REST with a compressed body, and Accept-Encoding: gzip. */
+  /**
+   * The list with a gzip-compressed request. By REST the server does not read the body of a list, so there `ok` says that a
+   * compressed AddSecondFactorToLoginPolicy, of SECOND_FACTOR_TYPE_OTP, was read: it is refused with the code 6. The list then
+   * asks with Accept-Encoding: gzip.
+   */
   gzip: { ok: true, result: [otp, u2f] },
 };
 

@@ -1,10 +1,17 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
+const portcullis = ["node_modules/.bin/portcullis"];
+
+/** The paths of all files of a folder, from there. */
+function filesOf(directory: string): string[] {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return entries.map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
+}
 
 describe("the packed package in an empty folder", () => {
   let folder: string;
@@ -18,28 +25,33 @@ describe("the packed package in an empty folder", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("holds what it needs and nothing else", () => {
-    const installed = join(folder, "node_modules/portcullis");
-    expect(readdirSync(installed).sort()).toEqual([
+    const sources = ["src", "gen"].flatMap((name) => filesOf(join(root, name)).map((file) => `${name}/${file}`));
+    // Declarations that are written by hand are for the compiler alone.
+    const compiled = sources.filter((file) => !file.endsWith(".d.ts")).map((file) => file.replace(/\.ts$/, ""));
+    const protos = filesOf(join(root, "proto")).filter((file) => file.endsWith(".proto"));
+    expect([compiled.length > 0, protos.length > 0]).toEqual([true, true]);
+    const wanted = [
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
-      "bin",
-      "dist",
       "package.json",
-      "proto",
-    ]);
-    const proto = readdirSync(join(installed, "proto"), { recursive: true, withFileTypes: true });
-    expect(proto.filter((entry) => entry.isFile() && !entry.name.endsWith(".proto"))).toEqual([]);
+      "bin/check-node.js",
+      "bin/portcullis.js",
+      ...compiled.flatMap((file) => [`dist/${file}.js`, `dist/${file}.d.ts`]),
+      ...protos.map((file) => `proto/${file}`),
+    ];
+    expect(filesOf(join(folder, "node_modules/portcullis")).sort()).toEqual(wanted.sort());
   });
 
   it("runs its command", () => {
-    const version = execFileSync(process.execPath, ["node_modules/.bin/portcullis", "--version"], { cwd: folder });
+    const version = execFileSync(process.execPath, [...portcullis, "--version"], { cwd: folder });
     expect(version.toString()).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it("serves", async () => {
-    const server = spawn(process.execPath, ["node_modules/.bin/portcullis", "serve", "--listen", "127.0.0.1:0"], {
+  it("serves, also what it loads only when it is asked for", async () => {
+    const server = spawn(process.execPath, [...portcullis, "serve", "--listen", "127.0.0.1:0", "--dev"], {
       cwd: folder,
+      env: { ...process.env, PORTCULLIS_LOG_FORMAT: "text" }, // pino-pretty writes it
       stdio: ["ignore", "pipe", "inherit"],
     });
     try {
@@ -49,9 +61,27 @@ describe("the packed package in an empty folder", () => {
       });
       const answer = await fetch(`${url}/management/v1/policies/login`);
       expect(answer.status).toBe(401);
+      const discovery = await fetch(`${url}/.well-known/openid-configuration`);
+      expect([discovery.status, await discovery.json()]).toEqual([200, expect.objectContaining({ issuer: url })]);
+      const json = await fetch(`${url}/openapi.json`);
+      expect([json.status, await json.json()]).toEqual([200, expect.objectContaining({ openapi: "3.1.0" })]);
+      const yaml = await fetch(`${url}/openapi.yaml`);
+      expect([yaml.status, await yaml.text()]).toEqual([200, expect.stringMatching(/^openapi: "?3\.1\.0/)]);
     } finally {
       server.kill("SIGKILL");
     }
+  });
+
+  it("says what its commands on a store do", () => {
+    const help = execFileSync(process.execPath, [...portcullis, "store", "--help"], { cwd: folder });
+    expect(help.toString()).toMatch(/migrate.*\n/);
+  });
+
+  it("finds its PostgreSQL engine", () => {
+    const args = [...portcullis, "serve", "--listen", "127.0.0.1:0", "--store", "postgres://127.0.0.1:1/x"];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+    const sentence = "The store postgres://127.0.0.1:1/x cannot be reached: connect ECONNREFUSED 127.0.0.1:1.";
+    expect({ status, stderr }).toEqual({ status: 1, stderr: `portcullis: ${sentence}\n` });
   });
 
   it("serves other people's services with portcullis/rpc, and is typed", () => {

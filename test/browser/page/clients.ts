@@ -29,6 +29,8 @@ export interface PageCall {
   /** Factors are named as in JSON. Without one of these, the call lists. */
   readonly add?: string;
   readonly remove?: string;
+  /** Calls an RPC of ZITADEL's that the server does not have instead. Not by REST. */
+  readonly unserved?: true;
   /** The header `x-zitadel-orgid`. */
   readonly organization?: string;
 }
@@ -136,6 +138,7 @@ interface FactorClient {
   list(call: PageCall): Promise<Answered<readonly string[]>>;
   add(call: PageCall, factor: string): Promise<Answered<unknown>>;
   remove(call: PageCall, factor: string): Promise<Answered<unknown>>;
+  callUnserved?(call: PageCall): Promise<Answered<unknown>>;
 }
 
 const organizationOf = ({ organization }: PageCall): Headers =>
@@ -163,6 +166,7 @@ function rpcs(unary: Unary): FactorClient {
       const rpc = method.removeSecondFactorFromLoginPolicy;
       return unary(call, rpc, create(rpc.input, { type: typeOf(factor) }));
     },
+    callUnserved: (call) => unary(call, method.getMyOrg, create(method.getMyOrg.input)),
   };
 }
 
@@ -209,11 +213,14 @@ export type ClientName = keyof typeof clients;
 
 /** Makes a call. Resolves in any case. */
 export async function call(wanted: PageCall): Promise<PageAnswer> {
-  const client = clients[wanted.client];
+  const client: FactorClient = clients[wanted.client];
   try {
     if (wanted.add !== undefined) return { kind: "written", policy: (await client.add(wanted, wanted.add)).policy };
     if (wanted.remove !== undefined) {
       return { kind: "written", policy: (await client.remove(wanted, wanted.remove)).policy };
+    }
+    if (wanted.unserved && client.callUnserved !== undefined) {
+      return { kind: "written", policy: (await client.callUnserved(wanted)).policy };
     }
     return { kind: "listed", factors: (await client.list(wanted)).message };
   } catch (reason) {
