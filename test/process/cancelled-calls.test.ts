@@ -33,7 +33,7 @@ it("a session outlives hundreds of calls that are cancelled at once, more than i
   // The connection is there before them.
   await closing(open());
   await Promise.all(
-    Array.from({ length: 400 }, async () => {
+    Array.from({ length: 280 }, async () => {
       const stream = open();
       const closed = closing(stream);
       // Long enough for the calls to reach the server, and not to be answered.
