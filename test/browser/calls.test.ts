@@ -145,17 +145,19 @@ describe.skipIf(isLeftOut(missing))("a page of another origin", () => {
         });
       });
 
-      // By gRPC-Web that answer has no body: its status is in the headers.
-      it.runIf(client.startsWith("gRPC-Web"))("reads that an RPC is not served", async () => {
-        const { url, adminToken: token } = await start({ ...options, corsOrigins: [own.origin] });
-        await page.goto(own.origin);
-        expect(await callFromPage({ url, token, client, unserved: true })).toEqual({
-          kind: "refused",
-          code: Code.Unimplemented,
-          message: "no RPC is served at this path",
-          detail: undefined,
+      // That answer has no body: its status is in the headers.
+      if (client.startsWith("gRPC-Web")) {
+        it("reads that an RPC is not served", async () => {
+          const { url, adminToken: token } = await start({ ...options, corsOrigins: [own.origin] });
+          await page.goto(own.origin);
+          expect(await callFromPage({ url, token, client, unserved: true })).toEqual({
+            kind: "refused",
+            code: Code.Unimplemented,
+            message: "no RPC is served at this path",
+            detail: undefined,
+          });
         });
-      });
+      }
 
       it("changes nothing where its origin is not allowed", async () => {
         const started = await start({ ...options, corsOrigins: [own.origin] });
