@@ -71,15 +71,14 @@ export async function startTracing(options: { readonly version: string; readonly
 /** What the SDK has to say: of variables that it does not understand, and of an export that failed, once in a while. */
 function diagnosticsTo(log: Log): DiagLogger {
   let quietUntil = 0;
-  const tell = (message: string, rest: readonly unknown[]) => {
+  const tell = (message: string, ...rest: unknown[]) => {
     const now = performance.now();
     if (now < quietUntil) return;
     quietUntil = now + quietMs;
-    const [err] = rest.filter((one) => one instanceof Error);
+    const err = rest.find((one) => one instanceof Error);
     log.warn({ ...(err && { err }) }, `traces: ${message}`);
   };
-  const say = (message: string, ...rest: unknown[]) => tell(message, rest);
-  return { error: say, warn: say, info() {}, debug() {}, verbose() {} };
+  return { error: tell, warn: tell, info() {}, debug() {}, verbose() {} };
 }
 
 const quietMs = 60_000;

@@ -43,6 +43,10 @@ describe.concurrent("/debug", () => {
       expect([path, await statusOf(server.url + path)]).toEqual([path, 200]);
     }
     expect(await (await fetch(`${server.url}/admin/v1/healthz`)).json()).toEqual({});
+    // Both sides stream, which HTTP/1.1 cannot.
+    const streams = `${server.url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`;
+    const headers = { "content-type": "application/connect+proto" };
+    expect((await fetch(streams, { method: "POST", headers, body: "" })).status).toBe(505);
     await (await fetch(`${server.url}/openapi.json`)).text();
     const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
     const count = (code: string) =>
@@ -50,6 +54,7 @@ describe.concurrent("/debug", () => {
     expect(metrics).toContain(count("OK"));
     expect(metrics).toContain(count("UNAUTHENTICATED"));
     expect(metrics).toContain('method="unknown",code="NOT_FOUND"} 1\n');
+    expect(metrics).toContain('method="ServerReflectionInfo",code="UNIMPLEMENTED"} 1\n');
     expect(metrics).not.toContain("made");
     expect(metrics).toMatch(/^portcullis_store_duration_seconds_count\{operation="read"\} [1-9]/m);
     expect(metrics).toMatch(/^portcullis_store_commit_commands_count [1-9]/m);
@@ -86,6 +91,7 @@ describe.concurrent("/debug", () => {
       () => statusOf(`http://127.0.0.1:${port}/debug/ready`),
       (status) => status === 503,
     );
+    expect(await (await fetch(`http://127.0.0.1:${port}/debug/ready`)).text()).toBe("not ready: draining\n");
     expect(await statusOf(`http://127.0.0.1:${port}/debug/healthz`)).toBe(200);
     expect((await list(server)).status).toBe(200);
   });
@@ -121,9 +127,10 @@ describe.concurrent("the log", () => {
     await using server = await startServer({ data: directory.join("data"), flags });
     await list(server, { "x-request-id": "from-the-proxy/1", "x-forwarded-for": "203.0.113.7" });
     await list(server, { authorization: "Bearer a-secret-of-somebody", "x-request-id": "two\u00a0words" });
+    await list(server, { "x-request-id": server.adminToken });
     const calls = await until(
       async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
-      ({ length }) => length === 2,
+      ({ length }) => length === 3,
     );
     expect(calls[0]).toMatchObject({
       level: 20,

@@ -364,7 +364,7 @@ const differences: readonly Difference[] = [
   },
   {
     name: "failures are reported",
-    reason: "Connect's handlers hide what is thrown and is no ConnectError; the log has to know",
+    reason: "Connect's handlers hide that a gate failed and that an answer cannot be written; the log has to know",
     settle({ stock, direct }) {
       if (direct.failures !== 1 || stock.failures !== 0 || direct.message !== "internal error") return false;
       stock.failures = 1;
