@@ -3,8 +3,8 @@ import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_p
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { AdminService, file_zitadel_admin } from "../gen/zitadel/admin_pb.ts";
-import { file_zitadel_management, ManagementService } from "../gen/zitadel/management_pb.ts";
+import { AdminService } from "../gen/zitadel/admin_pb.ts";
+import { ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
@@ -183,12 +183,8 @@ async function createApi(
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
     reservedPaths: [...openApiPaths, ...debugPaths],
-    registry: createRegistry(
-      file_zitadel_management,
-      file_zitadel_admin,
-      file_zitadel_message,
-      file_google_rpc_error_details,
-    ),
+    // In the details of errors, and in no file of a service.
+    registry: createRegistry(file_zitadel_message),
     onFailure: (reason) => report({ reason }),
   });
 }

@@ -68,7 +68,7 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
     res.end();
   }
 
-  return aroundHandler(handler, (req, res) => {
+  return aroundHandler(handler, (req, res, next) => {
     const { origin } = req.headers;
     if (origin === undefined) {
       // A cache must not give this answer, which allows nobody, to a page. Only what may be cached needs the remark.
@@ -83,7 +83,7 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
         res.setHeader("access-control-expose-headers", exposeHeaders);
       }
     }
-    handler(req, res);
+    handler(req, res, next);
   });
 }
 
