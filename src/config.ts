@@ -15,6 +15,8 @@ export interface Config {
   /** Absent: plaintext. */
   readonly tls?: TlsConfig;
   readonly corsOrigins: readonly string[];
+  /** What pages may send besides what clients of the API do. */
+  readonly corsHeaders: readonly string[];
   readonly adminToken?: string;
   /** The built-in issuer; absent: off. Its identifier, an origin, is where the server listens unless it is given. */
   readonly issuer?: { readonly url?: string };
@@ -82,6 +84,7 @@ export interface RawConfig extends StoreConfig {
   readonly logLevel?: string;
   readonly logFormat?: string;
   readonly corsOrigin?: readonly string[];
+  readonly corsHeader?: readonly string[];
   /** `true` where the flag was given without a value. */
   readonly issuer?: string | true;
   /** Each as `URL[,NAME=VALUE…]`. */
@@ -129,6 +132,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
       format: readChoice("--log-format", raw.logFormat ?? (process.stderr.isTTY ? "text" : "json"), logFormats),
     },
     corsOrigins: (raw.corsOrigin ?? (raw.dev ? ["*"] : [])).map(readOrigin),
+    corsHeaders: readCorsHeaders(raw),
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
@@ -252,6 +256,17 @@ function readOrigin(text: string): string {
   if (text === "*" || (URL.canParse(text) && new URL(text).origin === text)) return text;
   throw new ConfigError(
     `--cors-origin must be an origin, such as https://example.com, or *, and not "${withoutUser(text)}"`,
+  );
+}
+
+function readCorsHeaders({ corsHeader = [], corsOrigin, dev }: RawConfig): readonly string[] {
+  if (corsHeader.length > 0 && corsOrigin === undefined && !dev) {
+    throw new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call");
+  }
+  const wrong = corsHeader.find((name) => !/^[\w.-]+\*?$/.test(name));
+  if (wrong === undefined) return corsHeader;
+  throw new ConfigError(
+    `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${wrong}"`,
   );
 }
 

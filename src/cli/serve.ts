@@ -154,13 +154,24 @@ function readToken(dataDirectory: string): string {
 
 /** Opens the server where the configuration says, and tells in a sentence why it cannot. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
-  const { listen: address, tls, debugListen, corsOrigins, issuer, oidcIssuers, trustedProxies, stockHandlers } = config;
+  const {
+    listen: address,
+    tls,
+    debugListen,
+    corsOrigins,
+    corsHeaders,
+    issuer,
+    oidcIssuers,
+    trustedProxies,
+    stockHandlers,
+  } = config;
   try {
     return await open({
       listen: address,
       ...(tls && { tls }),
       ...(debugListen && { debugListen }),
       corsOrigins,
+      corsHeaders,
       ...(issuer && { issuer }),
       oidcIssuers,
       trustedProxies,

@@ -87,6 +87,12 @@ export const serverSettings: readonly Setting[] = [
     separator: /,/,
   },
   {
+    flag: "--cors-header <name>",
+    env: "PORTCULLIS_CORS_HEADER",
+    description: "request header that those pages may send besides what clients of the API do; as --cors-origin",
+    separator: /,/,
+  },
+  {
     flag: "--issuer [url]",
     env: "PORTCULLIS_ISSUER",
     description: "be an OpenID issuer for users of this instance, at an origin (without it: where the server listens)",

@@ -4,7 +4,6 @@ import {
   createFileRegistry,
   type DescService,
   type MessageInitShape,
-  type Registry,
   setExtension,
 } from "@bufbuild/protobuf";
 import {
@@ -41,13 +40,7 @@ function start(...services: readonly DescService[]): void {
   const table = createRpcTable((router) => {
     for (const service of services) router.service(service, {});
   });
-  createDispatch(table, {
-    gate: () => {},
-    interceptors: [],
-    maxRequestBytes: 1_000,
-    registry: {} as Registry,
-    onFailure: () => {},
-  });
+  createDispatch(table);
 }
 
 const get = (value: string): Rule => ({ pattern: { case: "get", value } });

@@ -35,6 +35,7 @@ describe("readConfig", () => {
       storeLocation: "sqlite:data/portcullis.db",
       postgres: {},
       corsOrigins: [],
+      corsHeaders: [],
       oidcIssuers: [],
       trustedProxies: [],
       drainDelayMs: 0,
@@ -362,6 +363,32 @@ describe("readConfig", () => {
         corsOrigins: corsOrigin,
       });
       expect(() => read({ dev: true, issuer: "login.example" })).toThrow(ConfigError);
+    });
+  });
+
+  describe("corsHeaders", () => {
+    const corsOrigin = ["https://app.example"];
+
+    it.each([["x-client-version"], ["X-Client-Version", "x-tenant"], ["x-client-*"]])("allows %s", (...corsHeader) => {
+      expect(read({ corsOrigin, corsHeader })).toMatchObject({ corsHeaders: corsHeader });
+    });
+
+    it("goes with --dev, where every origin may call", () => {
+      expect(read({ dev: true, corsHeader: ["x-tenant"] })).toMatchObject({ corsHeaders: ["x-tenant"] });
+    });
+
+    it("is refused where no page may call", () => {
+      expect(() => read({ corsHeader: ["x-tenant"] })).toThrow(
+        new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call"),
+      );
+    });
+
+    it.each(["", "*", "x-a: b", "x a", "x-*-a", "x-a\r\n", "x-a,x-b", "\u00e4"])("refuses %j", (name) => {
+      expect(() => read({ corsOrigin, corsHeader: ["x-tenant", name] })).toThrow(
+        new ConfigError(
+          `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${name}"`,
+        ),
+      );
     });
   });
 
