@@ -24,7 +24,7 @@ import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
-import { createRouteTable } from "./rest/route-table.ts";
+import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
 import type { Rpc, RpcTable } from "./router.ts";
 import { createStock } from "./stock.ts";
@@ -107,6 +107,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       case "found": {
         const { route, pathValues } = match;
         const { rpc } = route;
+        if (!hasOneRequest(rpc)) return refused(rest, requestStream(rpc));
         const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
         return { protocol: "rest", method: rpc.spec.method, serve };
       }
@@ -225,6 +226,13 @@ const unknownSubtype = (): HttpRefusal => ({
 const unknownRpc = (): HttpRefusal => ({
   error: new ConnectError("no RPC is served at this path", Code.Unimplemented),
   status: 404,
+});
+const requestStream = ({ spec }: Rpc): HttpRefusal => ({
+  error: new ConnectError(
+    `${spec.method.name} takes a stream of requests, which JSON over HTTP cannot send: call it by gRPC or Connect`,
+    Code.Unimplemented,
+  ),
+  status: 501,
 });
 const wrongMethod = (allow: readonly string[]): HttpRefusal => ({
   error: new ConnectError("Method Not Allowed", Code.Unimplemented),
