@@ -26,7 +26,7 @@ import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
-import { createRouteTable } from "./rest/route-table.ts";
+import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
 import { type Rpc, type RpcTable, readRpcPath, unknownRpcText } from "./router.ts";
 import { createStock } from "./stock.ts";
@@ -114,6 +114,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       case "found": {
         const { route, pathValues } = match;
         const { rpc } = route;
+        if (!hasOneRequest(rpc)) return refused(rest, requestStream(rpc));
         const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
         return { protocol: "rest", method: rpc.spec.method, serve };
       }
@@ -252,6 +253,13 @@ const unknownSubtype = (): HttpRefusal => ({
 const wantsPost = (rpc: Rpc): HttpRefusal => ({
   error: new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented),
   status: 405,
+});
+const requestStream = ({ spec }: Rpc): HttpRefusal => ({
+  error: new ConnectError(
+    `${spec.method.name} takes a stream of requests, which JSON over HTTP cannot send: call it by gRPC or Connect`,
+    Code.Unimplemented,
+  ),
+  status: 501,
 });
 const wrongMethod = (allow: readonly string[]): HttpRefusal => ({
   error: new ConnectError("Method Not Allowed", Code.Unimplemented),
