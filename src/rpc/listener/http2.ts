@@ -91,7 +91,6 @@ export function createHttp2(options: {
     const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
     if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
-      connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
       cancelWhenSilent(stream, { timeoutMs: limits.requestTimeoutMs, onCut });
       discardUnread(stream);
     }

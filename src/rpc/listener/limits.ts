@@ -50,14 +50,16 @@ export interface ListenerLimits {
   streamResetsPerSecond: number;
   /**
    * HTTP/2: how many PINGs at once one connection may send, of which a frame of SETTINGS counts as ten; then GOAWAY with
-   * ENHANCE_YOUR_CALM. Default 2000: libraries that measure the link send some with every answer.
+   * ENHANCE_YOUR_CALM. Default 2000: far more than clients send to find out whether the server is there. The PINGs by which
+   * libraries measure the link, one with each answer, do not count.
    */
   controlFrameBurst: number;
   /** HTTP/2: how many more PINGs each second allows. Default 500. */
   controlFramesPerSecond: number;
   /**
-   * HTTP/2: the bytes a second on one connection that belong to no request, such as WINDOW_UPDATE, beyond as many as were written
-   * to it; then GOAWAY with ENHANCE_YOUR_CALM. Default 1 048 576: clients send a few dozen for each answer.
+   * HTTP/2: the bytes a second on one connection that belong to no request, such as WINDOW_UPDATE, beyond three times those
+   * written to it; then GOAWAY with ENHANCE_YOUR_CALM. Default 1 048 576: clients send a few dozen for each answer, and those
+   * with the smallest windows less than three times what they read.
    */
   controlBytesPerSecond: number;
   /**
