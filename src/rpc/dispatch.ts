@@ -21,6 +21,7 @@ import {
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
+import { type PublicStreamOptions, PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -35,6 +36,8 @@ export interface DispatchOptions extends RestOptions {
    * they take several times as long for the same answers.
    */
   readonly stockHandlers?: boolean;
+  /** Which streams anybody may open, and how many of them. Default: none is bounded but by the listener. */
+  readonly publicStreams?: PublicStreamOptions;
   /** Told of every request and how it ended: for metrics, traces and logs. */
   readonly observe?: Observe;
 }
@@ -123,15 +126,18 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   }
 
   const { observe } = options;
+  const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
+    let publicStream: ReturnType<PublicStreams["begin"]>;
     try {
       const { protocol, method, serve } = find(request);
       const contextValues = createContextValues();
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
-      outcome = await serve({ request, response, contextValues });
+      publicStream = publicStreams?.begin(method, request);
+      outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
         outcome = Code.Canceled;
@@ -140,6 +146,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       options.onFailure(reason);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
+      publicStream?.end();
       end?.(outcome);
     }
   }
@@ -175,7 +182,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 interface Served {
   readonly protocol: ProtocolName;
   readonly method?: DescMethod;
-  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues">): Outcome | Promise<Outcome>;
+  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues" | "end">): Outcome | Promise<Outcome>;
 }
 
 const called = (codec: Codec, rpc: Rpc, bindPath?: PathBinding): Served => ({

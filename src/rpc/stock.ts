@@ -40,11 +40,12 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
   const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
 
-  return async ({ rpc, request, response, contextValues, bindPath, decodeRequest, encodeResponse }) => {
+  return async ({ rpc, request, response, contextValues, end, bindPath, decodeRequest, encodeResponse }) => {
     contextValues.set(pathBindingKey, bindPath);
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
+    if (end !== undefined) Object.assign(received, { signal: AbortSignal.any([received.signal as AbortSignal, end]) });
     if (!("stream" in request)) {
       // A reading that ends early destroys the request by default, and the connection would never be read again.
       Object.assign(received, { body: request.iterator({ destroyOnReturn: false }) });
@@ -82,6 +83,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
  * it: Connect's handlers wait for one that does not, and take one that stops without a word for complete.
  */
 const endWithCall: Interceptor = (next) => async (request) => {
+  request.signal.throwIfAborted();
   const response = await untilAborted(next(request), request.signal);
   return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
 };

@@ -5,8 +5,9 @@ import { Allowance } from "./allowance.ts";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
+import type { Share } from "./shares.ts";
 
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
 
 /** How long a client has to answer the PING before GOAWAY; a round trip takes less. */
 const pingTimeoutMs = 1_000;
@@ -18,20 +19,24 @@ export class Http2Connection {
   readonly #limits: ListenerLimits;
   readonly #onCut: CountCut;
   readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
+  readonly #share: Share;
   readonly #since = performance.now();
   #idleSince = this.#since;
   #isEnding = false;
   readonly #control: Allowance;
   readonly #controlBytes: Allowance;
   readonly #traffic: Traffic;
+  readonly #onStreamClose: () => void;
+  readonly #countedPush: ServerHttp2Stream["push"];
   /** What the connection had written when its client sent the last PING. */
   #writtenAtPing = 0;
 
   constructor(
     session: ServerHttp2Session,
     socket: Socket,
-    { limits, onCut }: { limits: ListenerLimits; onCut: CountCut },
+    { limits, share, onCut }: { limits: ListenerLimits; share: Share; onCut: CountCut },
   ) {
+    this.#share = share;
     this.#session = session;
     this.#socket = socket;
     this.#limits = limits;
@@ -40,20 +45,27 @@ export class Http2Connection {
     const { controlBytesPerSecond } = limits;
     this.#controlBytes = new Allowance({ burst: controlBytesPerSecond, perSecond: controlBytesPerSecond });
     this.#traffic = new Traffic(socket);
-    const onStreamClose = this.#createOnStreamClose();
-    const countedPush = this.#createCountedPush();
-    session.on("stream", (stream: ServerHttp2Stream) => {
-      this.#streams.set(stream, { since: performance.now() });
-      this.#traffic.forCalls += streamBytes;
-      if (!stream.endAfterHeaders) stream.push = countedPush;
-      stream.on("close", onStreamClose);
-    });
+    this.#onStreamClose = this.#createOnStreamClose();
+    this.#countedPush = this.#createCountedPush();
     session.on("ping", () => this.#onPing());
     session.on("remoteSettings", () => this.#spend(settingsCost));
   }
 
-  get openStreams(): number {
-    return this.#streams.size;
+  /** Whether a stream that was opened is served. Otherwise it is reset, and the client may send its request again. */
+  admit(stream: ServerHttp2Stream): boolean {
+    if (this.#share.isFull) {
+      this.#onCut("too_many_streams");
+      // A reset tells of itself, and an error that nobody listens to would end the process.
+      stream.on("error", ignore);
+      stream.close(NGHTTP2_REFUSED_STREAM);
+      return false;
+    }
+    this.#share.take();
+    this.#streams.set(stream, { since: performance.now() });
+    this.#traffic.forCalls += streamBytes;
+    if (!stream.endAfterHeaders) stream.push = this.#countedPush;
+    stream.on("close", this.#onStreamClose);
+    return true;
   }
 
   /** To be called now and then: ends what takes too long. One look at all costs less than a timer for each. */
@@ -106,7 +118,7 @@ export class Http2Connection {
   /** One for all streams: what listens to a stream lives as long as that, which is long after its call. */
   #createOnStreamClose() {
     const end = (stream: ServerHttp2Stream) => {
-      this.#streams.delete(stream);
+      if (this.#streams.delete(stream)) this.#share.giveBack();
       this.#idleSince = performance.now();
     };
     return function (this: ServerHttp2Stream): void {
@@ -230,3 +242,5 @@ class Traffic {
     return Math.max(0, controlBytes);
   }
 }
+
+function ignore(): void {}

@@ -1,12 +1,21 @@
+import { fitInHeap } from "./shares.ts";
+
 /** What one client may cost the listener. Times are in milliseconds. */
 export interface ListenerLimits {
   /**
    * Open connections, of both HTTP versions together (an HTTP/2 session is one connection); more are closed unread.
-   * Default 10 000: far above what one process serves usefully, and at some 50 kB each (TLS) about 500 MB.
+   * Default 10 000, far above what one process serves usefully (at some 50 kB each with TLS, about 500 MB), or what fits
+   * into a quarter of the heap at 16 KiB each, where that is less.
    */
   maxConnections: number;
   /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
   maxConcurrentStreams: number;
+  /**
+   * Open streams of HTTP/2 on all connections together. As they become few, those connections get no more that hold as many as
+   * are left: their next are refused with REFUSED_STREAM, which libraries repeat by themselves. Default: what fits into a
+   * quarter of the heap at 16 KiB each; requests that never end take 10.
+   */
+  maxStreams: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
   tlsHandshakeTimeoutMs: number;
   /**
@@ -70,8 +79,9 @@ export interface ListenerLimits {
 }
 
 export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
-  maxConnections: 10_000,
+  maxConnections: Math.min(10_000, fitInHeap({ part: 1 / 4, bytes: 16 * 1024 })),
   maxConcurrentStreams: 256,
+  maxStreams: fitInHeap({ part: 1 / 4, bytes: 16 * 1024 }),
   tlsHandshakeTimeoutMs: 10_000,
   firstBytesTimeoutMs: 5_000,
   headersTimeoutMs: 10_000,

@@ -159,6 +159,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
         timeoutMs,
       });
       onClose(request, response, () => context.abortAsGone());
+      if (exchange.end !== undefined) abortWith(context, exchange.end);
       try {
         let outcome: Outcome = 0;
         if (route.rpc.spec.kind === "unary") await serveUnary(exchange, context);
@@ -176,6 +177,11 @@ export function createRestCodec(options: RestOptions): RestCodec {
       }
     },
   };
+}
+
+function abortWith(context: CallContext, signal: AbortSignal): void {
+  if (signal.aborted) context.abort(signal.reason);
+  else signal.addEventListener("abort", () => context.abort(signal.reason), { once: true });
 }
 
 /** Whether the client went before its answer was complete. */
