@@ -23,6 +23,7 @@ import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
+import type { PublicStreamOptions } from "./rpc/public-streams.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createHealthService } from "./services/health.ts";
@@ -63,6 +64,8 @@ export interface ServerOptions {
   readonly readiness?: Readiness;
   /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
   readonly telemetry?: Pick<Telemetry, "metrics" | "observe" | "observeHttp">;
+  /** Bounds for health watches and reflection; see `PublicStreamOptions`. */
+  readonly publicStreams?: Pick<PublicStreamOptions, "mostOnConnection" | "most" | "maxAgeMs">;
   /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
   readonly drainQuietMs?: number;
   /** Where `/debug` is served. Default: where the rest is. */
@@ -185,6 +188,7 @@ async function createApi(
     ...(telemetry && { observe: telemetry.observe }),
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
+    publicStreams: { isPublic: ({ parent }) => publicServices.includes(parent as never), ...options.publicStreams },
     reservedPaths: [...openApiPaths, ...debugPaths],
     // In the details of errors, and in no file of a service.
     registry: createRegistry(file_zitadel_message),

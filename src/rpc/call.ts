@@ -125,6 +125,24 @@ export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
 }
 
 /**
+ * The answers of a handler until its call is over. Throws why it is over where that is its deadline, its caller gone or a
+ * limit, whether or not the handler looks at the signal: one that stops then, and says nothing, has not said all.
+ */
+export async function* whileCalled<Item>(answers: AsyncIterable<Item>, signal: AbortSignal): AsyncIterable<Item> {
+  const iterator = answers[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await untilAborted(iterator.next(), signal);
+      if (done) return signal.throwIfAborted();
+      yield value;
+    }
+  } finally {
+    // Not waited for: a handler that does not look at the signal ends when it likes.
+    iterator.return?.().catch(() => {});
+  }
+}
+
+/**
  * One call of an RPC that streams its answers: the same steps, when the first answer is asked for. What is left of the
  * answers is never made once the caller stops asking.
  */
@@ -141,7 +159,10 @@ export async function* callServerStream(
   async function* input() {
     yield message;
   }
-  yield* transformInvokeImplementation(call.spec, call.context, [...interceptors])(input());
+  yield* whileCalled(
+    transformInvokeImplementation(call.spec, call.context, [...interceptors])(input()),
+    call.context.signal,
+  );
 }
 
 /** Sets fields of a request message from the path of its HTTP rule, so that no body can override them. */

@@ -5,6 +5,7 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import type { Gate } from "./call.ts";
 import { toStandardError } from "./failure.ts";
 import type { Observe } from "./outcome.ts";
+import type { PublicStreamOptions } from "./public-streams.ts";
 import type { RestOptions } from "./rest/codec.ts";
 import type { RpcTable } from "./router.ts";
 
@@ -34,12 +35,14 @@ export interface DispatchOptions extends Partial<RestOptions> {
    * they take several times as long for the same answers.
    */
   readonly stockHandlers?: boolean;
+  /** Which streams anybody may open, and how many of them. Default: none is bounded but by the listener. */
+  readonly publicStreams?: PublicStreamOptions;
   /** Told of every request and how it ended: for metrics, traces and logs. */
   readonly observe?: Observe;
 }
 
 /** The options with their defaults. */
-export type DispatchSettings = RestOptions & Pick<DispatchOptions, "stockHandlers" | "observe">;
+export type DispatchSettings = RestOptions & Pick<DispatchOptions, "stockHandlers" | "publicStreams" | "observe">;
 
 const defaultMaxRequestBytes = 4 * 1024 * 1024;
 
@@ -98,6 +101,10 @@ const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   reservedPaths: listOf("paths that start with a slash", (path) => typeof path === "string" && path.startsWith("/")),
   onFailure: aFunction,
   stockHandlers: aBoolean,
+  publicStreams: {
+    wanted: "an object whose isPublic is a function",
+    fits: (value) => typeof (value as Partial<PublicStreamOptions> | null)?.isPublic === "function",
+  },
   observe: aFunction,
 };
 

@@ -23,6 +23,7 @@ import {
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
+import { PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -145,10 +146,12 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   }
 
   const { observe } = options;
+  const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
+    let publicStream: ReturnType<PublicStreams["begin"]>;
     try {
       const found = find(request);
       const { protocol, method } = found;
@@ -156,7 +159,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       const { serve } = method !== undefined && isBodyTaken(request) ? refused(codecOf(request), bodyTaken()) : found;
       const contextValues = createContextValues();
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
-      outcome = await serve({ request, response, contextValues });
+      publicStream = publicStreams?.begin(method, request);
+      outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
         outcome = Code.Canceled;
@@ -165,6 +169,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       options.onFailure(reason);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
+      publicStream?.end();
       end?.(outcome);
     }
   }
@@ -203,7 +208,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
 interface Served {
   readonly protocol: ProtocolName;
   readonly method?: DescMethod;
-  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues">): Outcome | Promise<Outcome>;
+  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues" | "end">): Outcome | Promise<Outcome>;
 }
 
 const called = (codec: Codec, rpc: Rpc, bindPath?: PathBinding): Served => ({

@@ -13,5 +13,6 @@ export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
 export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";
 export type { Observe, ObservedCall, Outcome, ProtocolName } from "./outcome.ts";
+export type { PublicStreamOptions } from "./public-streams.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./router.ts";
