@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, "../..");
 /** What each part may import besides itself: parts of src/, folders of gen/, and packages (`node:` stands for Node's own). */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   policy: [],
-  store: ["policy"],
+  store: ["policy", "node:"],
   "store/open.ts": ["policy", "store", "store/sqlite", "store/postgres"],
   "store/postgres": ["store", "policy", "node:", "pg", "pg-connection-string"],
   "store/sqlite": ["store", "policy", "make-directory.ts", "node:"],

@@ -112,8 +112,8 @@ describe.concurrent("/debug", () => {
       await until(ready, (status) => status === 200);
       expect((await list(server)).status).toBe(200);
       const messages = entries(server.stderr).map(({ msg }) => msg);
-      expect(messages).toContain("the store does not answer: not ready");
-      expect(messages).toContain("the store answers again: ready");
+      expect(messages).toContain("the store cannot be used: not ready");
+      expect(messages).toContain("the store works again: ready");
     } finally {
       await database.stop();
     }
