@@ -3,6 +3,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { PathBinding } from "./call.ts";
+import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
 import { createConnectCodec } from "./connect/codec.ts";
 import type { RpcExchange } from "./exchange.ts";
@@ -129,7 +130,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     let outcome: Outcome = Code.Internal;
     try {
       const { protocol, method, serve } = find(request);
-      const contextValues = createContextValues();
+      const contextValues = createContextValues().set(connectionKey, request.socket);
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       outcome = await serve({ request, response, contextValues });
     } catch (reason) {
@@ -154,8 +155,8 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     const rpc = rpcs.get(url);
     const head = { method, url, headers };
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
-    const contextValues = createContextValues();
     const { socket } = stream.session ?? {};
+    const contextValues = createContextValues().set(connectionKey, socket);
     const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
     grpc
       .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })
