@@ -1,22 +1,29 @@
-// Attacks a server until it is told to stop, within bounds: so many connections, and so many frames a second. A process of its own.
+// Attacks a server until it is told to stop, within bounds: so many connections, and so many frames a second or calls at once. A
+// process of its own.
 import { constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import {
   continuationFrame,
+  dataFrame,
   headersFrame,
   initialWindowSetting,
+  isLastOfStream,
   openHeadersFrame,
   pingFrame,
   resetFrame,
   settingsAckFrame,
   settingsFrame,
+  takeFrames,
   windowUpdateFrame,
 } from "../test/fixtures/http2-frames.ts";
+import { rpcPath } from "./calls.ts";
 
 /** What the attacker is told to do; absent: stop. */
 export interface Order {
   readonly url?: string;
   readonly attack?: AttackName;
+  /** Of who calls, where the attack is calls. */
+  readonly token?: string;
 }
 
 interface Attack {
@@ -29,6 +36,8 @@ interface Attack {
   readonly everyMs?: number;
   /** Whether what the server sends is never read. */
   readonly isDeaf?: boolean;
+  /** Headers of calls of gRPC, of which 100 wait for their answer on each connection: the next one is sent with each answer. */
+  call?(token: string): Readonly<Record<string, string>>;
 }
 
 const path = "/management/v1/policies/login";
@@ -83,11 +92,53 @@ const attacks = {
   WINDOW_UPDATE: flood(() => windowUpdateFrame(0, 1)),
 } as const satisfies Record<string, Attack>;
 
-export type AttackName = keyof typeof attacks;
+const callsAtOnce = 100;
+const call = (headers: (token: string) => Record<string, string>): Attack => ({
+  connections: 20,
+  first: () => Buffer.concat([start([[initialWindowSetting, 1_000_000]]), windowUpdateFrame(0, 2 ** 31 - 100_000)]),
+  call: (token) => ({
+    ...request,
+    ":method": "POST",
+    ":path": rpcPath("ListLoginPolicySecondFactors"),
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...headers(token),
+  }),
+});
+
+/** Honest calls, and far too many. */
+const busyCallers = {
+  "2000 calls of one user at once": call((token) => ({ authorization: `Bearer ${token}` })),
+  "2000 calls with a wrong token at once": call(() => ({ authorization: "Bearer wrong" })),
+  "2000 health checks at once": call(() => ({ ":path": "/grpc.health.v1.Health/Check" })),
+} as const satisfies Record<string, Attack>;
+
+const all: Readonly<Record<string, Attack>> = { ...attacks, ...busyCallers };
+export type AttackName = keyof typeof attacks | keyof typeof busyCallers;
 export const attackNames = Object.keys(attacks) as readonly AttackName[];
+export const busyCallerNames = Object.keys(busyCallers) as readonly AttackName[];
+
+/** Keeps as many calls waiting on a connection as it may. */
+function keepCalling(socket: Socket, headers: Readonly<Record<string, string>>): void {
+  let turn = 0;
+  const calls = (count: number) =>
+    Array.from({ length: count }, () => {
+      const stream = streamOf(turn++);
+      return Buffer.concat([headersFrame(stream, headers), dataFrame(stream, Buffer.alloc(5), true)]);
+    });
+  socket.write(Buffer.concat(calls(callsAtOnce)));
+  let unread: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    const { frames, rest } = takeFrames(Buffer.concat([unread, chunk]));
+    unread = rest;
+    const answered = frames.filter(isLastOfStream).length;
+    if (answered > 0) socket.write(Buffer.concat(calls(answered)));
+  });
+}
 
 /** Begins; returns what ends it. */
-function begin({ hostname, port }: URL, { connections, first, next, everyMs, isDeaf }: Attack): () => void {
+function begin({ hostname, port }: URL, attack: Attack, token: string): () => void {
+  const { connections, first, next, everyMs, isDeaf } = attack;
   const sockets = new Set<Socket>();
   const timers = new Set<NodeJS.Timeout>();
   let isOver = false;
@@ -100,6 +151,7 @@ function begin({ hostname, port }: URL, { connections, first, next, everyMs, isD
     if (isDeaf) socket.pause();
     else socket.resume();
     socket.write(first());
+    if (attack.call !== undefined) keepCalling(socket, attack.call(token));
     let turn = 0;
     const timer = setInterval(() => {
       if (next !== undefined && socket.writableLength < 1_000_000) socket.write(next(turn++));
@@ -126,9 +178,10 @@ function begin({ hostname, port }: URL, { connections, first, next, everyMs, isD
 
 if (process.send !== undefined) {
   let stop = () => {};
-  process.on("message", ({ url, attack }: Order) => {
+  process.on("message", ({ url, attack, token = "" }: Order) => {
     stop();
-    stop = url === undefined || attack === undefined ? () => {} : begin(new URL(url), attacks[attack]);
+    const wanted = attack && all[attack];
+    stop = url === undefined || wanted === undefined ? () => {} : begin(new URL(url), wanted, token);
     process.send?.("done");
   });
   process.on("disconnect", () => process.exit());

@@ -13,6 +13,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   transcoder: async (effort) => (await import("./suites/transcoder.ts")).measureTranscoder(effort),
   postgres: async (effort) => (await import("./suites/postgres.ts")).measurePostgres(effort),
   attacks: async (effort) => (await import("./suites/attacks.ts")).measureAttacks(effort),
+  callers: async (effort) => (await import("./suites/attacks.ts")).measureBusyCallers(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 

@@ -30,6 +30,20 @@ export async function makeStore(directory: string, organizations: number): Promi
   }
 }
 
+/** Adds a user who may only read, to a store that was made. Resolves to their token. */
+export async function addViewer(directory: string): Promise<string> {
+  const store = await openStore({ location: storeLocation(directory) });
+  try {
+    const users = createDirectory({ store, newId: createIdSource(Date.now), actor: "bench" });
+    const token = generateToken();
+    await users.addUser({ name: "viewer", role: "IAM_OWNER_VIEWER" });
+    await users.createToken({ userName: "viewer", digest: digestToken(token) });
+    return token;
+  } finally {
+    await store.close();
+  }
+}
+
 /** The same in an empty store that is open. */
 export async function fillStore(store: Store, organizations: number): Promise<string> {
   const token = generateToken();

@@ -22,6 +22,8 @@ export interface Config {
   readonly issuer?: { readonly url?: string };
   readonly oidcIssuers: readonly OutsideIssuerSettings[];
   readonly trustedProxies: readonly string[];
+  /** How many unary calls of one caller are in flight. Absent: the server's own default. */
+  readonly callsPerCaller?: number;
   /** Absent: `/debug` is served where the rest is. */
   readonly debugListen?: { readonly host: string; readonly port: number };
   /** How long to go on serving once told to stop, in milliseconds. */
@@ -79,6 +81,7 @@ export interface RawConfig extends StoreConfig {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsClientCa?: string;
+  readonly callsPerCaller?: string;
   readonly debugListen?: string;
   readonly drainDelay?: string;
   readonly logLevel?: string;
@@ -120,6 +123,9 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     storeLocation: storeLocation(raw),
     postgres: postgresSettings(raw),
     ...(tls && { tls }),
+    ...(raw.callsPerCaller !== undefined && {
+      callsPerCaller: readInteger(raw.callsPerCaller, { flag: "--calls-per-caller", least: 1, most: 100_000 }),
+    }),
     ...(debugListen && { debugListen }),
     drainDelayMs: readInteger(raw.drainDelay ?? "0", {
       flag: "--drain-delay",

@@ -16,6 +16,7 @@ import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { issuerRoute } from "./issuer/paths.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
+import { CallerTurns } from "./rpc/caller-turns.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
 import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
 import { rawPath } from "./rpc/http.ts";
@@ -60,6 +61,8 @@ export interface ServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
+  /** How many unary calls of one user, or of one address without a token, are in flight; see `CallerTurnsOptions`. */
+  readonly callsPerCaller?: number;
   /** What health checks are answered with. Default: always ready, until the server closes. */
   readonly readiness?: Readiness;
   /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
@@ -184,6 +187,7 @@ async function createApi(
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors(report),
     maxRequestBytes,
+    turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
     // ZITADEL does, and its clients rely on it.

@@ -1,24 +1,30 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { type AttackName, attackNames, type Order } from "../attacker.ts";
+import { type AttackName, attackNames, busyCallerNames, type Order } from "../attacker.ts";
 import type { Effort } from "../environment.ts";
 import type { Stream } from "../generator.ts";
 import { end, generatorCpu, pin, remember, root, startPortcullis, temporaryDirectory } from "../processes.ts";
 import { atMost, type Report } from "../report.ts";
 import { startGenerator, warmUp } from "../start-generator.ts";
 import { ratiosOf } from "../statistics.ts";
-import { makeStore } from "../store-fixture.ts";
+import { addViewer, makeStore } from "../store-fixture.ts";
 
 const organizations = 500;
 const perSecond = 300;
 /** Until all connections of an attack are there, and again until they are gone. */
 const settleMs = 500;
 
-/** What each attack does to the calls of others. */
-export async function measureAttacks({ rounds, seconds }: Effort): Promise<Report> {
+/** What each attack on the listener does to the calls of others. */
+export const measureAttacks = (effort: Effort): Promise<Report> => measure(effort, attackNames);
+
+/** What callers who send too much do to the calls of others. */
+export const measureBusyCallers = (effort: Effort): Promise<Report> => measure(effort, busyCallerNames);
+
+async function measure({ rounds, seconds }: Effort, attacks: readonly AttackName[]): Promise<Report> {
   const directory = temporaryDirectory();
   const token = await makeStore(directory, organizations);
+  const viewer = await addViewer(directory);
   const server = await startPortcullis(directory);
   const { url } = server;
   const generator = startGenerator();
@@ -30,18 +36,18 @@ export async function measureAttacks({ rounds, seconds }: Effort): Promise<Repor
     { call: "list", organizations, pace: { perSecond } },
     { call: "rest", organizations, pace: { perSecond } },
   ];
-  const measure = async () => {
+  const measureOnce = async () => {
     const { list, rest, lateP99Ms } = await generator.run({ url, token, connections: 4, seconds, streams });
     late.push(lateP99Ms * 1000);
     return { grpc: (list?.p99Ms ?? Number.NaN) * 1000, rest: (rest?.p99Ms ?? Number.NaN) * 1000 };
   };
-  const names: readonly ("quiet" | AttackName)[] = ["quiet", ...attackNames];
+  const names: readonly ("quiet" | AttackName)[] = ["quiet", ...attacks];
   const p99s = new Map(names.map((name) => [name, { grpc: [] as number[], rest: [] as number[] }]));
   for (let round = -1; round < rounds; round++) {
     for (const name of names) {
-      await attacker.tell(name === "quiet" ? {} : { url, attack: name });
+      await attacker.tell(name === "quiet" ? {} : { url, attack: name, token: viewer });
       await delay(settleMs);
-      const { grpc, rest } = await measure();
+      const { grpc, rest } = await measureOnce();
       await attacker.tell({});
       await delay(settleMs);
       // The round before the first warms up.
@@ -60,7 +66,7 @@ export async function measureAttacks({ rounds, seconds }: Effort): Promise<Repor
   ] as const;
   return {
     rows: kinds.flatMap(([title, kind]) =>
-      attackNames.map((name) => ({
+      attacks.map((name) => ({
         what: `p99 of ${title} under ${name} / quiet`,
         ratios: ratiosOf(valuesOf(name, kind), valuesOf("quiet", kind)),
         goal: atMost(3, 1.5),

@@ -1,6 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Permission, Role } from "../policy/roles.ts";
 import { grants, roles } from "../policy/roles.ts";
+import { callerKey } from "../rpc/caller-turns.ts";
 import { organizationRef, type Store } from "../store/store.ts";
 import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";
@@ -11,7 +12,8 @@ import { isTokenText } from "./token.ts";
 const organizationHeader = "x-zitadel-orgid";
 
 /**
- * Decides whether a call may go on, from its headers alone, and leaves its principal for the handler; a public RPC has none.
+ * Decides whether a call may go on, from its headers alone, and leaves its principal for the handler, and whose turn it takes; a public
+ * RPC has neither.
  * Throws an AuthError otherwise. The store is read on every call, so a token, role or organization that any process changed
  * counts on the next one.
  */
@@ -33,6 +35,8 @@ export function createGate(options: {
 
     const organizationOf = (home: string) => organizationRef(wanted ?? home);
     const { caller, view } = await identify(token, organizationOf);
+    // The user and not the token: who can get one token can mostly get many.
+    context.values.set(callerKey, caller.userId);
     const ref = organizationOf(caller.organizationId);
     const seen = view ?? (await store.read([ref]));
     const { state: organization } = seen.get(ref);

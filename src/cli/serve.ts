@@ -167,17 +167,8 @@ function readToken(dataDirectory: string): string {
 
 /** Opens the server where the configuration says, and tells in a sentence why it cannot. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
-  const {
-    listen: address,
-    tls,
-    debugListen,
-    corsOrigins,
-    corsHeaders,
-    issuer,
-    oidcIssuers,
-    trustedProxies,
-    stockHandlers,
-  } = config;
+  const { listen: address, tls, debugListen, corsOrigins, corsHeaders, issuer, oidcIssuers } = config;
+  const { trustedProxies, stockHandlers, callsPerCaller } = config;
   try {
     return await open({
       listen: address,
@@ -189,6 +180,7 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
       oidcIssuers,
       trustedProxies,
       stockHandlers,
+      ...(callsPerCaller !== undefined && { callsPerCaller }),
     });
   } catch (cause) {
     const { code, isOfDebug } = cause as NodeJS.ErrnoException & { readonly isOfDebug?: boolean };

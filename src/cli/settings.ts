@@ -113,6 +113,12 @@ export const serverSettings: readonly Setting[] = [
     separator: /,/,
   },
   {
+    flag: "--calls-per-caller <n>",
+    env: "PORTCULLIS_CALLS_PER_CALLER",
+    description: "unary calls in flight of one user, or of one address without a token; ten times as many wait",
+    default: "200",
+  },
+  {
     flag: "--debug-listen <host:port>",
     env: "PORTCULLIS_DEBUG_LISTEN",
     description: "address of its own for /debug: health, readiness, metrics",

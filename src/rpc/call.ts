@@ -17,11 +17,13 @@ import {
 } from "@connectrpc/connect";
 // Exported by Connect and marked private: the version is pinned, and the tests of streams cover what is relied on.
 import { transformInvokeImplementation } from "@connectrpc/connect/protocol";
+import { abortableBy, type CallerTurns, callerOf } from "./caller-turns.ts";
 import { type CallContext, shareSignal } from "./context.ts";
 
 /**
  * Decides whether a call may go on. It runs when the headers are known and before any of the body is read, once per call and
- * the same for every protocol. It refuses with a ConnectError, and may set context values and response headers.
+ * the same for every protocol. It refuses with a ConnectError, and may set context values and response headers: `callerKey`
+ * says whose turn a call takes.
  */
 export type Gate = (context: HandlerContext) => void | Promise<void>;
 
@@ -32,10 +34,15 @@ export interface CallOptions {
   readonly interceptors: readonly Interceptor[];
   /** The largest request message in bytes, after decompression. A larger one is refused before it is read whole. */
   readonly maxRequestBytes: number;
+  /**
+   * Keeps callers from making each other wait; all protocols share one. A call takes its turn when the gate has said who calls.
+   * Absent: calls begin as they come.
+   */
+  readonly turns?: CallerTurns;
 }
 
 /** Runs the gate, unless the deadline of the call has passed already. */
-export function passGate(context: HandlerContext, gate: Gate): void | Promise<void> {
+function passGate(context: HandlerContext, gate: Gate): void | Promise<void> {
   if ((context.timeoutMs() ?? 1) <= 0) throw new ConnectError("the deadline has passed", Code.DeadlineExceeded);
   return gate(context);
 }
@@ -57,14 +64,59 @@ export const callUnary = (call: UnaryCall, options: CallOptions): Promise<Messag
   call.context.untilAborted(runUnary(call, options));
 
 // What is there already is not awaited: each step of a promise costs as much as the decoding of a small message.
-async function runUnary(call: UnaryCall, { gate, interceptors }: CallOptions): Promise<Message> {
+async function runUnary(call: UnaryCall, { gate, interceptors, turns }: CallOptions): Promise<Message> {
   const { spec, context } = call;
-  const passed = passGate(context, gate);
-  if (passed !== undefined) await passed;
-  const message = await call.readMessage();
-  if (interceptors.length > 0) return intercept(spec, { context, message, interceptors });
-  const output = spec.impl(message, context);
-  return normalize(spec.method.output, output instanceof Promise ? await output : output);
+  try {
+    const passed = passGate(context, gate);
+    if (passed !== undefined) await passed;
+  } catch (reason) {
+    await takeTurnRefused(context, turns);
+    throw reason;
+  }
+  const caller = turns === undefined ? "" : callerOf(context.values);
+  const turn = turns?.begin(caller, context);
+  if (turn !== undefined) await turn;
+  try {
+    // The deadline may have passed between the turn and now.
+    if (turn !== undefined) context.throwIfAborted();
+    const message = await call.readMessage();
+    if (interceptors.length > 0) return await intercept(spec, { context, message, interceptors });
+    const output = spec.impl(message, context);
+    return normalize(spec.method.output, output instanceof Promise ? await output : output);
+  } finally {
+    turns?.end(caller);
+  }
+}
+
+/**
+ * The gate, and then the turn of the call. Resolves to the caller whose turn must end with the call. That of a stream is over
+ * when it has begun: most streams only wait, and would keep their caller's other calls waiting.
+ */
+export async function admit(context: HandlerContext, { gate, turns }: CallOptions): Promise<string | undefined> {
+  try {
+    await passGate(context, gate);
+  } catch (reason) {
+    await takeTurnRefused(context, turns);
+    throw reason;
+  }
+  if (turns === undefined) return undefined;
+  const caller = callerOf(context.values);
+  await turns.begin(caller, abortableBy(context.signal));
+  if (context.method.methodKind === "unary") return caller;
+  turns.end(caller);
+  return undefined;
+}
+
+/** What the gate refuses takes a turn too: a stranger's calls cost as much as those of others, but for the handler. */
+async function takeTurnRefused(context: HandlerContext, turns: CallerTurns | undefined): Promise<void> {
+  if (turns === undefined) return;
+  const caller = callerOf(context.values);
+  try {
+    await turns.begin(caller, abortableBy(context.signal));
+    turns.end(caller);
+  } catch {
+    // It is refused anyway, for the gate's reason.
+  }
 }
 
 async function intercept(
@@ -152,15 +204,15 @@ export async function* callServerStream(
     readonly context: HandlerContext;
     readMessage(): Promise<MessageShape<MethodImplSpec["method"]["input"]>>;
   },
-  { gate, interceptors }: CallOptions,
+  options: CallOptions,
 ): AsyncIterable<MessageShape<MethodImplSpec["method"]["output"]>> {
-  await passGate(call.context, gate);
+  await admit(call.context, options);
   const message = await untilAborted(call.readMessage(), call.context.signal);
   async function* input() {
     yield message;
   }
   yield* whileCalled(
-    transformInvokeImplementation(call.spec, call.context, [...interceptors])(input()),
+    transformInvokeImplementation(call.spec, call.context, [...options.interceptors])(input()),
     call.context.signal,
   );
 }

@@ -1,5 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
+import type { Abortable } from "./caller-turns.ts";
 import type { RequestHead } from "./http.ts";
 import { RequestHeaders } from "./request-headers.ts";
 
@@ -38,7 +39,7 @@ export function shareSignal(target: object, context: CallContext): void {
  * What a gate, an interceptor and an implementation know of a call; its deadline, and its end. Its properties are its own, so
  * that a copy (`{ ...context, values }`) is whole.
  */
-export class CallContext implements HandlerContext {
+export class CallContext implements HandlerContext, Abortable {
   static {
     signalOf = (context) => {
       if (context.#controller === undefined) {
@@ -66,6 +67,7 @@ export class CallContext implements HandlerContext {
   /** Why the call is over: its deadline, its caller gone, or its answer. */
   #end: unknown;
   #reject: ((reason: unknown) => void) | undefined;
+  #onAbort: ((reason: unknown) => void) | undefined;
 
   constructor({ method, protocolName, head, values, timeoutMs }: CallContextInit) {
     this.method = method;
@@ -97,11 +99,22 @@ export class CallContext implements HandlerContext {
     });
   }
 
+  onAbort(listener: ((reason: unknown) => void) | undefined): void {
+    this.#onAbort = listener;
+    if (this.#end !== undefined) listener?.(this.#end);
+  }
+
+  /** Throws the reason where the call is over. */
+  throwIfAborted(): void {
+    if (this.#end !== undefined) throw this.#end;
+  }
+
   /** Ends the call for a reason that its implementation is told by the signal. Only the first end counts. */
   abort(reason: unknown): void {
     if (this.#end !== undefined) return;
     this.#end = reason;
     clearTimeout(this.#deadline);
+    this.#onAbort?.(reason);
     this.#reject?.(reason);
     this.#controller?.abort(reason);
   }

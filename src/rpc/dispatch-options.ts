@@ -3,6 +3,7 @@ import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf
 import type { Interceptor } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import type { Gate } from "./call.ts";
+import { CallerTurns } from "./caller-turns.ts";
 import { toStandardError } from "./failure.ts";
 import type { Observe } from "./outcome.ts";
 import type { PublicStreamOptions } from "./public-streams.ts";
@@ -105,6 +106,7 @@ const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
     wanted: "an object whose isPublic is a function",
     fits: (value) => typeof (value as Partial<PublicStreamOptions> | null)?.isPublic === "function",
   },
+  turns: { wanted: "a CallerTurns", fits: (value) => value instanceof CallerTurns },
   observe: aFunction,
 };
 

@@ -3,6 +3,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { PathBinding } from "./call.ts";
+import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
 import { createConnectCodec, seemsConnect } from "./connect/codec.ts";
 import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
@@ -157,7 +158,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       const { protocol, method } = found;
       // What is refused before it reaches an RPC needs no body.
       const { serve } = method !== undefined && isBodyTaken(request) ? refused(codecOf(request), bodyTaken()) : found;
-      const contextValues = createContextValues();
+      const contextValues = createContextValues().set(connectionKey, request.socket);
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       publicStream = publicStreams?.begin(method, request);
       outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
@@ -184,8 +185,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     const rpc = rpcs.get(url);
     const head = { method, url, headers };
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
-    const contextValues = createContextValues();
     const { socket } = stream.session ?? {};
+    const contextValues = createContextValues().set(connectionKey, socket);
     const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
     grpc
       .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })

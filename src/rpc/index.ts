@@ -3,6 +3,7 @@
  * dispatch over it, a listener. See examples/own-service.
  */
 export type { CallOptions, Gate } from "./call.ts";
+export { CallerTurns, type CallerTurnsOptions, callerKey } from "./caller-turns.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./cors.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";

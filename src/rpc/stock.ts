@@ -1,8 +1,8 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { Code, ConnectError, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, createContextKey, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { applyPathBinding, type CallOptions, passGate, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
+import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
@@ -30,7 +30,9 @@ export type ServeStock = (call: StockCall) => Promise<Outcome>;
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const router = createConnectRouter({
     interceptors: [endWithCall, tellFailures(options.onFailure), applyPathBinding, ...options.interceptors],
-    requestGate: (context) => passGate(context, options.gate),
+    requestGate: async (context) => {
+      context.values.set(admittedKey, await admit(context, options));
+    },
     readMaxBytes: options.maxRequestBytes,
     jsonOptions: options.jsonOptions,
     acceptCompression: compressions,
@@ -40,7 +42,8 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
   const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
 
-  return async ({ rpc, request, response, contextValues, end, bindPath, decodeRequest, encodeResponse }) => {
+  const serve: ServeStock = async (call) => {
+    const { rpc, request, response, contextValues, end, bindPath, decodeRequest, encodeResponse } = call;
     contextValues.set(pathBindingKey, bindPath);
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
@@ -76,6 +79,15 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;
   };
+
+  return async (call) => {
+    try {
+      return await serve(call);
+    } finally {
+      const caller = call.contextValues.get(admittedKey);
+      if (caller !== undefined) options.turns?.end(caller);
+    }
+  };
 }
 
 /**
@@ -87,6 +99,8 @@ const endWithCall: Interceptor = (next) => async (request) => {
   const response = await untilAborted(next(request), request.signal);
   return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
 };
+/** The caller whose turn ends with the call. */
+const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
 
 /** What an implementation throws because its client has gone is no failure. */
 function tellFailures(onFailure: (reason: unknown) => void): Interceptor {

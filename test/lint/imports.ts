@@ -12,7 +12,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "store/postgres": ["store", "policy", "node:", "pg", "pg-connection-string"],
   "store/sqlite": ["store", "policy", "make-directory.ts", "node:"],
   commands: ["policy", "store"],
-  auth: ["policy", "store", "make-directory.ts", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
+  auth: ["policy", "store", "rpc", "make-directory.ts", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
   "auth/identify.ts": ["auth", "auth/outside", "policy", "store"],
   "auth/outside": ["auth", "policy", "store", "node:", "jose", "oauth4webapi", "lru-cache"],
   issuer: ["policy", "store", "commands", "auth", "rpc", "node:", "oidc-provider", "jose", "lru-cache"],
