@@ -180,8 +180,9 @@ async function createApi(
     maxRequestBytes,
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // ZITADEL does, and its clients rely on it.
+    // Both as ZITADEL does, and its clients rely on them.
     ignoreUnknown: true,
+    grpcMetadataHeaders: true,
     reservedPaths: [...openApiPaths, ...debugPaths],
     registry: createRegistry(
       file_zitadel_management,

@@ -15,6 +15,7 @@ import {
   hasAuthority,
   isGone,
   mediaType,
+  type RequestHead,
   rawPath,
   send,
 } from "./http.ts";
@@ -23,6 +24,7 @@ import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
+import { readMetadataHeaders } from "./rest/metadata-headers.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
@@ -108,7 +110,9 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
         const { route, pathValues } = match;
         const { rpc } = route;
         if (!hasOneRequest(rpc)) return refused(rest, requestStream(rpc));
-        const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
+        const told = tellHeaders(request);
+        if ("refusal" in told) return refused(rest, told.refusal);
+        const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, ...told, rpc, route, pathValues });
         return { protocol: "rest", method: rpc.spec.method, serve };
       }
       case "wrong_method":
@@ -121,6 +125,17 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
           ? refused(rest, notFound())
           : refused(connect, unknownRpc());
     }
+  }
+
+  /** The request as its call is told of it. */
+  function tellHeaders(request: HttpRequest): { readonly head: RequestHead } | { readonly refusal: HttpRefusal } {
+    if (!options.grpcMetadataHeaders) return { head: request };
+    const read = readMetadataHeaders(request.headers);
+    if ("refusal" in read) return read;
+    if (read.headers === request.headers) return { head: request };
+    const { method, url, socket } = request;
+    const head = { method, url, socket, headers: read.headers };
+    return { head };
   }
 
   const { observe } = options;
