@@ -190,9 +190,10 @@ async function createApi(
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // ZITADEL does, and its clients rely on it.
+    // Both as ZITADEL does, and its clients rely on them.
     ignoreUnknown: true,
     publicStreams: { isPublic: ({ parent }) => publicServices.includes(parent as never), ...options.publicStreams },
+    grpcMetadataHeaders: true,
     reservedPaths: [...openApiPaths, ...debugPaths],
     // In the details of errors, and in no file of a service.
     registry: createRegistry(file_zitadel_message),

@@ -99,6 +99,7 @@ const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   },
   ignoreUnknown: aBoolean,
   etags: aBoolean,
+  grpcMetadataHeaders: aBoolean,
   reservedPaths: listOf("paths that start with a slash", (path) => typeof path === "string" && path.startsWith("/")),
   onFailure: aFunction,
   stockHandlers: aBoolean,

@@ -18,6 +18,7 @@ import {
   isBodyTaken,
   isGone,
   mediaType,
+  type RequestHead,
   rawPath,
   send,
 } from "./http.ts";
@@ -27,6 +28,7 @@ import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec } from "./rest/codec.ts";
+import { readMetadataHeaders } from "./rest/metadata-headers.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
@@ -117,7 +119,9 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
         const { route, pathValues } = match;
         const { rpc } = route;
         if (!hasOneRequest(rpc)) return refused(rest, requestStream(rpc));
-        const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
+        const told = tellHeaders(request);
+        if ("refusal" in told) return refused(rest, told.refusal);
+        const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, ...told, rpc, route, pathValues });
         return { protocol: "rest", method: rpc.spec.method, serve };
       }
       case "wrong_method":
@@ -144,6 +148,17 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
 
   function unknownRpc(request: HttpRequest): HttpRefusal {
     return { error: new ConnectError(unknownRpcText(rawPath(request), services), Code.Unimplemented), status: 404 };
+  }
+
+  /** The request as its call is told of it. */
+  function tellHeaders(request: HttpRequest): { readonly head: RequestHead } | { readonly refusal: HttpRefusal } {
+    if (!options.grpcMetadataHeaders) return { head: request };
+    const read = readMetadataHeaders(request.headers);
+    if ("refusal" in read) return read;
+    if (read.headers === request.headers) return { head: request };
+    const { method, url, socket } = request;
+    const head = { method, url, socket, headers: read.headers };
+    return { head };
   }
 
   const { observe } = options;

@@ -84,7 +84,11 @@ const connectionHeaders = [
   "transfer-encoding",
   "upgrade",
 ];
-const transportHeaders: ReadonlySet<string> = new Set([...connectionHeaders, "content-encoding", "content-type"]);
+export const transportHeaders: ReadonlySet<string> = new Set([
+  ...connectionHeaders,
+  "content-encoding",
+  "content-type",
+]);
 
 /** Takes away what describes the connection: for headers that Connect has made, and said itself what the bytes are. */
 export function withoutConnection(headers: Headers | undefined): Headers | undefined {

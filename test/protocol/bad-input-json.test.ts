@@ -92,9 +92,9 @@ const wrongValues: readonly (JsonCase & { readonly field: string })[] = [
     field: "default_redirect_uri",
   },
   { ...policy("a string for a list", '{"secondFactors":"SECOND_FACTOR_TYPE_OTP"}'), field: "second_factors" },
-  { ...policy("an unknown name in a list", '{"secondFactors":["NOPE"]}'), field: "second_factors" },
-  { ...policy("null in a list", '{"secondFactors":[null]}'), field: "second_factors" },
-  { ...policy("a number for a message", '{"idps":[1]}'), field: "idps" },
+  { ...policy("an unknown name in a list", '{"secondFactors":["NOPE"]}'), field: "second_factors[0]" },
+  { ...policy("null in a list", '{"secondFactors":[null]}'), field: "second_factors[0]" },
+  { ...policy("a number for a message", '{"idps":[1]}'), field: "idps[0]" },
   { ...policy("a number for a string, further in", '{"idps":[{"idpId":1}]}'), field: "idps[0].idp_id" },
   {
     ...policy("an unknown name, further in", '{"idps":[{"idpId":"a","ownerType":"NOPE"}]}'),

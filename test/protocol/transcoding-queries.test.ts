@@ -94,6 +94,8 @@ const taken: readonly { readonly query: string; readonly want: object }[] = [
   { query: "time=2024-01-01T01:00:00%2B01:00", want: { time: "2024-01-01T00:00:00Z" } },
   { query: "time=9999-12-31T23:59:59.999999999Z", want: { time: "9999-12-31T23:59:59.999999999Z" } },
   { query: "span=-1.000000001s", want: { span: "-1.000000001s" } },
+  // As in JSON, where a text may be a number in any form.
+  { query: "small=1e3&big=1.50e1", want: { small: 1000, big: "15" } },
   { query: "mask=a.bC,d", want: { mask: "a.bC,d" } },
   { query: "mask=a.b_c,d", want: { mask: "a.bC,d" } },
   { query: "mask=", want: { mask: "" } },
@@ -140,8 +142,8 @@ const refused: readonly { readonly query: string; readonly field: string }[] = [
   { query: "times.seconds=1", field: "times.seconds" },
   // Which do not fit.
   { query: "small=", field: "small" },
-  { query: "small=1.0", field: "small" },
-  { query: "small=1e3", field: "small" },
+  { query: "small=1.5", field: "small" },
+  { query: "small=1e", field: "small" },
   { query: "small=0x10", field: "small" },
   { query: "small=%201", field: "small" },
   { query: "small=+1", field: "small" },

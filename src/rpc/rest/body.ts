@@ -1,25 +1,18 @@
-import {
-  type DescField,
-  type DescMessage,
-  fromJson,
-  type JsonObject,
-  type JsonValue,
-  mergeFromJson,
-  type Registry,
-} from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { readBody as readBodyOf } from "../body.ts";
 import { decompress, requestEncodings } from "../encoding.ts";
 import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
-import { isTextField, isWellKnown, messageOf } from "./fields.ts";
+import { fieldNamed, isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";
 import { parseWithLongIntegers } from "./long-integers.ts";
+import { checkMessage, formOf, Misfit } from "./proto-json.ts";
 import type { Route } from "./route-table.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
-import { flaw, violation } from "./violations.ts";
+import { flaw, shown, violation } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;
@@ -70,11 +63,16 @@ function setEmpty(message: ReflectMessage, field: DescField): void {
 function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnknown }: BodyOptions): void {
   const { desc } = message;
   const sent = parseWithLongIntegers(desc, text, registry);
-  const json = ignoreUnknown ? withoutUnknownFields(desc, sent) : sent;
   try {
+    const json = checkMessage(desc, ignoreUnknown ? withoutUnknownFields(desc, sent) : sent, registry);
     mergeFromJson(desc, message.message, json, { registry });
   } catch (cause) {
-    throw notTheMessage(desc, findMisfit(desc, json, registry), cause);
+    // The parser's own words are for the log.
+    if (!(cause instanceof Misfit) || cause.path === "") {
+      throw flaw("body", `the request body must be ${formOf({ message: desc })}`, cause);
+    }
+    const { path: field, message: description } = cause;
+    throw violation(`invalid value for the field ${field}: ${description}`, { field, description, cause });
   }
 }
 
@@ -172,80 +170,9 @@ function wirePath(desc: DescMessage, way: readonly (string | number)[]): string 
       path += `[${step}]`;
       continue;
     }
-    const field: DescField | undefined = within && !isWellKnown(within) ? fieldOf(within, step) : undefined;
-    path += `${path === "" ? "" : "."}${field?.name ?? step.slice(0, maxNameLength)}`;
+    const field: DescField | undefined = within && !isWellKnown(within) ? fieldNamed(within, step) : undefined;
+    path += `${path === "" ? "" : "."}${field?.name ?? shown(step)}`;
     within = field && messageOf(field);
   }
   return path;
-}
-
-/** Of a name that a caller made up, its beginning is enough to find it. */
-const maxNameLength = 100;
-
-const fieldOf = (desc: DescMessage, name: string): DescField | undefined =>
-  desc.fields.find((field) => field.jsonName === name || field.name === name);
-
-interface Misfit {
-  /** The path of the field, in wire names. */
-  readonly field: string;
-  readonly description: string;
-}
-
-/** The first field whose value does not fit, or that is none; undefined where the whole is no such message. */
-function findMisfit(desc: DescMessage, json: JsonValue, registry: Registry): Misfit | undefined {
-  if (isWellKnown(desc) || typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
-  const unknown = Object.keys(json).find((name) => fieldOf(desc, name) === undefined);
-  if (unknown !== undefined) {
-    return { field: unknown.slice(0, maxNameLength), description: "the message has no such field" };
-  }
-  for (const field of desc.fields) {
-    if (field.name !== field.jsonName && Object.hasOwn(json, field.name) && Object.hasOwn(json, field.jsonName)) {
-      return { field: field.name, description: "it is given under both of its names" };
-    }
-    const value = own(json, field.jsonName) ?? own(json, field.name);
-    if (value === undefined || fits(desc, { [field.jsonName]: value }, registry)) continue;
-    const message = messageOf(field);
-    const items = field.fieldKind === "list" && Array.isArray(value) ? value : [value];
-    if (message !== undefined) {
-      for (const [index, item] of items.entries()) {
-        const inner = findMisfit(message, item, registry);
-        const place = field.fieldKind === "list" ? `${field.name}[${index}]` : field.name;
-        if (inner !== undefined) return { ...inner, field: `${place}.${inner.field}` };
-      }
-    }
-    return { field: field.name, description: "the value does not fit the type of the field" };
-  }
-  for (const { fields } of desc.oneofs) {
-    const [first, second] = fields.filter(
-      (field) => (own(json, field.jsonName) ?? own(json, field.name) ?? null) !== null,
-    );
-    if (first === undefined || second === undefined) continue;
-    return { field: second.name, description: `it and ${first.name} are alternatives: send one of them` };
-  }
-  return undefined;
-}
-
-/** A name that every object inherits may be a field's too. */
-const own = (json: JsonObject, name: string): JsonValue | undefined =>
-  Object.hasOwn(json, name) ? json[name] : undefined;
-
-function fits(desc: DescMessage, json: JsonValue, registry: Registry): boolean {
-  try {
-    fromJson(desc, json, { registry });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Names the field that does not fit. The parser's own words are the cause, for the log. */
-function notTheMessage(desc: DescMessage, misfit: Misfit | undefined, cause: unknown): ConnectError {
-  if (misfit === undefined) {
-    const wanted = isWellKnown(desc)
-      ? `fit the type of the request, ${desc.name}`
-      : "be a JSON object with the fields of the request message";
-    return flaw("body", `the request body must ${wanted}`, cause);
-  }
-  const { field, description } = misfit;
-  return violation(`invalid value for the field ${field}: ${description}`, { field, description, cause });
 }

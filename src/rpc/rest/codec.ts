@@ -7,7 +7,7 @@ import type { Codec } from "../codec.ts";
 import { CallContext } from "../context.ts";
 import { compress, responseEncodings } from "../encoding.ts";
 import type { RpcExchange } from "../exchange.ts";
-import { type HttpResponse, isGone, onClose, rawQuery, send } from "../http.ts";
+import { type HttpResponse, isGone, onClose, type RequestHead, rawQuery, send } from "../http.ts";
 import type { Outcome } from "../outcome.ts";
 import { readTimeout } from "../timeout.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
@@ -21,6 +21,8 @@ import { codeOf, HttpRefusalError, sendStatus, toStatusJson } from "./status.ts"
 import { streamTypes, writeRawStream, writeStream } from "./stream.ts";
 
 export interface RestExchange extends RpcExchange {
+  /** The request as its call is told of it. */
+  readonly head: RequestHead;
   readonly route: Route;
   /** The path's values, percent-decoded, in the order of the route's variables. */
   readonly pathValues: readonly string[];
@@ -35,6 +37,12 @@ export interface RestOptions extends CallOptions {
    * Default false: it is refused, because a misspelt name would be lost without a word.
    */
   readonly ignoreUnknown?: boolean;
+  /**
+   * Whether a request header `Grpc-Metadata-X` counts as `X`, as it does to grpc-gateway and the clients that were made for it.
+   * Default false: to filters in front, it is a header that they do not know. Where both are sent with different values, the
+   * answer is 400.
+   */
+  readonly grpcMetadataHeaders?: boolean;
   /** Paths that are served by others: a rule that has one of them is an error at start. */
   readonly reservedPaths?: readonly string[];
   /** Whether answers to GET carry an ETag and may be kept by the caller for comparison. Default false: `no-store`. */
@@ -148,13 +156,13 @@ export function createRestCodec(options: RestOptions): RestCodec {
     },
 
     async serve(exchange) {
-      const { route, request, response } = exchange;
+      const { route, request, response, head } = exchange;
       const { timeoutMs } = readTimeout(request.headers, ...timeHeaders);
       const { method } = route.rpc.spec;
       const context = new CallContext({
         method,
         protocolName: "rest",
-        head: request,
+        head,
         values: exchange.contextValues,
         timeoutMs,
       });

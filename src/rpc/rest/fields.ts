@@ -89,3 +89,18 @@ export const isWrapper = (message: DescMessage): boolean => wrappedScalars.has(m
 
 /** Whether a message has, or may have, a JSON form of its own: its fields are no names in it. */
 export const isWellKnown = (message: DescMessage): boolean => message.typeName.startsWith("google.protobuf.");
+
+const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
+
+/** The field of a name, JSON's or the proto file's; where one field's proto name is another's JSON name, the JSON name counts. */
+export function fieldNamed(message: DescMessage, name: string): DescField | undefined {
+  let fields = known.get(message);
+  if (fields === undefined) {
+    fields = new Map([
+      ...message.fields.map((field) => [field.name, field] as const),
+      ...message.fields.map((field) => [field.jsonName, field] as const),
+    ]);
+    known.set(message, fields);
+  }
+  return fields.get(name);
+}

@@ -18,7 +18,7 @@ export function parseWithLongIntegers(desc: DescMessage, text: string, registry:
   const exact = JSON.parse(text, (_, value: unknown, { source }: { source?: string } = {}) => {
     if (!Number.isInteger(value) || Number.isSafeInteger(value)) return withoutInfinity(value);
     hasLong = true;
-    return source === undefined ? value : withoutExponent(source);
+    return source ?? value;
   }) as JsonValue;
   if (!hasLong) return exact;
   const rounded = JSON.parse(text, (_, value: unknown) => withoutInfinity(value)) as JsonValue;
@@ -28,17 +28,6 @@ export function parseWithLongIntegers(desc: DescMessage, text: string, registry:
 /** For a number past all numbers, one that no field takes. A google.protobuf.Value would take infinity, and never be JSON again. */
 const withoutInfinity = (value: unknown): unknown =>
   value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY ? 2n ** 64n : value;
-
-/** An integer as its digits alone, which is how protobuf reads one from a text; what is no integer, as it is. */
-function withoutExponent(source: string): string {
-  const [, sign = "", whole = "", fraction = "", exponent = "0"] =
-    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(source) ?? [];
-  const digits = whole + fraction;
-  const length = whole.length + Number(exponent);
-  if (length < 1 || /[1-9]/.test(digits.slice(length))) return source;
-  // A number that JavaScript has at all is at most 309 digits longer than it was written.
-  return sign + digits.slice(0, length).padEnd(length, "0");
-}
 
 type Merge = (desc: DescMessage, rounded: JsonValue, exact: JsonValue) => JsonValue;
 

@@ -1,10 +1,10 @@
 import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import type { ConnectError } from "@connectrpc/connect";
-import { innerMessage, isTextField } from "./fields.ts";
+import { fieldNamed, innerMessage, isTextField } from "./fields.ts";
 import type { Route } from "./route-table.ts";
 import { setByText } from "./text-value.ts";
-import { conflict, violation } from "./violations.ts";
+import { conflict, shown, violation } from "./violations.ts";
 
 /** Deeper than any message that a person writes; of a message that holds itself, a query could make any number. */
 const maxDepth = 32;
@@ -68,7 +68,7 @@ function decode(raw: string): string | undefined {
 
 function badEscape(name: string): ConnectError {
   const description = "it holds a percent sign that starts no valid UTF-8 escape: write a percent sign as %25";
-  return violation(`invalid query parameter ${name}: ${description}`, { field: name, description });
+  return violation(`invalid query parameter ${shown(name)}: ${description}`, { field: name, description });
 }
 
 function findFields(
@@ -78,7 +78,7 @@ function findFields(
 ): readonly DescField[] | undefined {
   const refuse = (description: string): undefined => {
     if (ignoreUnknown) return undefined;
-    throw violation(`unexpected query parameter ${name}: ${description}`, { field: name, description });
+    throw violation(`unexpected query parameter ${shown(name)}: ${description}`, { field: name, description });
   };
   if (body === "whole") return refuse("the body is the whole request, so there are no query parameters");
   const fields = resolve(rpc.spec.method.input, name);
@@ -97,24 +97,10 @@ function resolve(message: DescMessage, name: string): readonly DescField[] | und
   const fields: DescField[] = [];
   let within: DescMessage | undefined = message;
   for (const part of parts) {
-    const field: DescField | undefined = within && fieldsOf(within).get(part);
+    const field: DescField | undefined = within && fieldNamed(within, part);
     if (field === undefined) return undefined;
     fields.push(field);
     within = innerMessage(field);
   }
-  return fields;
-}
-
-const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
-
-/** By JSON name and by proto name; where one field's proto name is another's JSON name, the JSON name counts. */
-function fieldsOf(message: DescMessage): ReadonlyMap<string, DescField> {
-  const found = known.get(message);
-  if (found !== undefined) return found;
-  const fields = new Map([
-    ...message.fields.map((field) => [field.name, field] as const),
-    ...message.fields.map((field) => [field.jsonName, field] as const),
-  ]);
-  known.set(message, fields);
   return fields;
 }

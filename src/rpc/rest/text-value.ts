@@ -8,6 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import { protoCamelCase, protoSnakeCase, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { isWrapper, messageOf, scalarOf } from "./fields.ts";
+import { checkValue, formOf } from "./proto-json.ts";
 import { conflict, mismatch } from "./violations.ts";
 
 export interface TextSetting {
@@ -50,66 +51,36 @@ function parse(
   target: ReflectMessage,
   { field, texts, name, registry }: Omit<TextSetting, "fields" | "overrides"> & { readonly field: DescField },
 ): never {
-  const text = texts.join(",");
-  try {
-    const values = texts.map((one) => toJsonValue(field, one));
-    const value = field.fieldKind === "list" ? values : (values[0] as JsonValue);
-    // A request may be a wrapper, whose JSON is the value alone.
-    const json = isWrapper(target.desc) ? value : { [field.jsonName]: value };
-    const parsed = fromJson(target.desc, json, { registry });
-    // `set` knows the type by the field; its declaration cannot.
-    return reflect(target.desc, parsed).get(field) as never;
-  } catch (cause) {
-    throw mismatch(name, text, cause);
-  }
+  const values = texts.map((text) => {
+    try {
+      return checkValue(field, toJsonValue(field, text), registry);
+    } catch (cause) {
+      // The only texts that a URL can hold and a field of text cannot.
+      const wanted = scalarOf(field) === ScalarType.STRING ? "a text without NUL characters" : formOf(field);
+      throw mismatch(name, { text, wanted, cause });
+    }
+  });
+  const value = field.fieldKind === "list" ? values : (values[0] as JsonValue);
+  // A request may be a wrapper, whose JSON is the value alone.
+  const json = isWrapper(target.desc) ? value : { [field.jsonName]: value };
+  const parsed = fromJson(target.desc, json, { registry });
+  // `set` knows the type by the field; its declaration cannot.
+  return reflect(target.desc, parsed).get(field) as never;
 }
 
-/** A text in the JSON form of its field, so that protobuf's own rules say whether it fits. */
+/** A text in the JSON form of its field. */
 function toJsonValue(field: DescField, text: string): JsonValue {
-  if (field.fieldKind === "enum" || (field.fieldKind === "list" && field.listKind === "enum")) {
-    return /^-?\d+$/.test(text) ? Number(text) : text;
-  }
-  const scalar = scalarOf(field);
-  if (scalar === undefined) {
-    return messageOf(field)?.typeName === "google.protobuf.FieldMask" ? toCamelCase(text) : text;
-  }
-  switch (scalar) {
+  if (field.enum !== undefined) return /^-?\d+$/.test(text) ? Number(text) : text;
+  switch (scalarOf(field)) {
     case ScalarType.STRING:
       // Databases and C programs would cut the text there.
       if (text.includes("\0")) throw new Error("a NUL character");
       return text;
     case ScalarType.BOOL:
-      if (text === "true" || text === "false") return text === "true";
-      throw new Error("neither true nor false");
-    case ScalarType.BYTES:
-      return toBase64(text);
-    case ScalarType.FLOAT:
-    case ScalarType.DOUBLE:
-      return toNumber(text);
+      return text === "true" || (text === "false" ? false : text);
     default:
-      if (!/^-?\d+$/.test(text)) throw new Error("not a decimal integer");
-      return text;
+      return messageOf(field)?.typeName === "google.protobuf.FieldMask" ? toCamelCase(text) : text;
   }
-}
-
-/** Standard or URL-safe, padded or not. A raw plus arrives as a space, which is neither. */
-function toBase64(text: string): string {
-  const bare = text
-    .replaceAll("-", "+")
-    .replaceAll("_", "/")
-    .replace(/={1,2}$/, "");
-  const isPadded = bare.length < text.length;
-  if (!/^[A-Za-z0-9+/]*$/.test(bare) || bare.length % 4 === 1 || (isPadded && text.length % 4 !== 0)) {
-    throw new Error("not base64");
-  }
-  return bare.padEnd(Math.ceil(bare.length / 4) * 4, "=");
-}
-
-function toNumber(text: string): JsonValue {
-  if (text === "NaN" || text === "Infinity" || text === "-Infinity") return text;
-  const value = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isFinite(value)) throw new Error("not a number, or too large");
-  return value;
 }
 
 /** Paths in JSON's form; those of proto files, which people know better, are taken too. */

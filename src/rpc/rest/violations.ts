@@ -14,13 +14,20 @@ export function violation(
 export const flaw = (part: "body" | "url", text: string, cause?: unknown): ConnectError =>
   violation(text, { field: part, description: text, cause });
 
-/** A text that is no value of its field. The text of the message is grpc-gateway's, which clients of ZITADEL have met. */
-export function mismatch(field: string, text: string, cause?: unknown): ConnectError {
-  const description = `${text} is not valid`;
-  return violation(`type mismatch, parameter: ${field}, error: ${description}`, { field, description, cause });
+/** A text of a caller, in a sentence: its beginning, which is enough to find it, and in quotes where it would be a hole. */
+export const shown = (text: string): string =>
+  text.trim() === "" ? JSON.stringify(text) : text.slice(0, 100).toWellFormed();
+
+/** A text that is no value of its field. The message begins with grpc-gateway's, which clients of ZITADEL have met. */
+export function mismatch(
+  field: string,
+  { text, wanted, cause }: { readonly text: string; readonly wanted: string; readonly cause: unknown },
+): ConnectError {
+  const description = `${shown(text)} is not valid: send ${wanted}`;
+  return violation(`type mismatch, parameter: ${shown(field)}, error: ${description}`, { field, description, cause });
 }
 
 /** A field that is set in a way that it cannot be, or twice. */
 export function conflict(field: string, description: string): ConnectError {
-  return violation(`invalid parameter ${field}: ${description}`, { field, description });
+  return violation(`invalid parameter ${shown(field)}: ${description}`, { field, description });
 }

@@ -38,10 +38,15 @@ function refusal(query: string, given?: Given): readonly [message: string, field
 }
 
 const mismatch = (field: string, text: string) => [
-  `type mismatch, parameter: ${field}, error: ${text} is not valid`,
+  expect.stringContaining(
+    `type mismatch, parameter: ${field}, error: ${text.trim() === "" ? JSON.stringify(text) : text} is not valid: send `,
+  ),
   field,
 ];
-const unexpected = (name: string, why: string) => [`unexpected query parameter ${name}: ${why}`, name];
+const unexpected = (name: string, why: string) => [
+  `unexpected query parameter ${name === "" ? '""' : name.slice(0, 100)}: ${why}`,
+  name,
+];
 const noField = "the request has no such field";
 const invalid = (name: string, why: string) => [`invalid parameter ${name}: ${why}`, name];
 
@@ -54,7 +59,7 @@ const int64 = {
 const uint64 = { good: ["0", "9007199254740993", "18446744073709551615"], bad: ["-1", "18446744073709551616"] };
 
 /** Texts that are an integer for no field, whatever a JavaScript number would make of them. */
-const noIntegers = ["", "x", "1.5", "1.0", "1e3", "0x1", "0b1", "%2B1", "+1", "1+", "%201", "1%0A", "1_000", "1,000"];
+const noIntegers = ["", "x", "1.5", "1e", "1e-1", "0x1", "0b1", "%2B1", "+1", "1+", "%201", "1%0A", "1_000", "1,000"];
 const noIntegers2 = ["NaN", "Infinity", "--1", "-", "null", "true", "%D9%A1", "99999999999999999999999"];
 
 const integers: readonly [
@@ -346,8 +351,8 @@ describe("a list", () => {
     expect(bound(query)).toEqual(wanted);
   });
 
-  it("is refused for one item that does not fit, with all of them", () => {
-    expect(refusal("numbers=1&numbers=x&numbers=3")).toEqual(mismatch("numbers", "1,x,3"));
+  it("is refused for one item that does not fit, by that item", () => {
+    expect(refusal("numbers=1&numbers=x&numbers=3")).toEqual(mismatch("numbers", "x"));
     expect(refusal("numbers=1,2")).toEqual(mismatch("numbers", "1,2"));
     expect(refusal("numbers=")).toEqual(mismatch("numbers", ""));
   });
