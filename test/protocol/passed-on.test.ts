@@ -5,6 +5,7 @@ import { createServer as createHttp2, type Http2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import express from "express";
 import fastify from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import { withCors } from "../../src/rpc/cors.ts";
@@ -104,6 +105,24 @@ describe.each([1, 2] as const)("over HTTP/%s a dispatch", (version) => {
     expect((await exchange(url, { version, method: "GET", path: "/openapi.json", headers })).status).toBe(200);
     expect((await exchange(url, { version, method: "PUT", path: "/test/v1/rooms/a/say", headers })).status).toBe(405);
   });
+});
+
+it("serves below a prefix in Express", async () => {
+  const app = express();
+  app.use("/api", dispatch);
+  app.use((_, response) => {
+    response.status(299).end();
+  });
+  const server = app.listen(0, "127.0.0.1");
+  closers.push(() => server.close());
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const say = { headers: typed("application/json"), body: '{"text":"hello"}' };
+  const reply = await exchange(url, { ...say, path: "/api/test/v1/rooms/hall/say" });
+  expect(reply.body.toString()).toBe('{"room":"hall","text":"hello"}');
+  for (const path of ["/test/v1/rooms/hall/say", "/api/nothing"]) {
+    expect((await exchange(url, { ...say, path })).status).toBe(299);
+  }
 });
 
 it("serves gRPC in a Fastify on HTTP/2, calls and streams", async () => {
