@@ -2,7 +2,9 @@ import { type DescField, getOption, hasOption, type JsonObject } from "@bufbuild
 import { comments } from "../gen/comments.ts";
 import { rules } from "../gen/validate/validate_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
+import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
+import { auth_option } from "../gen/zitadel/options_pb.ts";
 import { createOpenApi } from "./rpc/openapi/document.ts";
 import { createRouteTable } from "./rpc/rest/route-table.ts";
 import { createRpcTable } from "./rpc/router.ts";
@@ -27,6 +29,7 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, {});
     router.service(AdminService, {});
+    router.service(AuthService, {});
   });
   return createOpenApi(createRouteTable(rpcs).routes, {
     info: {
@@ -49,9 +52,10 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
     },
     security: [...(issuer ? [{ OAuth2: ["openid", apiScope] }] : []), { bearer: [] }],
     isRequired,
+    // The server does not start with another RPC that asks for no permission.
+    isPublic: (method) => !hasOption(method, auth_option),
     headers: {
       [ManagementService.typeName]: [organizationHeader],
-      [AdminService.typeName]: [],
     },
   });
 }

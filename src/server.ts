@@ -4,6 +4,7 @@ import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
+import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createGate } from "./auth/gate.ts";
@@ -27,6 +28,7 @@ import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import type { PublicStreamOptions } from "./rpc/public-streams.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
+import { createAuthService } from "./services/auth.ts";
 import { createHealthService } from "./services/health.ts";
 import { createManagementService } from "./services/management.ts";
 import { createReflectionServices } from "./services/reflection.ts";
@@ -37,9 +39,16 @@ import type { Telemetry } from "./telemetry/index.ts";
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
 
-/** Those that need no token: load balancers have none, and the documents of the API are for everybody too. */
-const publicServices = [Health, ServerReflection, ServerReflectionV1Alpha];
-const services = [ManagementService, AdminService, ...publicServices];
+const toolServices = [Health, ServerReflection, ServerReflectionV1Alpha];
+const services = [ManagementService, AdminService, AuthService, ...toolServices];
+
+/** What needs no token: load balancers have none, and the documents of the API are for everybody too. */
+const publicRpcs = [
+  ...toolServices,
+  ManagementService.method.healthz,
+  AdminService.method.healthz,
+  AuthService.method.healthz,
+];
 
 export interface ServerOptions {
   readonly store: Store;
@@ -97,7 +106,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   const serveDebug = openToPages(debug, options);
   const handler = aroundHandler(serveApi, (request, response) => {
     const path = rawPath(request);
-    if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
+    if (debugListen === undefined && isDebugPath(path)) return serveDebug(request, response);
     const issuer = serveIssuer && issuerRoute(path);
     const route = issuer ?? (openApiPaths.includes(path) ? path : undefined);
     if (route !== undefined) telemetry?.observeHttp(request, response, route);
@@ -168,13 +177,14 @@ async function createApi(
   const rpcs = createRpcTable((router) => {
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
+    router.service(AuthService, createAuthService());
     router.service(Health, createHealthService({ readiness, serviceNames, closing }));
     router.service(ServerReflection, reflection.v1);
     router.service(ServerReflectionV1Alpha, reflection.v1alpha);
   });
   const permissions = createPermissionTable(
     [...rpcs.values()].map(({ spec }) => spec.method),
-    publicServices,
+    publicRpcs,
   );
   const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
   const identify = createIdentify({

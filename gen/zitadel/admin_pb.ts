@@ -23,7 +23,37 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file zitadel/admin.proto.
  */
 export const file_zitadel_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChN6aXRhZGVsL2FkbWluLnByb3RvEhB6aXRhZGVsLmFkbWluLnYxIhcKFUdldExvZ2luUG9saWN5UmVxdWVzdCJIChZHZXRMb2dpblBvbGljeVJlc3BvbnNlEi4KBnBvbGljeRgBIAEoCzIeLnppdGFkZWwucG9saWN5LnYxLkxvZ2luUG9saWN5IuUFChhVcGRhdGVMb2dpblBvbGljeVJlcXVlc3QSHwoXYWxsb3dfdXNlcm5hbWVfcGFzc3dvcmQYASABKAgSFgoOYWxsb3dfcmVnaXN0ZXIYAiABKAgSGgoSYWxsb3dfZXh0ZXJuYWxfaWRwGAMgASgIEhEKCWZvcmNlX21mYRgEIAEoCBJIChFwYXNzd29yZGxlc3NfdHlwZRgFIAEoDjIjLnppdGFkZWwucG9saWN5LnYxLlBhc3N3b3JkbGVzc1R5cGVCCPpCBYIBAhABEhsKE2hpZGVfcGFzc3dvcmRfcmVzZXQYBiABKAgSIAoYaWdub3JlX3Vua25vd25fdXNlcm5hbWVzGAcgASgIEhwKFGRlZmF1bHRfcmVkaXJlY3RfdXJpGAggASgJEjoKF3Bhc3N3b3JkX2NoZWNrX2xpZmV0aW1lGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEkAKHWV4dGVybmFsX2xvZ2luX2NoZWNrX2xpZmV0aW1lGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjkKFm1mYV9pbml0X3NraXBfbGlmZXRpbWUYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPwocc2Vjb25kX2ZhY3Rvcl9jaGVja19saWZldGltZRgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI+ChttdWx0aV9mYWN0b3JfY2hlY2tfbGlmZXRpbWUYDSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWYWxsb3dfZG9tYWluX2Rpc2NvdmVyeRgOIAEoCBIgChhkaXNhYmxlX2xvZ2luX3dpdGhfZW1haWwYDyABKAgSIAoYZGlzYWJsZV9sb2dpbl93aXRoX3Bob25lGBAgASgIEhwKFGZvcmNlX21mYV9sb2NhbF9vbmx5GBEgASgIIkcKGVVwZGF0ZUxvZ2luUG9saWN5UmVzcG9uc2USKgoHZGV0YWlscxgBIAEoCzIZLnppdGFkZWwudjEuT2JqZWN0RGV0YWlscyJCChpMaXN0TG9naW5Qb2xpY3lJRFBzUmVxdWVzdBIkCgVxdWVyeRgBIAEoCzIVLnppdGFkZWwudjEuTGlzdFF1ZXJ5InsKG0xpc3RMb2dpblBvbGljeUlEUHNSZXNwb25zZRIoCgdkZXRhaWxzGAEgASgLMhcueml0YWRlbC52MS5MaXN0RGV0YWlscxIyCgZyZXN1bHQYAiADKAsyIi56aXRhZGVsLmlkcC52MS5JRFBMb2dpblBvbGljeUxpbmsiOAoaQWRkSURQVG9Mb2dpblBvbGljeVJlcXVlc3QSGgoGaWRwX2lkGAEgASgJQgr6QgdyBRABGMgBIkkKG0FkZElEUFRvTG9naW5Qb2xpY3lSZXNwb25zZRIqCgdkZXRhaWxzGAEgASgLMhkueml0YWRlbC52MS5PYmplY3REZXRhaWxzIj0KH1JlbW92ZUlEUEZyb21Mb2dpblBvbGljeVJlcXVlc3QSGgoGaWRwX2lkGAEgASgJQgr6QgdyBRABGMgBIk4KIFJlbW92ZUlEUEZyb21Mb2dpblBvbGljeVJlc3BvbnNlEioKB2RldGFpbHMYASABKAsyGS56aXRhZGVsLnYxLk9iamVjdERldGFpbHMiJQojTGlzdExvZ2luUG9saWN5U2Vjb25kRmFjdG9yc1JlcXVlc3QihQEKJExpc3RMb2dpblBvbGljeVNlY29uZEZhY3RvcnNSZXNwb25zZRIoCgdkZXRhaWxzGAEgASgLMhcueml0YWRlbC52MS5MaXN0RGV0YWlscxIzCgZyZXN1bHQYAiADKA4yIy56aXRhZGVsLnBvbGljeS52MS5TZWNvbmRGYWN0b3JUeXBlImQKI0FkZFNlY29uZEZhY3RvclRvTG9naW5Qb2xpY3lSZXF1ZXN0Ej0KBHR5cGUYASABKA4yIy56aXRhZGVsLnBvbGljeS52MS5TZWNvbmRGYWN0b3JUeXBlQgr6QgeCAQQQASAAIlIKJEFkZFNlY29uZEZhY3RvclRvTG9naW5Qb2xpY3lSZXNwb25zZRIqCgdkZXRhaWxzGAEgASgLMhkueml0YWRlbC52MS5PYmplY3REZXRhaWxzImkKKFJlbW92ZVNlY29uZEZhY3RvckZyb21Mb2dpblBvbGljeVJlcXVlc3QSPQoEdHlwZRgBIAEoDjIjLnppdGFkZWwucG9saWN5LnYxLlNlY29uZEZhY3RvclR5cGVCCvpCB4IBBBABIAAiVwopUmVtb3ZlU2Vjb25kRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2USKgoHZGV0YWlscxgBIAEoCzIZLnppdGFkZWwudjEuT2JqZWN0RGV0YWlscyIkCiJMaXN0TG9naW5Qb2xpY3lNdWx0aUZhY3RvcnNSZXF1ZXN0IoMBCiNMaXN0TG9naW5Qb2xpY3lNdWx0aUZhY3RvcnNSZXNwb25zZRIoCgdkZXRhaWxzGAEgASgLMhcueml0YWRlbC52MS5MaXN0RGV0YWlscxIyCgZyZXN1bHQYAiADKA4yIi56aXRhZGVsLnBvbGljeS52MS5NdWx0aUZhY3RvclR5cGUiYgoiQWRkTXVsdGlGYWN0b3JUb0xvZ2luUG9saWN5UmVxdWVzdBI8CgR0eXBlGAEgASgOMiIueml0YWRlbC5wb2xpY3kudjEuTXVsdGlGYWN0b3JUeXBlQgr6QgeCAQQQASAAIlEKI0FkZE11bHRpRmFjdG9yVG9Mb2dpblBvbGljeVJlc3BvbnNlEioKB2RldGFpbHMYASABKAsyGS56aXRhZGVsLnYxLk9iamVjdERldGFpbHMiZwonUmVtb3ZlTXVsdGlGYWN0b3JGcm9tTG9naW5Qb2xpY3lSZXF1ZXN0EjwKBHR5cGUYASABKA4yIi56aXRhZGVsLnBvbGljeS52MS5NdWx0aUZhY3RvclR5cGVCCvpCB4IBBBABIAAiVgooUmVtb3ZlTXVsdGlGYWN0b3JGcm9tTG9naW5Qb2xpY3lSZXNwb25zZRIqCgdkZXRhaWxzGAEgASgLMhkueml0YWRlbC52MS5PYmplY3REZXRhaWxzMs4RCgxBZG1pblNlcnZpY2USmgEKDkdldExvZ2luUG9saWN5Eicueml0YWRlbC5hZG1pbi52MS5HZXRMb2dpblBvbGljeVJlcXVlc3QaKC56aXRhZGVsLmFkbWluLnYxLkdldExvZ2luUG9saWN5UmVzcG9uc2UiNYK1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCGhIYL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luEqcBChFVcGRhdGVMb2dpblBvbGljeRIqLnppdGFkZWwuYWRtaW4udjEuVXBkYXRlTG9naW5Qb2xpY3lSZXF1ZXN0Gisueml0YWRlbC5hZG1pbi52MS5VcGRhdGVMb2dpblBvbGljeVJlc3BvbnNlIjmCtRgSChBpYW0ucG9saWN5LndyaXRlgtPkkwIdOgEqGhgvYWRtaW4vdjEvcG9saWNpZXMvbG9naW4SuQEKE0xpc3RMb2dpblBvbGljeUlEUHMSLC56aXRhZGVsLmFkbWluLnYxLkxpc3RMb2dpblBvbGljeUlEUHNSZXF1ZXN0Gi0ueml0YWRlbC5hZG1pbi52MS5MaXN0TG9naW5Qb2xpY3lJRFBzUmVzcG9uc2UiRYK1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCKjoBKiIlL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL2lkcHMvX3NlYXJjaBKyAQoTQWRkSURQVG9Mb2dpblBvbGljeRIsLnppdGFkZWwuYWRtaW4udjEuQWRkSURQVG9Mb2dpblBvbGljeVJlcXVlc3QaLS56aXRhZGVsLmFkbWluLnYxLkFkZElEUFRvTG9naW5Qb2xpY3lSZXNwb25zZSI+grUYEgoQaWFtLnBvbGljeS53cml0ZYLT5JMCIjoBKiIdL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL2lkcHMSxwEKGFJlbW92ZUlEUEZyb21Mb2dpblBvbGljeRIxLnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlSURQRnJvbUxvZ2luUG9saWN5UmVxdWVzdBoyLnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlSURQRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiRIK1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAigqJi9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9pZHBzL3tpZHBfaWR9EtsBChxMaXN0TG9naW5Qb2xpY3lTZWNvbmRGYWN0b3JzEjUueml0YWRlbC5hZG1pbi52MS5MaXN0TG9naW5Qb2xpY3lTZWNvbmRGYWN0b3JzUmVxdWVzdBo2LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5U2Vjb25kRmFjdG9yc1Jlc3BvbnNlIkyCtRgRCg9pYW0ucG9saWN5LnJlYWSC0+STAjEiLy9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9zZWNvbmRfZmFjdG9ycy9fc2VhcmNoEtcBChxBZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5EjUueml0YWRlbC5hZG1pbi52MS5BZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5UmVxdWVzdBo2LnppdGFkZWwuYWRtaW4udjEuQWRkU2Vjb25kRmFjdG9yVG9Mb2dpblBvbGljeVJlc3BvbnNlIkiCtRgSChBpYW0ucG9saWN5LndyaXRlgtPkkwIsOgEqIicvYWRtaW4vdjEvcG9saWNpZXMvbG9naW4vc2Vjb25kX2ZhY3RvcnMS6gEKIVJlbW92ZVNlY29uZEZhY3RvckZyb21Mb2dpblBvbGljeRI6LnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlU2Vjb25kRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVxdWVzdBo7LnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlU2Vjb25kRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiTIK1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAjAqLi9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9zZWNvbmRfZmFjdG9ycy97dHlwZX0S1wEKG0xpc3RMb2dpblBvbGljeU11bHRpRmFjdG9ycxI0LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVxdWVzdBo1LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVzcG9uc2UiS4K1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCMCIuL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL211bHRpX2ZhY3RvcnMvX3NlYXJjaBLTAQobQWRkTXVsdGlGYWN0b3JUb0xvZ2luUG9saWN5EjQueml0YWRlbC5hZG1pbi52MS5BZGRNdWx0aUZhY3RvclRvTG9naW5Qb2xpY3lSZXF1ZXN0GjUueml0YWRlbC5hZG1pbi52MS5BZGRNdWx0aUZhY3RvclRvTG9naW5Qb2xpY3lSZXNwb25zZSJHgrUYEgoQaWFtLnBvbGljeS53cml0ZYLT5JMCKzoBKiImL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL211bHRpX2ZhY3RvcnMS5gEKIFJlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5Ejkueml0YWRlbC5hZG1pbi52MS5SZW1vdmVNdWx0aUZhY3RvckZyb21Mb2dpblBvbGljeVJlcXVlc3QaOi56aXRhZGVsLmFkbWluLnYxLlJlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiS4K1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAi8qLS9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9tdWx0aV9mYWN0b3JzL3t0eXBlfULbAQobcG9ydGN1bGxpcy56aXRhZGVsLmFkbWluLnYxQgpBZG1pblByb3RvUAFaJ3BvcnRjdWxsaXMvZ2VuL3ppdGFkZWwvYWRtaW4vdjE7YWRtaW52MaoCG1BvcnRjdWxsaXMuWml0YWRlbC5BZG1pbi5WMcoCG1BvcnRjdWxsaXNcWml0YWRlbFxBZG1pblxWMeICJ1BvcnRjdWxsaXNcWml0YWRlbFxBZG1pblxWMVxHUEJNZXRhZGF0YeoCHlBvcnRjdWxsaXM6OlppdGFkZWw6OkFkbWluOjpWMWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_duration, file_validate_validate, file_zitadel_idp, file_zitadel_object, file_zitadel_options, file_zitadel_policy]);
+  fileDesc("ChN6aXRhZGVsL2FkbWluLnByb3RvEhB6aXRhZGVsLmFkbWluLnYxIhAKDkhlYWx0aHpSZXF1ZXN0IhEKD0hlYWx0aHpSZXNwb25zZSIXChVHZXRMb2dpblBvbGljeVJlcXVlc3QiSAoWR2V0TG9naW5Qb2xpY3lSZXNwb25zZRIuCgZwb2xpY3kYASABKAsyHi56aXRhZGVsLnBvbGljeS52MS5Mb2dpblBvbGljeSLlBQoYVXBkYXRlTG9naW5Qb2xpY3lSZXF1ZXN0Eh8KF2FsbG93X3VzZXJuYW1lX3Bhc3N3b3JkGAEgASgIEhYKDmFsbG93X3JlZ2lzdGVyGAIgASgIEhoKEmFsbG93X2V4dGVybmFsX2lkcBgDIAEoCBIRCglmb3JjZV9tZmEYBCABKAgSSAoRcGFzc3dvcmRsZXNzX3R5cGUYBSABKA4yIy56aXRhZGVsLnBvbGljeS52MS5QYXNzd29yZGxlc3NUeXBlQgj6QgWCAQIQARIbChNoaWRlX3Bhc3N3b3JkX3Jlc2V0GAYgASgIEiAKGGlnbm9yZV91bmtub3duX3VzZXJuYW1lcxgHIAEoCBIcChRkZWZhdWx0X3JlZGlyZWN0X3VyaRgIIAEoCRI6ChdwYXNzd29yZF9jaGVja19saWZldGltZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJACh1leHRlcm5hbF9sb2dpbl9jaGVja19saWZldGltZRgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI5ChZtZmFfaW5pdF9za2lwX2xpZmV0aW1lGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEj8KHHNlY29uZF9mYWN0b3JfY2hlY2tfbGlmZXRpbWUYDCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPgobbXVsdGlfZmFjdG9yX2NoZWNrX2xpZmV0aW1lGA0gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh4KFmFsbG93X2RvbWFpbl9kaXNjb3ZlcnkYDiABKAgSIAoYZGlzYWJsZV9sb2dpbl93aXRoX2VtYWlsGA8gASgIEiAKGGRpc2FibGVfbG9naW5fd2l0aF9waG9uZRgQIAEoCBIcChRmb3JjZV9tZmFfbG9jYWxfb25seRgRIAEoCCJHChlVcGRhdGVMb2dpblBvbGljeVJlc3BvbnNlEioKB2RldGFpbHMYASABKAsyGS56aXRhZGVsLnYxLk9iamVjdERldGFpbHMiQgoaTGlzdExvZ2luUG9saWN5SURQc1JlcXVlc3QSJAoFcXVlcnkYASABKAsyFS56aXRhZGVsLnYxLkxpc3RRdWVyeSJ7ChtMaXN0TG9naW5Qb2xpY3lJRFBzUmVzcG9uc2USKAoHZGV0YWlscxgBIAEoCzIXLnppdGFkZWwudjEuTGlzdERldGFpbHMSMgoGcmVzdWx0GAIgAygLMiIueml0YWRlbC5pZHAudjEuSURQTG9naW5Qb2xpY3lMaW5rIjgKGkFkZElEUFRvTG9naW5Qb2xpY3lSZXF1ZXN0EhoKBmlkcF9pZBgBIAEoCUIK+kIHcgUQARjIASJJChtBZGRJRFBUb0xvZ2luUG9saWN5UmVzcG9uc2USKgoHZGV0YWlscxgBIAEoCzIZLnppdGFkZWwudjEuT2JqZWN0RGV0YWlscyI9Ch9SZW1vdmVJRFBGcm9tTG9naW5Qb2xpY3lSZXF1ZXN0EhoKBmlkcF9pZBgBIAEoCUIK+kIHcgUQARjIASJOCiBSZW1vdmVJRFBGcm9tTG9naW5Qb2xpY3lSZXNwb25zZRIqCgdkZXRhaWxzGAEgASgLMhkueml0YWRlbC52MS5PYmplY3REZXRhaWxzIiUKI0xpc3RMb2dpblBvbGljeVNlY29uZEZhY3RvcnNSZXF1ZXN0IoUBCiRMaXN0TG9naW5Qb2xpY3lTZWNvbmRGYWN0b3JzUmVzcG9uc2USKAoHZGV0YWlscxgBIAEoCzIXLnppdGFkZWwudjEuTGlzdERldGFpbHMSMwoGcmVzdWx0GAIgAygOMiMueml0YWRlbC5wb2xpY3kudjEuU2Vjb25kRmFjdG9yVHlwZSJkCiNBZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5UmVxdWVzdBI9CgR0eXBlGAEgASgOMiMueml0YWRlbC5wb2xpY3kudjEuU2Vjb25kRmFjdG9yVHlwZUIK+kIHggEEEAEgACJSCiRBZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5UmVzcG9uc2USKgoHZGV0YWlscxgBIAEoCzIZLnppdGFkZWwudjEuT2JqZWN0RGV0YWlscyJpCihSZW1vdmVTZWNvbmRGYWN0b3JGcm9tTG9naW5Qb2xpY3lSZXF1ZXN0Ej0KBHR5cGUYASABKA4yIy56aXRhZGVsLnBvbGljeS52MS5TZWNvbmRGYWN0b3JUeXBlQgr6QgeCAQQQASAAIlcKKVJlbW92ZVNlY29uZEZhY3RvckZyb21Mb2dpblBvbGljeVJlc3BvbnNlEioKB2RldGFpbHMYASABKAsyGS56aXRhZGVsLnYxLk9iamVjdERldGFpbHMiJAoiTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVxdWVzdCKDAQojTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVzcG9uc2USKAoHZGV0YWlscxgBIAEoCzIXLnppdGFkZWwudjEuTGlzdERldGFpbHMSMgoGcmVzdWx0GAIgAygOMiIueml0YWRlbC5wb2xpY3kudjEuTXVsdGlGYWN0b3JUeXBlImIKIkFkZE11bHRpRmFjdG9yVG9Mb2dpblBvbGljeVJlcXVlc3QSPAoEdHlwZRgBIAEoDjIiLnppdGFkZWwucG9saWN5LnYxLk11bHRpRmFjdG9yVHlwZUIK+kIHggEEEAEgACJRCiNBZGRNdWx0aUZhY3RvclRvTG9naW5Qb2xpY3lSZXNwb25zZRIqCgdkZXRhaWxzGAEgASgLMhkueml0YWRlbC52MS5PYmplY3REZXRhaWxzImcKJ1JlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVxdWVzdBI8CgR0eXBlGAEgASgOMiIueml0YWRlbC5wb2xpY3kudjEuTXVsdGlGYWN0b3JUeXBlQgr6QgeCAQQQASAAIlYKKFJlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2USKgoHZGV0YWlscxgBIAEoCzIZLnppdGFkZWwudjEuT2JqZWN0RGV0YWlsczK5EgoMQWRtaW5TZXJ2aWNlEmkKB0hlYWx0aHoSIC56aXRhZGVsLmFkbWluLnYxLkhlYWx0aHpSZXF1ZXN0GiEueml0YWRlbC5hZG1pbi52MS5IZWFsdGh6UmVzcG9uc2UiGYLT5JMCExIRL2FkbWluL3YxL2hlYWx0aHoSmgEKDkdldExvZ2luUG9saWN5Eicueml0YWRlbC5hZG1pbi52MS5HZXRMb2dpblBvbGljeVJlcXVlc3QaKC56aXRhZGVsLmFkbWluLnYxLkdldExvZ2luUG9saWN5UmVzcG9uc2UiNYK1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCGhIYL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luEqcBChFVcGRhdGVMb2dpblBvbGljeRIqLnppdGFkZWwuYWRtaW4udjEuVXBkYXRlTG9naW5Qb2xpY3lSZXF1ZXN0Gisueml0YWRlbC5hZG1pbi52MS5VcGRhdGVMb2dpblBvbGljeVJlc3BvbnNlIjmCtRgSChBpYW0ucG9saWN5LndyaXRlgtPkkwIdOgEqGhgvYWRtaW4vdjEvcG9saWNpZXMvbG9naW4SuQEKE0xpc3RMb2dpblBvbGljeUlEUHMSLC56aXRhZGVsLmFkbWluLnYxLkxpc3RMb2dpblBvbGljeUlEUHNSZXF1ZXN0Gi0ueml0YWRlbC5hZG1pbi52MS5MaXN0TG9naW5Qb2xpY3lJRFBzUmVzcG9uc2UiRYK1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCKjoBKiIlL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL2lkcHMvX3NlYXJjaBKyAQoTQWRkSURQVG9Mb2dpblBvbGljeRIsLnppdGFkZWwuYWRtaW4udjEuQWRkSURQVG9Mb2dpblBvbGljeVJlcXVlc3QaLS56aXRhZGVsLmFkbWluLnYxLkFkZElEUFRvTG9naW5Qb2xpY3lSZXNwb25zZSI+grUYEgoQaWFtLnBvbGljeS53cml0ZYLT5JMCIjoBKiIdL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL2lkcHMSxwEKGFJlbW92ZUlEUEZyb21Mb2dpblBvbGljeRIxLnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlSURQRnJvbUxvZ2luUG9saWN5UmVxdWVzdBoyLnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlSURQRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiRIK1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAigqJi9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9pZHBzL3tpZHBfaWR9EtsBChxMaXN0TG9naW5Qb2xpY3lTZWNvbmRGYWN0b3JzEjUueml0YWRlbC5hZG1pbi52MS5MaXN0TG9naW5Qb2xpY3lTZWNvbmRGYWN0b3JzUmVxdWVzdBo2LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5U2Vjb25kRmFjdG9yc1Jlc3BvbnNlIkyCtRgRCg9pYW0ucG9saWN5LnJlYWSC0+STAjEiLy9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9zZWNvbmRfZmFjdG9ycy9fc2VhcmNoEtcBChxBZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5EjUueml0YWRlbC5hZG1pbi52MS5BZGRTZWNvbmRGYWN0b3JUb0xvZ2luUG9saWN5UmVxdWVzdBo2LnppdGFkZWwuYWRtaW4udjEuQWRkU2Vjb25kRmFjdG9yVG9Mb2dpblBvbGljeVJlc3BvbnNlIkiCtRgSChBpYW0ucG9saWN5LndyaXRlgtPkkwIsOgEqIicvYWRtaW4vdjEvcG9saWNpZXMvbG9naW4vc2Vjb25kX2ZhY3RvcnMS6gEKIVJlbW92ZVNlY29uZEZhY3RvckZyb21Mb2dpblBvbGljeRI6LnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlU2Vjb25kRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVxdWVzdBo7LnppdGFkZWwuYWRtaW4udjEuUmVtb3ZlU2Vjb25kRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiTIK1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAjAqLi9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9zZWNvbmRfZmFjdG9ycy97dHlwZX0S1wEKG0xpc3RMb2dpblBvbGljeU11bHRpRmFjdG9ycxI0LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVxdWVzdBo1LnppdGFkZWwuYWRtaW4udjEuTGlzdExvZ2luUG9saWN5TXVsdGlGYWN0b3JzUmVzcG9uc2UiS4K1GBEKD2lhbS5wb2xpY3kucmVhZILT5JMCMCIuL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL211bHRpX2ZhY3RvcnMvX3NlYXJjaBLTAQobQWRkTXVsdGlGYWN0b3JUb0xvZ2luUG9saWN5EjQueml0YWRlbC5hZG1pbi52MS5BZGRNdWx0aUZhY3RvclRvTG9naW5Qb2xpY3lSZXF1ZXN0GjUueml0YWRlbC5hZG1pbi52MS5BZGRNdWx0aUZhY3RvclRvTG9naW5Qb2xpY3lSZXNwb25zZSJHgrUYEgoQaWFtLnBvbGljeS53cml0ZYLT5JMCKzoBKiImL2FkbWluL3YxL3BvbGljaWVzL2xvZ2luL211bHRpX2ZhY3RvcnMS5gEKIFJlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5Ejkueml0YWRlbC5hZG1pbi52MS5SZW1vdmVNdWx0aUZhY3RvckZyb21Mb2dpblBvbGljeVJlcXVlc3QaOi56aXRhZGVsLmFkbWluLnYxLlJlbW92ZU11bHRpRmFjdG9yRnJvbUxvZ2luUG9saWN5UmVzcG9uc2UiS4K1GBIKEGlhbS5wb2xpY3kud3JpdGWC0+STAi8qLS9hZG1pbi92MS9wb2xpY2llcy9sb2dpbi9tdWx0aV9mYWN0b3JzL3t0eXBlfULbAQobcG9ydGN1bGxpcy56aXRhZGVsLmFkbWluLnYxQgpBZG1pblByb3RvUAFaJ3BvcnRjdWxsaXMvZ2VuL3ppdGFkZWwvYWRtaW4vdjE7YWRtaW52MaoCG1BvcnRjdWxsaXMuWml0YWRlbC5BZG1pbi5WMcoCG1BvcnRjdWxsaXNcWml0YWRlbFxBZG1pblxWMeICJ1BvcnRjdWxsaXNcWml0YWRlbFxBZG1pblxWMVxHUEJNZXRhZGF0YeoCHlBvcnRjdWxsaXM6OlppdGFkZWw6OkFkbWluOjpWMWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_duration, file_validate_validate, file_zitadel_idp, file_zitadel_object, file_zitadel_options, file_zitadel_policy]);
+
+/**
+ * Request of Healthz.
+ *
+ * @generated from message zitadel.admin.v1.HealthzRequest
+ */
+export type HealthzRequest = Message<"zitadel.admin.v1.HealthzRequest"> & {
+};
+
+/**
+ * Describes the message zitadel.admin.v1.HealthzRequest.
+ * Use `create(HealthzRequestSchema)` to create a new message.
+ */
+export const HealthzRequestSchema: GenMessage<HealthzRequest> = /*@__PURE__*/
+  messageDesc(file_zitadel_admin, 0);
+
+/**
+ * Response of Healthz: that it comes is what it says.
+ *
+ * @generated from message zitadel.admin.v1.HealthzResponse
+ */
+export type HealthzResponse = Message<"zitadel.admin.v1.HealthzResponse"> & {
+};
+
+/**
+ * Describes the message zitadel.admin.v1.HealthzResponse.
+ * Use `create(HealthzResponseSchema)` to create a new message.
+ */
+export const HealthzResponseSchema: GenMessage<HealthzResponse> = /*@__PURE__*/
+  messageDesc(file_zitadel_admin, 1);
 
 /**
  * Request of GetLoginPolicy.
@@ -38,7 +68,7 @@ export type GetLoginPolicyRequest = Message<"zitadel.admin.v1.GetLoginPolicyRequ
  * Use `create(GetLoginPolicyRequestSchema)` to create a new message.
  */
 export const GetLoginPolicyRequestSchema: GenMessage<GetLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 0);
+  messageDesc(file_zitadel_admin, 2);
 
 /**
  * Response of GetLoginPolicy.
@@ -59,7 +89,7 @@ export type GetLoginPolicyResponse = Message<"zitadel.admin.v1.GetLoginPolicyRes
  * Use `create(GetLoginPolicyResponseSchema)` to create a new message.
  */
 export const GetLoginPolicyResponseSchema: GenMessage<GetLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 1);
+  messageDesc(file_zitadel_admin, 3);
 
 /**
  * Request of UpdateLoginPolicy: all settings of the policy, except its factors and identity providers.
@@ -193,7 +223,7 @@ export type UpdateLoginPolicyRequest = Message<"zitadel.admin.v1.UpdateLoginPoli
  * Use `create(UpdateLoginPolicyRequestSchema)` to create a new message.
  */
 export const UpdateLoginPolicyRequestSchema: GenMessage<UpdateLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 2);
+  messageDesc(file_zitadel_admin, 4);
 
 /**
  * Response of UpdateLoginPolicy.
@@ -214,7 +244,7 @@ export type UpdateLoginPolicyResponse = Message<"zitadel.admin.v1.UpdateLoginPol
  * Use `create(UpdateLoginPolicyResponseSchema)` to create a new message.
  */
 export const UpdateLoginPolicyResponseSchema: GenMessage<UpdateLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 3);
+  messageDesc(file_zitadel_admin, 5);
 
 /**
  * Request of ListLoginPolicyIDPs.
@@ -235,7 +265,7 @@ export type ListLoginPolicyIDPsRequest = Message<"zitadel.admin.v1.ListLoginPoli
  * Use `create(ListLoginPolicyIDPsRequestSchema)` to create a new message.
  */
 export const ListLoginPolicyIDPsRequestSchema: GenMessage<ListLoginPolicyIDPsRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 4);
+  messageDesc(file_zitadel_admin, 6);
 
 /**
  * Response of ListLoginPolicyIDPs.
@@ -263,7 +293,7 @@ export type ListLoginPolicyIDPsResponse = Message<"zitadel.admin.v1.ListLoginPol
  * Use `create(ListLoginPolicyIDPsResponseSchema)` to create a new message.
  */
 export const ListLoginPolicyIDPsResponseSchema: GenMessage<ListLoginPolicyIDPsResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 5);
+  messageDesc(file_zitadel_admin, 7);
 
 /**
  * Request of AddIDPToLoginPolicy.
@@ -284,7 +314,7 @@ export type AddIDPToLoginPolicyRequest = Message<"zitadel.admin.v1.AddIDPToLogin
  * Use `create(AddIDPToLoginPolicyRequestSchema)` to create a new message.
  */
 export const AddIDPToLoginPolicyRequestSchema: GenMessage<AddIDPToLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 6);
+  messageDesc(file_zitadel_admin, 8);
 
 /**
  * Response of AddIDPToLoginPolicy.
@@ -305,7 +335,7 @@ export type AddIDPToLoginPolicyResponse = Message<"zitadel.admin.v1.AddIDPToLogi
  * Use `create(AddIDPToLoginPolicyResponseSchema)` to create a new message.
  */
 export const AddIDPToLoginPolicyResponseSchema: GenMessage<AddIDPToLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 7);
+  messageDesc(file_zitadel_admin, 9);
 
 /**
  * Request of RemoveIDPFromLoginPolicy.
@@ -326,7 +356,7 @@ export type RemoveIDPFromLoginPolicyRequest = Message<"zitadel.admin.v1.RemoveID
  * Use `create(RemoveIDPFromLoginPolicyRequestSchema)` to create a new message.
  */
 export const RemoveIDPFromLoginPolicyRequestSchema: GenMessage<RemoveIDPFromLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 8);
+  messageDesc(file_zitadel_admin, 10);
 
 /**
  * Response of RemoveIDPFromLoginPolicy.
@@ -347,7 +377,7 @@ export type RemoveIDPFromLoginPolicyResponse = Message<"zitadel.admin.v1.RemoveI
  * Use `create(RemoveIDPFromLoginPolicyResponseSchema)` to create a new message.
  */
 export const RemoveIDPFromLoginPolicyResponseSchema: GenMessage<RemoveIDPFromLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 9);
+  messageDesc(file_zitadel_admin, 11);
 
 /**
  * Request of ListLoginPolicySecondFactors.
@@ -362,7 +392,7 @@ export type ListLoginPolicySecondFactorsRequest = Message<"zitadel.admin.v1.List
  * Use `create(ListLoginPolicySecondFactorsRequestSchema)` to create a new message.
  */
 export const ListLoginPolicySecondFactorsRequestSchema: GenMessage<ListLoginPolicySecondFactorsRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 10);
+  messageDesc(file_zitadel_admin, 12);
 
 /**
  * Response of ListLoginPolicySecondFactors.
@@ -390,7 +420,7 @@ export type ListLoginPolicySecondFactorsResponse = Message<"zitadel.admin.v1.Lis
  * Use `create(ListLoginPolicySecondFactorsResponseSchema)` to create a new message.
  */
 export const ListLoginPolicySecondFactorsResponseSchema: GenMessage<ListLoginPolicySecondFactorsResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 11);
+  messageDesc(file_zitadel_admin, 13);
 
 /**
  * Request of AddSecondFactorToLoginPolicy.
@@ -411,7 +441,7 @@ export type AddSecondFactorToLoginPolicyRequest = Message<"zitadel.admin.v1.AddS
  * Use `create(AddSecondFactorToLoginPolicyRequestSchema)` to create a new message.
  */
 export const AddSecondFactorToLoginPolicyRequestSchema: GenMessage<AddSecondFactorToLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 12);
+  messageDesc(file_zitadel_admin, 14);
 
 /**
  * Response of AddSecondFactorToLoginPolicy.
@@ -432,7 +462,7 @@ export type AddSecondFactorToLoginPolicyResponse = Message<"zitadel.admin.v1.Add
  * Use `create(AddSecondFactorToLoginPolicyResponseSchema)` to create a new message.
  */
 export const AddSecondFactorToLoginPolicyResponseSchema: GenMessage<AddSecondFactorToLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 13);
+  messageDesc(file_zitadel_admin, 15);
 
 /**
  * Request of RemoveSecondFactorFromLoginPolicy.
@@ -453,7 +483,7 @@ export type RemoveSecondFactorFromLoginPolicyRequest = Message<"zitadel.admin.v1
  * Use `create(RemoveSecondFactorFromLoginPolicyRequestSchema)` to create a new message.
  */
 export const RemoveSecondFactorFromLoginPolicyRequestSchema: GenMessage<RemoveSecondFactorFromLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 14);
+  messageDesc(file_zitadel_admin, 16);
 
 /**
  * Response of RemoveSecondFactorFromLoginPolicy.
@@ -474,7 +504,7 @@ export type RemoveSecondFactorFromLoginPolicyResponse = Message<"zitadel.admin.v
  * Use `create(RemoveSecondFactorFromLoginPolicyResponseSchema)` to create a new message.
  */
 export const RemoveSecondFactorFromLoginPolicyResponseSchema: GenMessage<RemoveSecondFactorFromLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 15);
+  messageDesc(file_zitadel_admin, 17);
 
 /**
  * Request of ListLoginPolicyMultiFactors.
@@ -489,7 +519,7 @@ export type ListLoginPolicyMultiFactorsRequest = Message<"zitadel.admin.v1.ListL
  * Use `create(ListLoginPolicyMultiFactorsRequestSchema)` to create a new message.
  */
 export const ListLoginPolicyMultiFactorsRequestSchema: GenMessage<ListLoginPolicyMultiFactorsRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 16);
+  messageDesc(file_zitadel_admin, 18);
 
 /**
  * Response of ListLoginPolicyMultiFactors.
@@ -517,7 +547,7 @@ export type ListLoginPolicyMultiFactorsResponse = Message<"zitadel.admin.v1.List
  * Use `create(ListLoginPolicyMultiFactorsResponseSchema)` to create a new message.
  */
 export const ListLoginPolicyMultiFactorsResponseSchema: GenMessage<ListLoginPolicyMultiFactorsResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 17);
+  messageDesc(file_zitadel_admin, 19);
 
 /**
  * Request of AddMultiFactorToLoginPolicy.
@@ -538,7 +568,7 @@ export type AddMultiFactorToLoginPolicyRequest = Message<"zitadel.admin.v1.AddMu
  * Use `create(AddMultiFactorToLoginPolicyRequestSchema)` to create a new message.
  */
 export const AddMultiFactorToLoginPolicyRequestSchema: GenMessage<AddMultiFactorToLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 18);
+  messageDesc(file_zitadel_admin, 20);
 
 /**
  * Response of AddMultiFactorToLoginPolicy.
@@ -559,7 +589,7 @@ export type AddMultiFactorToLoginPolicyResponse = Message<"zitadel.admin.v1.AddM
  * Use `create(AddMultiFactorToLoginPolicyResponseSchema)` to create a new message.
  */
 export const AddMultiFactorToLoginPolicyResponseSchema: GenMessage<AddMultiFactorToLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 19);
+  messageDesc(file_zitadel_admin, 21);
 
 /**
  * Request of RemoveMultiFactorFromLoginPolicy.
@@ -580,7 +610,7 @@ export type RemoveMultiFactorFromLoginPolicyRequest = Message<"zitadel.admin.v1.
  * Use `create(RemoveMultiFactorFromLoginPolicyRequestSchema)` to create a new message.
  */
 export const RemoveMultiFactorFromLoginPolicyRequestSchema: GenMessage<RemoveMultiFactorFromLoginPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 20);
+  messageDesc(file_zitadel_admin, 22);
 
 /**
  * Response of RemoveMultiFactorFromLoginPolicy.
@@ -601,7 +631,7 @@ export type RemoveMultiFactorFromLoginPolicyResponse = Message<"zitadel.admin.v1
  * Use `create(RemoveMultiFactorFromLoginPolicyResponseSchema)` to create a new message.
  */
 export const RemoveMultiFactorFromLoginPolicyResponseSchema: GenMessage<RemoveMultiFactorFromLoginPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_zitadel_admin, 21);
+  messageDesc(file_zitadel_admin, 23);
 
 /**
  * AdminService holds the calls on the instance, whose policy applies to every organization without its own. The
@@ -610,6 +640,17 @@ export const RemoveMultiFactorFromLoginPolicyResponseSchema: GenMessage<RemoveMu
  * @generated from service zitadel.admin.v1.AdminService
  */
 export const AdminService: GenService<{
+  /**
+   * Healthz answers as long as the process lives, without a token. Whether the server should be sent calls, grpc.health.v1
+   * and /debug/ready say.
+   *
+   * @generated from rpc zitadel.admin.v1.AdminService.Healthz
+   */
+  healthz: {
+    methodKind: "unary";
+    input: typeof HealthzRequestSchema;
+    output: typeof HealthzResponseSchema;
+  },
   /**
    * GetLoginPolicy returns the instance's policy, which applies to every organization without its own.
    *

@@ -9,17 +9,18 @@ export const anyone = "anyone";
 export type PermissionTable = ReadonlyMap<DescMethod, Permission | typeof anyone>;
 
 /**
- * Reads the permission of every RPC from its proto option; those of `publicServices` have none. Throws an Error, which keeps
- * the server from starting, where an RPC of another service names none or one that no role could grant, or one of these any.
+ * Reads the permission of every RPC from its proto option; public ones have none: those of `publicRpcs`, and of services that are
+ * among them. Throws an Error, which keeps the server from starting, where another RPC names none or one that no role could grant,
+ * or one of these any.
  */
 export function createPermissionTable(
   methods: Iterable<DescMethod>,
-  publicServices: readonly DescService[] = [],
+  publicRpcs: readonly (DescService | DescMethod)[] = [],
 ): PermissionTable {
   const table = new Map<DescMethod, Permission | typeof anyone>();
   for (const method of methods) {
     const permission = hasOption(method, auth_option) ? getOption(method, auth_option).permission : undefined;
-    if (publicServices.includes(method.parent)) {
+    if (publicRpcs.includes(method.parent) || publicRpcs.includes(method)) {
       if (permission !== undefined) throw new Error(`${method} is public and asks for a permission`);
       table.set(method, anyone);
       continue;

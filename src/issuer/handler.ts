@@ -38,6 +38,9 @@ const visits = { capacity: 200, refillMs: 250 };
 const isVisit = (path: string): boolean =>
   path.startsWith(issuerPaths.authorization) || path.startsWith(issuerPaths.endSession);
 
+/** Where browsers go themselves: no page of another origin may read what is there. */
+const isNavigated = (path: string): boolean => isVisit(path) || path.startsWith(signInPath);
+
 /** Of a request to sign in: it is kept until it ends. Browsers and proxies manage this much. */
 const maxTargetLength = 4096;
 
@@ -59,6 +62,12 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     if (!methods.includes(request.method ?? "")) {
       response.setHeader("allow", methods.join(", "));
       return refuse(response, 405, "invalid_request", `this address takes ${methods.join(", ")}`);
+    }
+    // A preflight is oidc-provider's to answer, but where no page of another origin may call.
+    const isPreflight = request.headers["access-control-request-method"] !== undefined;
+    if (request.method === "OPTIONS" && (!isPreflight || isNavigated(path))) {
+      response.writeHead(204, { allow: methods.join(", "), "cache-control": "no-store" }).end();
+      return;
     }
     const target = toTarget(request);
     if (target.length > maxTargetLength) return refuse(response, 414, "invalid_request", "the address is too long");

@@ -26,10 +26,10 @@ const posted: ReadonlySet<string> = new Set([
   `${issuerPaths.endSession}/confirm`,
 ]);
 
-/** The methods that a path of the issuer takes; OPTIONS is a browser's question before a call. */
+/** The methods that a path of the issuer takes. */
 export function methodsOf(path: string): readonly string[] {
   if (posted.has(path)) return ["POST", "OPTIONS"];
-  if (path.startsWith(signInPath)) return ["GET", "POST"];
+  if (path.startsWith(signInPath)) return ["GET", "POST", "OPTIONS"];
   return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "HEAD", "OPTIONS"];
 }
 

@@ -50,6 +50,8 @@ const defaultMaxRequestBytes = 4 * 1024 * 1024;
 /** Fills in the defaults. Throws a TypeError that says what is wrong where an option cannot be used, or is none. */
 export function readOptions(rpcs: RpcTable, options: DispatchOptions): DispatchSettings {
   if (!(rpcs instanceof Map)) throw new TypeError("createDispatch takes a table that createRpcTable made");
+  if (typeof options !== "object" || options === null)
+    throw new TypeError("createDispatch takes its options as an object");
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const check = Object.hasOwn(checks, name) ? checks[name as keyof DispatchOptions] : undefined;

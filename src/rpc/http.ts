@@ -53,11 +53,13 @@ export function hasForeignCharset(request: RequestHead): boolean {
 }
 
 /** Whether somebody else has read of the body, or has it come as text: what is left of it is not what the client sent. */
-export function isBodyTaken(request: HttpRequest): boolean {
-  // Over HTTP/2 the request only hands on what the stream has, of which nothing is left when it is closed.
-  const sources: readonly (Readable | undefined)[] = "stream" in request ? [request, request.stream] : [request];
-  return sources.some((source) => source !== undefined && (source.readableDidRead || source.readableEncoding !== null));
-}
+export const isBodyTaken = (request: HttpRequest): boolean =>
+  // Over HTTP/2 the request only hands on what the stream has.
+  isTaken(request) || ("stream" in request && isTaken(request.stream));
+
+/** Of a stream that is closed, the request has none. */
+const isTaken = (source: Readable | undefined): boolean =>
+  source !== undefined && (source.readableDidRead || source.readableEncoding !== null);
 
 /** Whether the connection or stream is no longer there to answer on. */
 export function isGone(response: HttpResponse): boolean {

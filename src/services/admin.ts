@@ -17,6 +17,8 @@ import {
 /** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations without their own inherit. */
 export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof AdminService> {
   return {
+    healthz: () => ({}),
+
     async getLoginPolicy(_, context) {
       return { policy: fromPolicy(await policies.getDefault(principalOf(context))) };
     },

@@ -18,6 +18,8 @@ import {
 /** `zitadel.management.v1.ManagementService`: the login policy of the caller's organization. */
 export function createManagementService(policies: LoginPolicies): ServiceImpl<typeof ManagementService> {
   return {
+    healthz: () => ({}),
+
     async getLoginPolicy(_, context) {
       const read = await policies.getEffective(principalOf(context));
       return { policy: fromPolicy(read), isDefault: read.isDefault };

@@ -4,15 +4,11 @@ import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/
 import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Where ZITADEL's services say that they live; beside the API, wherever the rest is. */
-const apiHealthPaths = ["/management/v1/healthz", "/admin/v1/healthz"];
-
 /** The paths that answer operators rather than callers. */
-export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics", ...apiHealthPaths];
+export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics"];
 
-/** Whether a path is one of these; `isApart`: where the others have an address of their own. */
-export const isDebugPath = (path: string, { isApart }: { readonly isApart: boolean }): boolean =>
-  apiHealthPaths.includes(path) || (!isApart && path.startsWith("/debug/"));
+/** Whether a path is one of these, or would be. */
+export const isDebugPath = (path: string): boolean => path.startsWith("/debug/");
 
 /**
  * Answers whether the process lives, whether it should be sent calls, and what it counts. To everyone: who should not know
@@ -29,7 +25,6 @@ export function createDebugHandler(options: {
   async function answer(
     path: string,
   ): Promise<{ readonly status: number; readonly type: string; readonly text: string } | undefined> {
-    if (apiHealthPaths.includes(path)) return { status: 200, type: "application/json", text: "{}" };
     switch (path) {
       case "/debug/healthz":
         return { status: 200, type: plainText, text: "ok\n" };
@@ -49,12 +44,17 @@ export function createDebugHandler(options: {
   }
 
   async function serve(request: ListenerRequest, response: ListenerResponse): Promise<void> {
-    const found = await answer(rawPath(request));
-    if (found === undefined) return sendStatusAnswer(response, { httpStatus: 404, code: 5, message: "Not Found" });
+    const path = rawPath(request);
+    if (!debugPaths.includes(path)) return sendStatusAnswer(response, notFound);
+    if (request.method === "OPTIONS") {
+      return send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
+    }
     if (request.method !== "GET" && request.method !== "HEAD") {
-      response.setHeader("allow", "GET, HEAD");
+      response.setHeader("allow", allow);
       return sendStatusAnswer(response, { httpStatus: 405, code: 12, message: "Method Not Allowed" });
     }
+    const found = await answer(path);
+    if (found === undefined) return sendStatusAnswer(response, notFound);
     const body = Buffer.from(found.text);
     const header = { "content-type": found.type, "cache-control": "no-store" };
     if (request.method === "HEAD") {
@@ -72,4 +72,6 @@ export function createDebugHandler(options: {
   };
 }
 
+const allow = "GET, HEAD, OPTIONS";
+const notFound = { httpStatus: 404, code: 5, message: "Not Found" };
 const plainText = "text/plain; charset=utf-8";

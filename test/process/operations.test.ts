@@ -39,7 +39,7 @@ describe.concurrent("/debug", () => {
     expect((await list(server)).status).toBe(200);
     expect((await list(server, { authorization: "Bearer wrong" })).status).toBe(401);
     expect(await statusOf(`${server.url}/made/up/${"x".repeat(10)}`)).toBe(404);
-    for (const path of ["/debug/healthz", "/debug/ready", "/management/v1/healthz", "/admin/v1/healthz"]) {
+    for (const path of ["/debug/healthz", "/debug/ready", "/management/v1/healthz", "/auth/v1/healthz"]) {
       expect([path, await statusOf(server.url + path)]).toEqual([path, 200]);
     }
     expect(await (await fetch(`${server.url}/admin/v1/healthz`)).json()).toEqual({});

@@ -197,21 +197,24 @@ describe.each(versions)("verbs over HTTP/$version", ({ version }) => {
     expectStatus(reply, { http: 405, code: 12 });
     expect(reply.headers.allow).toBe(allow.join(", "));
   });
-  it("refuses any verb but POST on the path of an RPC", async () => {
-    for (const method of verbs.filter((verb) => verb !== "POST")) {
+  it("refuses any verb but POST and OPTIONS on the path of an RPC", async () => {
+    for (const method of verbs.filter((verb) => verb !== "POST" && verb !== "OPTIONS")) {
       const reply = await sturdy.send({ version, method, path: read });
       expectConnectError(reply, { http: 405, code: "unimplemented" });
-      expect(reply.headers.allow).toBe("POST");
+      expect(reply.headers.allow).toBe("OPTIONS, POST");
     }
   });
-  it.each(routes)("answers OPTIONS $path with 204 and Allow, to anybody", async ({ path, allow }) => {
-    for (const authorization of [sturdy.auth.authorization, "Bearer unknown"]) {
-      const reply = await sturdy.send({ version, method: "OPTIONS", path, headers: { authorization } });
-      expect(reply).toMatchObject({ status: 204, headers: { allow: allow.join(", "), "cache-control": "no-store" } });
-      expect(reply.headers).not.toHaveProperty("content-type");
-      expect(reply.body).toHaveLength(0);
-    }
-  });
+  it.each([...routes, { path: read, allow: ["OPTIONS", "POST"] }])(
+    "answers OPTIONS $path with 204 and Allow, to anybody",
+    async ({ path, allow }) => {
+      for (const authorization of [sturdy.auth.authorization, "Bearer unknown"]) {
+        const reply = await sturdy.send({ version, method: "OPTIONS", path, headers: { authorization } });
+        expect(reply).toMatchObject({ status: 204, headers: { allow: allow.join(", "), "cache-control": "no-store" } });
+        expect(reply.headers).not.toHaveProperty("content-type");
+        expect(reply.body).toHaveLength(0);
+      }
+    },
+  );
   it("answers OPTIONS on an unknown path with 404", async () => {
     expectStatus(await sturdy.send({ version, method: "OPTIONS", path: "/nope" }), { http: 404, code: 5 });
   });

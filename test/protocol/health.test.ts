@@ -22,6 +22,7 @@ const serviceNames = [
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
   "zitadel.admin.v1.AdminService",
+  "zitadel.auth.v1.AuthService",
   "zitadel.management.v1.ManagementService",
 ];
 const [serving, notServing] = [{ status: "SERVING" }, { status: "NOT_SERVING" }];

@@ -84,6 +84,7 @@ describe.each(versions)("grpc.reflection.$version", ({ version }) => {
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
       "zitadel.admin.v1.AdminService",
+      "zitadel.auth.v1.AuthService",
       "zitadel.management.v1.ManagementService",
     ];
     expect(await open(server, version).ask({ listServices: "*" })).toMatchObject({

@@ -254,10 +254,9 @@ describe("the table is that of the source", () => {
   });
 
   it("for every RPC", () => {
-    const methods = [...file_zitadel_management.services, ...file_zitadel_admin.services].flatMap(
-      (service) => service.methods,
-    );
-    const asked = methods.map((method) => [String(method), getOption(method, auth_option).permission]);
+    const services = [...file_zitadel_management.services, ...file_zitadel_admin.services];
+    const guarded = services.flatMap(({ methods }) => methods.filter(({ name }) => name !== "Healthz"));
+    const asked = guarded.map((method) => [String(method), getOption(method, auth_option).permission]);
     const written = rows.map(([{ method }, permission]) => [String(method), permission]);
     expect(Object.fromEntries(asked)).toEqual(Object.fromEntries(written));
     expect(written).toHaveLength(25);

@@ -203,7 +203,9 @@ describe("a GET route whose fields come from the path", () => {
     const reply = await exchange(url, { method: "GET", path: rpcPath(echo.typed) + query });
     expect(bodyJson(reply)).toMatchObject({ received: { text: "x" } });
     const put = await exchange(url, { method: "PUT", path: rpcPath(echo.typed) });
-    expect(put).toMatchObject({ status: 405, headers: { allow: "GET, POST" } });
+    expect(put).toMatchObject({ status: 405, headers: { allow: "GET, OPTIONS, POST" } });
+    const options = await exchange(url, { method: "OPTIONS", path: rpcPath(echo.typed) });
+    expect(options).toMatchObject({ status: 204, headers: { allow: "GET, OPTIONS, POST" } });
     const bad = await exchange(url, { method: "GET", path: rpcPath(echo.typed) });
     expect(bad.status).toBe(415);
     expect(bodyJson(bad)).toMatchObject({ code: "invalid_argument" });

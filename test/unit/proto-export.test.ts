@@ -28,12 +28,13 @@ afterAll(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-test("the descriptor set holds both services, everything they need and the comments", () => {
+test("the descriptor set holds the services, everything they need and the comments", () => {
   const set = fromBinary(FileDescriptorSetSchema, readFileSync(join(folder, "portcullis.binpb")));
   // Building the registry fails when an import is not in the set.
   const registry = createFileRegistry(set);
-  expect(registry.getService("zitadel.management.v1.ManagementService")?.methods).toHaveLength(14);
-  expect(registry.getService("zitadel.admin.v1.AdminService")?.methods).toHaveLength(11);
+  expect(registry.getService("zitadel.management.v1.ManagementService")?.methods).toHaveLength(15);
+  expect(registry.getService("zitadel.admin.v1.AdminService")?.methods).toHaveLength(12);
+  expect(registry.getService("zitadel.auth.v1.AuthService")?.methods).toHaveLength(1);
   for (const file of set.file) {
     const comments = file.sourceCodeInfo?.location.filter((location) => location.leadingComments !== "") ?? [];
     expect(comments.length, `comments of ${file.name}`).toBeGreaterThan(0);

@@ -45,9 +45,14 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
       const knowsType = isGet
         ? ["json", "proto"].includes(queryOf(request).get("encoding") ?? "")
         : supported.includes(mediaType(request)) && !hasForeignCharset(request);
+      const allow = takesGet ? "GET, OPTIONS, POST" : "OPTIONS, POST";
+      if (request.method === "OPTIONS") {
+        send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
+        return 0;
+      }
       if (request.method !== "POST" && !isGet) {
         const error = new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented);
-        refuse(response, { error, status: 405, header: { allow: takesGet ? "GET, POST" : "POST" } });
+        refuse(response, { error, status: 405, header: { allow } });
         return error.code;
       }
       if (!knowsType) {

@@ -1,4 +1,4 @@
-import type { DescField, DescMessage, DescService, JsonObject } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescMethod, DescService, JsonObject } from "@bufbuild/protobuf";
 import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
 import { hasOneRequest, type Route } from "../rest/route-table.ts";
@@ -11,10 +11,12 @@ export interface OpenApiOptions {
   readonly info: JsonObject & { readonly title: string; readonly version: string };
   /** What `readComments` found in the proto files; absent: nothing is described. */
   readonly comments?: Comments;
-  /** Security schemes by name; every operation asks for one of them. */
+  /** Security schemes by name; every operation that is not public asks for one of them. */
   readonly securitySchemes: Readonly<Record<string, JsonObject>>;
   /** The scopes that an operation needs of each scheme. */
   readonly security: readonly JsonObject[];
+  /** Whether an RPC may be called by anyone. Default: none may. */
+  isPublic?(method: DescMethod): boolean;
   /** Headers that the operations of a service take besides, by the service's full name. */
   readonly headers?: Readonly<Record<string, readonly JsonObject[]>>;
   /**
@@ -185,6 +187,7 @@ function operation(route: Route, options: OperationOptions): JsonObject {
     operationId: id,
     tags: [tag],
     ...(comment !== undefined && { summary: firstSentence(comment), description: comment }),
+    ...(options.isPublic?.(method) && { security: [] }),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: body }),
     responses: {

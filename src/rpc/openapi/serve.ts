@@ -45,7 +45,7 @@ export async function renderOpenApi(document: JsonObject, form: "json" | "yaml")
 
 /**
  * Serves a document at `/openapi.json` and `/openapi.yaml`, to everyone, and leaves everything else to a handler. It is made
- * and compressed once; a caller that has it is told so (If-None-Match).
+ * and compressed once; a caller that has it is told so (If-None-Match). Throws a TypeError where nothing makes the document.
  */
 export function withOpenApi(handler: ListenerHandler, service: OpenApiService): ListenerHandler {
   const rendered = new Map<DocumentPath, Promise<Rendered>>();
@@ -85,6 +85,9 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
   }
 
   const { onFailure = toStandardError } = service;
+  if (typeof service.document !== "function") {
+    throw new TypeError("the option document of withOpenApi must be a function that makes the document");
+  }
 
   return aroundHandler(handler, (request, response, next) => {
     const path = rawPath(request);

@@ -8,6 +8,7 @@ import { serviceOf } from "../../fixtures/builders.ts";
 const read = "policy.read";
 const write = "policy.write";
 const management = {
+  Healthz: anyone,
   GetLoginPolicy: read,
   GetDefaultLoginPolicy: read,
   AddCustomLoginPolicy: write,
@@ -24,6 +25,7 @@ const management = {
   RemoveMultiFactorFromLoginPolicy: write,
 };
 const admin = {
+  Healthz: anyone,
   GetLoginPolicy: "iam.policy.read",
   UpdateLoginPolicy: "iam.policy.write",
   ListLoginPolicyIDPs: "iam.policy.read",
@@ -42,12 +44,16 @@ describe("createPermissionTable", () => {
     [ManagementService, management],
     [AdminService, admin],
   ] as const)("holds what %s asks for", (service, published) => {
-    const table = createPermissionTable(service.methods);
+    const table = createPermissionTable(service.methods, [service.method.healthz]);
     expect(Object.fromEntries([...table].map(([method, permission]) => [method.name, permission]))).toEqual(published);
   });
 
-  it("holds all 25 RPCs", () => {
-    expect(createPermissionTable([...ManagementService.methods, ...AdminService.methods]).size).toBe(25);
+  it("holds all 27 RPCs", () => {
+    const table = createPermissionTable(
+      [...ManagementService.methods, ...AdminService.methods],
+      [ManagementService.method.healthz, AdminService.method.healthz],
+    );
+    expect(table.size).toBe(27);
   });
 
   it("throws for an RPC without the option", () => {
@@ -60,15 +66,19 @@ describe("createPermissionTable", () => {
   it("lets anyone call the RPCs of public services, and of no other", () => {
     const service = serviceOf({ name: "Open" });
     const { methods } = service;
-    const table = createPermissionTable([...methods, ...AdminService.methods], [service]);
-    expect([...table].filter(([, permission]) => permission === anyone).map(([method]) => method)).toEqual(methods);
+    const { healthz } = AdminService.method;
+    const table = createPermissionTable([...methods, ...AdminService.methods], [service, healthz]);
+    const open = [...table].filter(([, permission]) => permission === anyone).map(([method]) => method);
+    expect(open).toEqual([...methods, healthz]);
     expect(() => createPermissionTable(methods, [AdminService])).toThrow(/has no zitadel\.v1\.auth_option$/);
+    expect(() => createPermissionTable(AdminService.methods, [service])).toThrow(/Healthz has no zitadel/);
   });
 
   it("throws for an RPC of a public service that asks for a permission", () => {
-    expect(() => createPermissionTable(AdminService.methods, [AdminService])).toThrow(
-      new Error("rpc zitadel.admin.v1.AdminService.GetLoginPolicy is public and asks for a permission"),
-    );
+    const refusal = new Error("rpc zitadel.admin.v1.AdminService.GetLoginPolicy is public and asks for a permission");
+    expect(() => createPermissionTable(AdminService.methods, [AdminService])).toThrow(refusal);
+    const { healthz, getLoginPolicy } = AdminService.method;
+    expect(() => createPermissionTable(AdminService.methods, [healthz, getLoginPolicy])).toThrow(refusal);
   });
 
   it.each(["", "policy", "policy.execute"])("throws for the permission %j, which no role grants", (permission) => {

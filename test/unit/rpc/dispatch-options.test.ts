@@ -1,6 +1,9 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { create, createRegistry } from "@bufbuild/protobuf";
 import { anyPack, StringValueSchema } from "@bufbuild/protobuf/wkt";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 import { createDispatch } from "../../../src/rpc/dispatch.ts";
@@ -53,11 +56,45 @@ describe("createDispatch", () => {
     );
   });
 
+  it.each([null, "gate", () => {}])("refuses options that are no object: %s", (options) => {
+    expect(() => createDispatch(rpcs, options as DispatchOptions)).toThrow(
+      new TypeError("createDispatch takes its options as an object"),
+    );
+  });
+
   it("refuses what is no table", () => {
     expect(() => createDispatch([EchoService] as unknown as RpcTable)).toThrow(
       new TypeError("createDispatch takes a table that createRpcTable made"),
     );
   });
+});
+
+it("writes failures to standard error, with their stack, where nobody else is told", async () => {
+  const written: string[] = [];
+  const spy = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    written.push(String(text));
+    return true;
+  });
+  const failing = createRpcTable((router) => {
+    router.service(EchoService, {
+      say() {
+        throw new Error("a bug");
+      },
+    });
+  });
+  const server = createServer(createDispatch(failing)).listen(0, "127.0.0.1");
+  try {
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const headers = { "content-type": "application/json" };
+    const url = `http://127.0.0.1:${port}/test/v1/rooms/hall/say`;
+    const answer = await fetch(url, { method: "POST", headers, body: "{}" });
+    expect(await answer.json()).toEqual({ code: 13, message: "internal error", details: [] });
+  } finally {
+    spy.mockRestore();
+    server.close();
+  }
+  expect(written).toEqual([expect.stringMatching(/^Error: a bug\n {4}at .*say/)]);
 });
 
 describe("readOptions", () => {

@@ -36,6 +36,14 @@ async function serve(service: Partial<OpenApiService> = {}) {
 }
 
 describe("withOpenApi", () => {
+  it("refuses at once what makes no document", () => {
+    for (const service of [{}, { document }]) {
+      expect(() => withOpenApi(() => {}, service as unknown as OpenApiService)).toThrow(
+        new TypeError("the option document of withOpenApi must be a function that makes the document"),
+      );
+    }
+  });
+
   it.each([
     { accepted: "gzip", encoding: "gzip" },
     { accepted: "gzip, br", encoding: "br" },

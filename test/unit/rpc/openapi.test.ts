@@ -19,6 +19,7 @@ import { describe, expect, it } from "vitest";
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
 import { AdminService } from "../../../gen/zitadel/admin_pb.ts";
+import { AuthService } from "../../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
 import { issuerPaths } from "../../../src/issuer/paths.ts";
 import { createApiDocument } from "../../../src/openapi.ts";
@@ -49,11 +50,12 @@ function at(json: JsonValue | undefined, ...keys: readonly string[]): JsonValue 
   return keys.reduce<JsonValue | undefined>((inner, key) => (inner as JsonObject | undefined)?.[key], json);
 }
 
-const methods = [...ManagementService.methods, ...AdminService.methods];
+const methods = [...ManagementService.methods, ...AdminService.methods, ...AuthService.methods];
 const routes = createRouteTable(
   createRpcTable((router) => {
     router.service(ManagementService, {});
     router.service(AdminService, {});
+    router.service(AuthService, {});
   }),
 ).routes;
 
@@ -72,7 +74,21 @@ describe("the OpenAPI document of the API", () => {
       Object.keys(item as JsonObject).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(operations.sort()).toEqual(routes.map(({ method, pattern }) => `${method} ${pattern}`).sort());
-    expect(operations).toHaveLength(25);
+    expect(operations).toHaveLength(28);
+  });
+
+  it("asks for a token everywhere but for Healthz", () => {
+    const open = Object.entries(at(document, "paths") as JsonObject).flatMap(([path, item]) =>
+      Object.values(item as JsonObject).some((operation) => at(operation, "security") !== undefined)
+        ? [[path, at(item, "get", "security")]]
+        : [],
+    );
+    expect(open.sort()).toEqual([
+      ["/admin/v1/healthz", []],
+      ["/auth/v1/healthz", []],
+      ["/management/v1/healthz", []],
+    ]);
+    expect(at(document, "security")).not.toEqual([]);
   });
 
   it("names each operation once, by its RPC", () => {

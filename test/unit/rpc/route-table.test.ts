@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { AdminService } from "../../../gen/zitadel/admin_pb.ts";
+import { AuthService } from "../../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
 import { createRouteTable, type RouteTable } from "../../../src/rpc/rest/route-table.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
@@ -31,8 +32,11 @@ function outcome(table: RouteTable, method: string, path: string): string {
 const management = "/management/v1/policies";
 const admin = "/admin/v1/policies";
 
-// The published routes.
+// The published routes that are served.
 const published: readonly [method: string, path: string, service: string, rpc: string, body?: "whole"][] = [
+  ["GET", "/management/v1/healthz", "management", "Healthz"],
+  ["GET", "/admin/v1/healthz", "admin", "Healthz"],
+  ["GET", "/auth/v1/healthz", "auth", "Healthz"],
   ["GET", `${management}/login`, "management", "GetLoginPolicy"],
   ["GET", `${management}/default/login`, "management", "GetDefaultLoginPolicy"],
   ["POST", `${management}/login`, "management", "AddCustomLoginPolicy", "whole"],
@@ -65,6 +69,7 @@ describe("the routes of the wire API", () => {
     createRpcTable((router) => {
       router.service(ManagementService, {});
       router.service(AdminService, {});
+      router.service(AuthService, {});
     }),
   );
 
@@ -72,15 +77,15 @@ describe("the routes of the wire API", () => {
     const found = table.match(method, path);
     if (found.kind !== "found") throw new Error(found.kind);
     expect(found.route).toMatchObject({
-      rpc: { path: `/zitadel.${scope}.v1.${scope === "admin" ? "Admin" : "Management"}Service/${rpc}` },
+      rpc: { path: `/zitadel.${scope}.v1.${scope.charAt(0).toUpperCase()}${scope.slice(1)}Service/${rpc}` },
       method,
     });
     expect([found.route.body, found.route.responseBody]).toEqual([body, undefined]);
   });
 
-  it("are 25", () => {
-    expect(new Set(published.map(([, , service, rpc]) => `${service} ${rpc}`)).size).toBe(25);
-    expect(table.routes).toHaveLength(25);
+  it("are 28", () => {
+    expect(new Set(published.map(([, , service, rpc]) => `${service} ${rpc}`)).size).toBe(28);
+    expect(table.routes).toHaveLength(28);
   });
 
   it.each([
