@@ -30,12 +30,14 @@ export function serveCommand(): Command {
 async function serve(config: Config): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
-  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { probeStore }] = await Promise.all([
-    import("../server.ts"),
-    import("../log.ts"),
-    import("../telemetry/index.ts"),
-    import("../telemetry/store-probe.ts"),
-  ]);
+  const [{ openServer }, { createLog, reportTo }, { createLimitedLog }, { startTelemetry }, { probeStore }] =
+    await Promise.all([
+      import("../server.ts"),
+      import("../log.ts"),
+      import("../log-limits.ts"),
+      import("../telemetry/index.ts"),
+      import("../telemetry/store-probe.ts"),
+    ]);
   const log = await createLog(config.log);
   const telemetry = await startTelemetry({
     log,
@@ -60,7 +62,15 @@ async function serve(config: Config): Promise<void> {
   try {
     tokenPlace = await setUp(store, config);
     listener = await listen(config, (options) =>
-      openServer({ ...options, store, readiness, telemetry, clock: Date.now, report: reportTo(log) }),
+      openServer({
+        ...options,
+        store,
+        readiness,
+        telemetry,
+        clock: Date.now,
+        report: reportTo(log),
+        limitedLog: createLimitedLog(log),
+      }),
     );
   } catch (error) {
     stopProbe();
