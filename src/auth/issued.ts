@@ -9,6 +9,9 @@ import { digestToken } from "./token.ts";
 /** The scope without which a token is not for this API; ZITADEL's name, and part of what its clients ask for. */
 export const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
 
+/** Whom such a token is for, where somebody asks: what a server that trusts this issuer wants by default. */
+export const apiAudience = "portcullis";
+
 /** The public client in whose name keys of users get tokens: ZITADEL's SDKs name none. */
 export const keyClientId = "portcullis-keys";
 

@@ -13,6 +13,7 @@ import type { IssuerKeys } from "../commands/issuer-keys.ts";
 import type { LimitedLog } from "../log-limits.ts";
 import { type Clock, type Store, userRef } from "../store/store.ts";
 import { createAdapter } from "./adapter.ts";
+import { completeIntrospection } from "./introspection.ts";
 import { jwtBearerGrant, verifyKeyAssertion } from "./key-assertion.ts";
 import { formActionsOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
 import { issuerPaths, signInPath } from "./paths.ts";
@@ -139,6 +140,7 @@ export function createProvider(options: ProviderOptions): Provider {
   provider.registerGrantType(jwtBearerGrant, createKeyGrant({ store, clock, url }), ["assertion", "scope"]);
   provider.on("server_error", (_context, error) => report(error));
   logRefusals(provider, limitedLog);
+  completeIntrospection(provider, store);
   return provider;
 }
 
