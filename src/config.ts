@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
 import { parseTrustedProxy } from "./rpc/client-address.ts";
@@ -373,7 +374,7 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   if (clientSecret === "") throw new ConfigError(`the file of client-secret-file is empty: ${secretFile}`);
   return {
     url,
-    audience: given.get("audience") ?? "portcullis",
+    audience: given.get("audience") ?? apiAudience,
     roleClaim: given.get("role-claim") ?? "urn:zitadel:iam:org:project:roles",
     instanceRoles: given.has("instance-roles"),
     ...(clientId !== undefined &&

@@ -16,6 +16,7 @@ import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import { issuerRoute } from "./issuer/paths.ts";
+import type { LimitedLog } from "./log-limits.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { CallerTurns } from "./rpc/caller-turns.ts";
 import { corsDefaults, withCors } from "./rpc/cors.ts";
@@ -84,6 +85,8 @@ export interface ServerOptions {
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
+  /** Gets why requests of strangers are refused. Default: nobody is told. */
+  readonly limitedLog?: LimitedLog;
 }
 
 /**
@@ -251,13 +254,13 @@ async function loadOutsideIssuers(settings: readonly OutsideIssuerSettings[], { 
 
 /** Loads the issuer with the first request for it: most processes never need it, and it would double the time to start. */
 function createIssuerLoader(
-  { store, clock, report, trustedProxies = [] }: ServerOptions,
+  { store, clock, report, limitedLog = () => {}, trustedProxies = [] }: ServerOptions,
   url: () => string,
 ): ListenerHandler {
   let loading: Promise<ListenerHandler> | undefined;
   return (request, response) => {
     loading ??= import("./issuer/handler.ts").then(({ createIssuer }) =>
-      createIssuer({ store, clock, url: url(), trustedProxies, report: (reason) => report({ reason }) }),
+      createIssuer({ store, clock, url: url(), trustedProxies, limitedLog, report: (reason) => report({ reason }) }),
     );
     loading.then(
       (issuer) => issuer(request, response),

@@ -17,6 +17,11 @@ export const authRefusals = {
     id: "AUTH-7fs1e",
     text: "The access token is unknown, expired or revoked",
   },
+  api_scope_missing: {
+    kind: "unauthenticated",
+    id: "AUTH-7fs1e",
+    text: "The access token is not for this API: ask for it with the scope urn:zitadel:iam:org:project:id:zitadel:aud",
+  },
   issuer_unavailable: {
     kind: "unavailable",
     text: "the token cannot be checked just now, because its issuer does not answer; try again",

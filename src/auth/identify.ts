@@ -17,7 +17,8 @@ export interface IdentifyOptions {
 
 /**
  * Says who a bearer token speaks for: a personal access token, one of the built-in issuer, or one of an outside issuer.
- * Rejects with an AuthError: `token_invalid`, or `issuer_unavailable` where only an issuer that does not answer could tell.
+ * Rejects with an AuthError: `token_invalid`; `api_scope_missing` for one that the built-in issuer gave for something else; or
+ * `issuer_unavailable` where only an issuer that does not answer could tell.
  * Users of this instance are read from the store on every call, so what was removed from them counts on the next one.
  */
 export function createIdentify(options: IdentifyOptions): Identify {

@@ -9,6 +9,9 @@ import { digestToken } from "./token.ts";
 /** The scope without which a token is not for this API; ZITADEL's name, and part of what its clients ask for. */
 export const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
 
+/** Whom such a token is for, where somebody asks: what a server that trusts this issuer wants by default. */
+export const apiAudience = "portcullis";
+
 /** The public client in whose name keys of users get tokens: ZITADEL's SDKs name none. */
 export const keyClientId = "portcullis-keys";
 
@@ -122,7 +125,7 @@ export async function readSession(
 
 /**
  * Who an access token of the built-in issuer speaks for; undefined where it is unknown or has ended. Rejects with an AuthError
- * `token_invalid` for one that is good and not for this API: nobody else is to be asked about it.
+ * `api_scope_missing` for one that is good and not for this API: nobody else is to be asked about it.
  */
 export async function identifyIssued(
   store: Store,
@@ -131,8 +134,8 @@ export async function identifyIssued(
   for (const model of ["AccessToken", "ClientCredentials"]) {
     const payload = await readIssued(store, { model, id: token, now });
     if (payload === undefined) continue;
-    if (!payload.scope?.split(" ").includes(apiScope)) throw new AuthError("token_invalid");
     if (!(await hasBasis(store, payload, now))) return undefined;
+    if (!payload.scope?.split(" ").includes(apiScope)) throw new AuthError("api_scope_missing");
     const ref = userRef(ownerOf(payload) ?? "");
     const user = (await store.read([ref])).get(ref).state;
     return user && { userId: ref.id, user };

@@ -30,10 +30,17 @@ export function serveCommand(): Command {
 async function serve(config: Config): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
-  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { observeStore }, { probeStore }] =
-    await Promise.all([
+  const [
+    { openServer },
+    { createLog, reportTo },
+    { createLimitedLog },
+    { startTelemetry },
+    { observeStore },
+    { probeStore },
+  ] = await Promise.all([
       import("../server.ts"),
       import("../log.ts"),
+      import("../log-limits.ts"),
       import("../telemetry/index.ts"),
       import("../telemetry/observed-store.ts"),
       import("../telemetry/store-probe.ts"),
@@ -73,7 +80,15 @@ async function serve(config: Config): Promise<void> {
   try {
     tokenPlace = await setUp(store, config);
     listener = await listen(config, (options) =>
-      openServer({ ...options, store, readiness, telemetry, clock: Date.now, report: reportTo(log) }),
+      openServer({
+        ...options,
+        store,
+        readiness,
+        telemetry,
+        clock: Date.now,
+        report: reportTo(log),
+        limitedLog: createLimitedLog(log),
+      }),
     );
   } catch (error) {
     probe.stop();

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Provider } from "oidc-provider";
 import { keyClientId } from "../auth/issued.ts";
 import { provideIssuerKeys, publishedKeys, readIssuerKeys } from "../commands/issuer-keys.ts";
+import type { LimitedLog } from "../log-limits.ts";
 import { createClientAddress } from "../rpc/client-address.ts";
 import { rawPath } from "../rpc/http.ts";
 import type { ListenerHandler, ListenerRequest } from "../rpc/listener/handler.ts";
@@ -22,6 +23,8 @@ export interface IssuerOptions {
   /** Addresses and ranges of proxies whose word about a client's address is taken. */
   readonly trustedProxies: readonly string[];
   readonly report: (reason: unknown) => void;
+  /** Gets why requests are refused. */
+  readonly limitedLog: LimitedLog;
 }
 
 /** Where a wrong secret, key or code is a guess, for all that the server knows. */
@@ -88,7 +91,7 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     response.setHeader("content-security-policy", "frame-ancestors 'none'");
     const { provider, callback } = await providers.current();
     const keyForm = path === issuerPaths.token ? readKeyForm(body) : undefined;
-    const issuerRequest = toIssuerRequest(request, { url, body: keyForm ?? body, target });
+    const issuerRequest = toIssuerRequest(request, { url, body: keyForm ?? body, target, address });
     if (keyForm !== undefined) delete issuerRequest.headers.authorization;
     if (path.startsWith(signInPath)) {
       const fields = new URLSearchParams(body.toString());

@@ -10,11 +10,14 @@ import {
 import { apiScope, keyClientId } from "../auth/issued.ts";
 import { digestToken } from "../auth/token.ts";
 import type { IssuerKeys } from "../commands/issuer-keys.ts";
+import type { LimitedLog } from "../log-limits.ts";
 import { type Clock, type Store, userRef } from "../store/store.ts";
 import { createAdapter } from "./adapter.ts";
+import { completeIntrospection } from "./introspection.ts";
 import { jwtBearerGrant, verifyKeyAssertion } from "./key-assertion.ts";
 import { formActionsOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
 import { issuerPaths, signInPath } from "./paths.ts";
+import { logRefusals } from "./refusals.ts";
 
 const hour = 60 * 60;
 const day = 24 * hour;
@@ -42,11 +45,12 @@ export interface ProviderOptions {
   readonly url: string;
   readonly keys: IssuerKeys;
   readonly report: (reason: unknown) => void;
+  readonly limitedLog: LimitedLog;
 }
 
 /** oidc-provider as this server uses it: what is not needed is off. */
 export function createProvider(options: ProviderOptions): Provider {
-  const { store, clock, url, keys, report } = options;
+  const { store, clock, url, keys, report, limitedLog } = options;
   const provider = new Provider(url, {
     adapter: (model: string) => createAdapter(model, { store, clock }),
     clients: [
@@ -135,6 +139,8 @@ export function createProvider(options: ProviderOptions): Provider {
   };
   provider.registerGrantType(jwtBearerGrant, createKeyGrant({ store, clock, url }), ["assertion", "scope"]);
   provider.on("server_error", (_context, error) => report(error));
+  logRefusals(provider, limitedLog);
+  completeIntrospection(provider, store);
   return provider;
 }
 
@@ -188,11 +194,7 @@ function createKeyGrant(options: { readonly store: Store; readonly clock: Clock;
     if (client === undefined || typeof assertion !== "string") throw new errors.InvalidRequest("assertion is missing");
     const { store, clock, url } = options;
     const verified = await verifyKeyAssertion(assertion, { store, issuer: url, now: clock() });
-    if (verified === undefined) {
-      throw new errors.InvalidGrant(
-        "the assertion is not signed by a key of its user, is not for this issuer, or ended",
-      );
-    }
+    if ("refused" in verified) throw new errors.InvalidGrant(`the assertion does not count: ${verified.refused}`);
     const known = new Set(["openid", "profile", apiScope]);
     const asked = typeof params?.["scope"] === "string" ? params["scope"].split(" ") : [];
     const scope = asked.filter((name) => known.has(name)).join(" ");

@@ -32,7 +32,13 @@ export async function readForm(request: ListenerRequest, timeoutMs: number): Pro
  */
 export function toIssuerRequest(
   request: ListenerRequest,
-  wanted: { readonly url: string; readonly body: Buffer; readonly target: string },
+  wanted: {
+    readonly url: string;
+    readonly body: Buffer;
+    readonly target: string;
+    /** The client's, which may be behind a proxy. */
+    readonly address: string;
+  },
 ): IncomingMessage {
   const { protocol, host } = new URL(wanted.url);
   const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !name.startsWith(":")));
@@ -46,6 +52,6 @@ export function toIssuerRequest(
     httpVersion: request.httpVersion,
     httpVersionMajor: request.httpVersionMajor,
     httpVersionMinor: request.httpVersionMinor,
-    socket: { encrypted: protocol === "https:", remoteAddress: request.socket.remoteAddress },
+    socket: { encrypted: protocol === "https:", remoteAddress: wanted.address },
   }) as unknown as IncomingMessage;
 }

@@ -606,7 +606,11 @@ describe("a key of a service user", () => {
   it("gets a token that the API refuses where no scope was asked for", async () => {
     const assertion = await signAssertion(key, server.url);
     const { access_token } = await read<Tokens>(post("/oauth/v2/token", { grant_type: jwtBearer, assertion }));
-    expect(await callApi(access_token)).toBe(401);
+    const refusal = read(fetch(`${server.url}/admin/v1/policies/login`, { headers: bearer(access_token) }), 401);
+    await expect(refusal).resolves.toMatchObject({
+      code: 16,
+      message: `The access token is not for this API: ask for it with the scope ${apiScope} (AUTH-7fs1e)`,
+    });
   });
 });
 
@@ -627,6 +631,9 @@ describe("introspection", () => {
       active: true,
       sub,
       client_id: application.clientId,
+      aud: "portcullis",
+      "urn:zitadel:iam:user:resourceowner:id": server.defaultOrganization,
+      "urn:zitadel:iam:org:project:roles": { IAM_OWNER: { [server.defaultOrganization]: "" } },
       iss: server.url,
       scope: tokens.scope,
       token_type: "Bearer",

@@ -246,14 +246,61 @@ describe("an issuer", () => {
 });
 
 describe("the keys of an issuer", () => {
-  it("may change without a restart", async () => {
+  it("may change without a restart and without a word, and the first token of the new one counts", async () => {
     await using issuer = await openOutsideIssuer();
     const trusting = trust([issuer]);
     await trusting.identify(await issuer.issue());
-    issuer.rotate(createSigningKey(), issuer.key);
-    trusting.pass(30);
-    expect(await trusting.identify(forge(issuer, trusting.nowS))).toBeDefined();
-    expect(issuer.requests(paths.keys)).toBe(2);
+    for (const requests of [2, 3, 4]) {
+      issuer.rotate(createSigningKey());
+      expect(await trusting.identify(forge(issuer, trusting.nowS))).toBeDefined();
+      expect(issuer.requests(paths.keys)).toBe(requests);
+    }
+  });
+
+  it("may change while they are on their way to us", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    const { key } = issuer;
+    issuer.answer(paths.keys, json({ keys: [{ ...key.publicKey.export({ format: "jwk" }), kid: key.kid }] }));
+    const held = issuer.hold(paths.keys);
+    const invented = trusting.identify(forge(issuer, trusting.nowS, { header: { kid: "invented" } }));
+    await held.arrived(1);
+    issuer.rotate(createSigningKey());
+    const tokens = [1, 2, 3].map((sub) =>
+      trusting.identify(forge(issuer, trusting.nowS, { claims: { sub: `${sub}` } })),
+    );
+    // What is on its way was read before the change.
+    const first = Promise.withResolvers<void>();
+    issuer.answer(paths.keys, (request, response) => {
+      json({ keys: [{ ...key.publicKey.export({ format: "jwk" }), kid: key.kid }] })(request, response);
+      issuer.answer(paths.keys, undefined);
+      first.resolve();
+    });
+    held.open();
+    await first.promise;
+    expect(await invented).toBeUndefined();
+    expect((await Promise.all(tokens)).map((caller) => caller?.userId)).toEqual(
+      [1, 2, 3].map((sub) => `${issuer.url}#${sub}`),
+    );
+    expect(issuer.requests(paths.keys)).toBe(3);
+  });
+
+  it("that are new are UNAVAILABLE while the issuer is down, also right after it was asked", async () => {
+    await using issuer = await openOutsideIssuer();
+    const trusting = trust([issuer]);
+    await trusting.identify(forge(issuer, trusting.nowS));
+    await issuer.goDown();
+    const key = createSigningKey();
+    const token = () => forge(issuer, trusting.nowS, { key });
+    for (const seconds of [0, 1, 5, 60]) {
+      trusting.pass(seconds);
+      await expect(trusting.identify(token())).rejects.toEqual(unavailable);
+    }
+    await issuer.comeBack();
+    issuer.rotate(key);
+    trusting.pass(5);
+    expect(await trusting.identify(token())).toBeDefined();
   });
 
   it("no longer count once they are withdrawn", async () => {
@@ -287,7 +334,7 @@ describe("the keys of an issuer", () => {
     expect(issuer.requests(paths.keys)).toBe(2);
   });
 
-  it("are kept where they cannot be fetched again, which is tried every 30 s", async () => {
+  it("are kept where they cannot be fetched again", async () => {
     await using issuer = await openOutsideIssuer();
     const trusting = trust([issuer]);
     await trusting.identify(forge(issuer, trusting.nowS));
@@ -303,8 +350,9 @@ describe("the keys of an issuer", () => {
       await expect(trusting.identify(unknown())).rejects.toEqual(unavailable);
       seen.push(issuer.requests(paths.keys));
     }
-    expect(seen).toEqual([2, 2, 2, 3]);
-    expect(trusting.reports.filter(({ message }) => message.endsWith("did not give its keys"))).toHaveLength(2);
+    // In the background, then for the unknown key, but not within five seconds after a failure.
+    expect(seen).toEqual([2, 3, 4, 4]);
+    expect(trusting.reports.filter(({ message }) => message.endsWith("did not give its keys"))).toHaveLength(3);
 
     issuer.answer(paths.keys, undefined);
     trusting.pass(30);

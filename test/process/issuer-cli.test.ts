@@ -767,3 +767,15 @@ describe("serve", () => {
     expect((await new Api(started.url, started.adminToken).readInstance()).status).toBe(200);
   });
 });
+
+it("says in its log at info why a grant is refused", async () => {
+  using own = new TemporaryDirectory();
+  const refusing = await startServer({ data: own.join("data"), flags: ["--issuer", "--log-format", "json"] });
+  const body = new URLSearchParams({ grant_type: "client_credentials", client_id: "robot", client_secret: "x" });
+  expect((await fetch(`${refusing.url}/oauth/v2/token`, { method: "POST", body })).status).toBe(401);
+  const { stderr } = await refusing.stop();
+  const lines = stderr.split("\n").filter((line) => line.includes("grant refused"));
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { level: 30, error: "invalid_client", reason: "client not found", client: "127.0.0.1" },
+  ]);
+});

@@ -1,6 +1,8 @@
 import { createLocalJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParameters } from "jose";
+import { LRUCache } from "lru-cache";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
+import { digestToken } from "../token.ts";
 import { describeFailure, IssuerError } from "./failure.ts";
 import { createHeld } from "./held.ts";
 import { createIssuerFetch } from "./http.ts";
@@ -11,10 +13,14 @@ type Key = Awaited<ReturnType<LocalKeys>>;
 
 const maxBytes = 1024 * 1024;
 
+/** A client that goes on with the token of a key that is gone must not use up what new keys need. */
+const unknownForMs = 5_000;
+const maxUnknown = 1000;
+
 /**
- * The keys of an issuer: finds the one that a token names. A key that is not held is looked for at the issuer, at most once
- * in 30 s, so tokens with invented names do not become requests. Rejects with jose's error where the issuer has no such
- * key, and with an AuthError `issuer_unavailable` where it could not be asked.
+ * The keys of an issuer: finds the one that a token names. A key that is not held is looked for at the issuer at once, within the
+ * bounds of `Held.refresh`, so that a flood of invented names is no flood of requests. Rejects with jose's error where the issuer
+ * had no such key within the last 5 s, and with an AuthError `issuer_unavailable` where it could not be asked.
  */
 export function createKeys(options: {
   readonly url: string;
@@ -39,15 +45,34 @@ export function createKeys(options: {
     }
   }
 
+  const unknownUntil = new LRUCache<string, number>({ max: maxUnknown });
+
   return async (header, token) => {
-    const held = await keys.get();
-    try {
-      return await held(header, token);
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+    const find = async (): Promise<Key | errors.JWKSNoMatchingKey> => {
+      try {
+        return await (await keys.get())(header, token);
+      } catch (error) {
+        if (error instanceof errors.JWKSNoMatchingKey) return error;
+        throw error;
+      }
+    };
+    const held = await find();
+    if (!(held instanceof errors.JWKSNoMatchingKey)) return held;
+
+    const name = digestToken(`${header.alg} ${header.kid}`);
+    if (clock() < (unknownUntil.get(name) ?? 0)) throw held;
+    // What is on its way may have been asked for before the issuer had this key, so it does not count as an answer.
+    const { pending } = keys;
+    if (pending !== undefined) {
+      if (!(await pending)) throw new AuthError("issuer_unavailable");
+      const found = await find();
+      if (!(found instanceof errors.JWKSNoMatchingKey)) return found;
     }
     if (!(await keys.refresh())) throw new AuthError("issuer_unavailable");
-    return (await keys.get())(header, token);
+    const found = await find();
+    if (!(found instanceof errors.JWKSNoMatchingKey)) return found;
+    unknownUntil.set(name, clock() + unknownForMs);
+    throw found;
   };
 }
 

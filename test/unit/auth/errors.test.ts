@@ -6,6 +6,11 @@ const published: Readonly<Record<AuthErrorCode, readonly [kind: string, id: stri
   header_missing: ["unauthenticated", undefined, "auth header missing"],
   header_invalid: ["unauthenticated", "AUTH-7fs1e", "invalid auth header"],
   token_invalid: ["unauthenticated", "AUTH-7fs1e", "The access token is unknown, expired or revoked"],
+  api_scope_missing: [
+    "unauthenticated",
+    "AUTH-7fs1e",
+    "The access token is not for this API: ask for it with the scope urn:zitadel:iam:org:project:id:zitadel:aud",
+  ],
   issuer_unavailable: [
     "unavailable",
     undefined,
