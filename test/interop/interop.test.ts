@@ -18,7 +18,7 @@ import { type Ended, run } from "./run.ts";
 import { cannotOf, expectations, readSaid, relevant, type Said, sumUp } from "./script.ts";
 import { openSlowProxy } from "./slow-proxy.ts";
 import { type StepName, stepNames } from "./steps.ts";
-import { type Row, writeTable } from "./table.ts";
+import { addRows, type Row } from "./table.ts";
 
 const root = join(import.meta.dirname, "../..");
 const cache = join(root, "node_modules/.cache/interop");
@@ -49,7 +49,7 @@ beforeAll(async () => {
   mkdirSync(protos, { recursive: true });
   await must(process.execPath, ["proto/export.ts", protos], { cwd: root });
 }, prepareTimeoutMs);
-afterAll(() => writeTable(rows));
+afterAll(() => addRows(rows));
 
 for (const [folder, client] of clients) {
   if (skipped.has(folder)) {
