@@ -15,6 +15,8 @@ export interface Config {
   /** Absent: plaintext. */
   readonly tls?: TlsConfig;
   readonly corsOrigins: readonly string[];
+  /** What pages may send besides what clients of the API do. */
+  readonly corsHeaders: readonly string[];
   readonly adminToken?: string;
   /** The built-in issuer; absent: off. Its identifier, an origin, is where the server listens unless it is given. */
   readonly issuer?: { readonly url?: string };
@@ -85,6 +87,7 @@ export interface RawConfig extends StoreConfig {
   readonly logLevel?: string;
   readonly logFormat?: string;
   readonly corsOrigin?: readonly string[];
+  readonly corsHeader?: readonly string[];
   /** `true` where the flag was given without a value. */
   readonly issuer?: string | true;
   /** Each as `URL[,NAME=VALUE…]`. */
@@ -135,6 +138,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
       format: readChoice("--log-format", raw.logFormat ?? (process.stderr.isTTY ? "text" : "json"), logFormats),
     },
     corsOrigins: (raw.corsOrigin ?? (raw.dev ? ["*"] : [])).map(readOrigin),
+    corsHeaders: readCorsHeaders(raw),
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
@@ -210,7 +214,7 @@ function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undef
 
 function readTlsFiles(files: TlsFiles): TlsConfig {
   const cert = readFile("--tls-cert", files.cert);
-  const key = readFile("--tls-key", files.key);
+  const key = readFile("--tls-key", files.key, { isSecret: true });
   const clientCa = files.clientCa === undefined ? undefined : readFile("--tls-client-ca", files.clientCa);
   const aCertificate = "no certificate in PEM";
   const certificate = parseFile(
@@ -240,18 +244,36 @@ function parseFile<T>(
   }
 }
 
-function readFile(flag: string, path: string): string {
+function readFile(flag: string, path: string, { isSecret = false }: { readonly isSecret?: boolean } = {}): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new ConfigError(`the file of ${flag} cannot be read: ${path} (${reason})`, { cause });
+    // Where a file of a secret is wanted, the secret itself is easily given.
+    const where = isSecret ? "" : `: ${path}`;
+    throw new ConfigError(`the file of ${flag} cannot be read${where} (${reason})`, { cause });
   }
 }
 
+/** The text of a URL without its user and password. */
+const withoutUser = (text: string): string => text.replace(/\/\/.*@/s, "//(hidden)@");
+
 function readOrigin(text: string): string {
   if (text === "*" || (URL.canParse(text) && new URL(text).origin === text)) return text;
-  throw new ConfigError(`--cors-origin must be an origin, such as https://example.com, or *, and not "${text}"`);
+  throw new ConfigError(
+    `--cors-origin must be an origin, such as https://example.com, or *, and not "${withoutUser(text)}"`,
+  );
+}
+
+function readCorsHeaders({ corsHeader = [], corsOrigin, dev }: RawConfig): readonly string[] {
+  if (corsHeader.length > 0 && corsOrigin === undefined && !dev) {
+    throw new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call");
+  }
+  const wrong = corsHeader.find((name) => !/^[\w.-]+\*?$/.test(name));
+  if (wrong === undefined) return corsHeader;
+  throw new ConfigError(
+    `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${wrong}"`,
+  );
 }
 
 function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
@@ -271,7 +293,8 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
 }
 
 /** The text of a file without the line break that editors and `echo` leave at its end. */
-export const readSecretFile = (setting: string, path: string): string => readFile(setting, path).replace(/\r?\n$/, "");
+export const readSecretFile = (setting: string, path: string): string =>
+  readFile(setting, path, { isSecret: true }).replace(/\r?\n$/, "");
 
 /** Whether only this machine reaches what listens there. */
 export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
@@ -295,7 +318,7 @@ function readIssuer(
   const url = URL.canParse(issuer) ? new URL(issuer) : undefined;
   if (url?.origin !== issuer || !isSafe(url)) {
     throw new ConfigError(
-      `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${issuer}"`,
+      `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${withoutUser(issuer)}"`,
     );
   }
   return { url: issuer };
@@ -319,17 +342,24 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   const [url = "", ...parts] = text.split(",");
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !isSafe(parsed) || /[?#@]/.test(url)) {
+    // What is no URL may be a secret in the wrong place.
+    const given = parsed === undefined ? "" : `, and not "${withoutUser(url).replace(/[?#].*$/s, "…")}"`;
     throw new ConfigError(
-      `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone), and not "${url}"`,
+      `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone)${given}`,
     );
   }
   const given = new Map<IssuerSetting, string | undefined>();
-  for (const part of parts) {
+  for (const [index, part] of parts.entries()) {
     const [, name = "", value] = /^([a-z-]+)(?:=(.+))?$/.exec(part) ?? [];
+    if (name === "client-secret") {
+      throw new ConfigError("--oidc-issuer takes no secret: write it to a file and give client-secret-file=FILE");
+    }
     const setting = issuerSettings.find((known) => known === name);
     if (setting === undefined || given.has(setting) || (value === undefined) !== (setting === "instance-roles")) {
+      // Other text is not repeated: it may be a secret, or a part of one with a comma.
+      const wrong = setting ?? `what is at place ${index + 1}`;
       throw new ConfigError(
-        `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas, and not "${part}"`,
+        `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: look at ${wrong}`,
       );
     }
     given.set(setting, value);

@@ -1,7 +1,7 @@
-/** Why a server is not ready: it drains, or its database is away. While it starts, its port is closed. */
+/** Why a server is not ready: it drains, or its store cannot be read or written. While it starts, its port is closed. */
 export type NotReadyReason = "draining" | "store";
 
-/** Whether the server should be sent calls. Not ready: while draining, or without its database. */
+/** Whether the server should be sent calls. Not ready: while draining, or without a store that it can read and write. */
 export interface Readiness {
   readonly isReady: boolean;
   /** What stands in the way now, in the order in which it came; empty: ready. */

@@ -3,8 +3,8 @@ import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_p
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { AdminService, file_zitadel_admin } from "../gen/zitadel/admin_pb.ts";
-import { file_zitadel_management, ManagementService } from "../gen/zitadel/management_pb.ts";
+import { AdminService } from "../gen/zitadel/admin_pb.ts";
+import { ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
@@ -24,6 +24,7 @@ import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
+import type { PublicStreamOptions } from "./rpc/public-streams.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createHealthService } from "./services/health.ts";
@@ -47,6 +48,8 @@ export interface ServerOptions {
   readonly tls?: TlsOptions;
   /** Origins whose pages may call; `*` for any. */
   readonly corsOrigins: readonly string[];
+  /** What those pages may send besides what clients of the API do: names of headers, or beginnings of them and a `*`. Default: none. */
+  readonly corsHeaders?: readonly string[];
   /** The built-in issuer; absent: off, and what it gave out before counts for nothing. */
   readonly issuer?: {
     /** The issuer identifier: an origin. Default: where the server listens. */
@@ -58,12 +61,14 @@ export interface ServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
-  /** How many unary calls of one user, or of one address without a token, are in flight; see `CallerTurnsOptions`. */
+  /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;
   /** What health checks are answered with. Default: always ready, until the server closes. */
   readonly readiness?: Readiness;
   /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
   readonly telemetry?: Pick<Telemetry, "metrics" | "observe" | "observeHttp">;
+  /** Bounds for health watches and reflection; see `PublicStreamOptions`. */
+  readonly publicStreams?: Pick<PublicStreamOptions, "mostOnConnection" | "most" | "maxAgeMs">;
   /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
   readonly drainQuietMs?: number;
   /** Where `/debug` is served. Default: where the rest is. */
@@ -82,13 +87,14 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   const closing = new AbortController();
   let listener: Listener | undefined;
   const dispatch = await createApi(options, { readiness, closing: closing.signal });
-  const serveApi = createEntrance(dispatch, options);
+  const serveApi = openToPages(withDocument(dispatch, options), options);
   const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
-  const serveDebug = createDebugHandler({
+  const debug = createDebugHandler({
     readiness,
     ...(telemetry && { metrics: telemetry.metrics }),
     onFailure: onError,
   });
+  const serveDebug = openToPages(debug, options);
   const handler = aroundHandler(serveApi, (request, response) => {
     const path = rawPath(request);
     if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
@@ -186,36 +192,45 @@ async function createApi(
     ...(telemetry && { observe: telemetry.observe }),
     // ZITADEL does, and its clients rely on it.
     ignoreUnknown: true,
+    publicStreams: { isPublic: ({ parent }) => publicServices.includes(parent as never), ...options.publicStreams },
     reservedPaths: [...openApiPaths, ...debugPaths],
-    registry: createRegistry(
-      file_zitadel_management,
-      file_zitadel_admin,
-      file_zitadel_message,
-      file_google_rpc_error_details,
-    ),
+    // In the details of errors, and in no file of a service.
+    registry: createRegistry(file_zitadel_message),
     onFailure: (reason) => report({ reason }),
   });
 }
 
 /**
  * What pages may say beside what their clients need: for whom, in which language, and as part of which trace. OpenTelemetry's
- * instrumentation of fetch adds the trace by itself, and one header that is not allowed keeps a page from calling at all.
+ * instrumentation of fetch adds the trace by itself, and one header that is not allowed keeps a page from calling at all. Pages
+ * written for a grpc-gateway put its prefix before any of them.
  */
-const pageHeaders = ["x-zitadel-orgid", "accept-language", "x-request-id", "traceparent", "tracestate"];
+const pageHeaders = [
+  "x-zitadel-orgid",
+  "accept-language",
+  "x-request-id",
+  "traceparent",
+  "tracestate",
+  "grpc-metadata-*",
+];
 
-/** What is around the RPCs, for everybody who comes by HTTP: pages of other origins, and readers of the documents. */
-function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: ServerOptions): ListenerHandler {
-  const serveOpen = withOpenApi(dispatch, {
+/** The document of the API beside its RPCs. */
+const withDocument = (dispatch: Dispatch, { issuer, report }: ServerOptions): ListenerHandler =>
+  withOpenApi(dispatch, {
     document: () => loadDocument(issuer === undefined ? {} : { issuer }),
     onFailure: (reason) => report({ reason }),
   });
-  return withCors(serveOpen, {
-    ...corsDefaults,
+
+/** Lets pages of other origins call a handler. */
+const openToPages = (
+  handler: ListenerHandler,
+  { corsOrigins, corsHeaders = [] }: Pick<ServerOptions, "corsOrigins" | "corsHeaders">,
+): ListenerHandler =>
+  withCors(handler, {
     origins: corsOrigins,
-    allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
+    allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders, ...corsHeaders],
+    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", "x-request-id"],
   });
-}
 
 /** What checks their tokens is loaded only where there are any. */
 async function loadOutsideIssuers(settings: readonly OutsideIssuerSettings[], { clock, report }: ServerOptions) {

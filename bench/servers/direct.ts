@@ -1,5 +1,5 @@
 // An RPC that does nothing, on the direct path: the request is decoded and the answer encoded, and nobody asks who calls.
-import { createRegistry, fromBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { ListLoginPolicySecondFactorsResponseSchema, ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { createDispatch, createRpcTable, openListener } from "../../src/rpc/index.ts";
 import { announce, readAnswers } from "./answer.ts";
@@ -7,16 +7,8 @@ import { announce, readAnswers } from "./answer.ts";
 const [framed] = readAnswers().values();
 if (framed === undefined) throw new Error("there is nothing to answer");
 const answer = fromBinary(ListLoginPolicySecondFactorsResponseSchema, framed.body.subarray(5));
-const report = (reason: unknown) => process.stderr.write(`${reason}\n`);
 const rpcs = createRpcTable((router) => {
   router.service(ManagementService, { listLoginPolicySecondFactors: () => answer });
 });
-const dispatch = createDispatch(rpcs, {
-  gate() {},
-  interceptors: [],
-  maxRequestBytes: 64 * 1024,
-  registry: createRegistry(),
-  onFailure: report,
-});
-const { port } = await openListener({ host: "127.0.0.1", port: 0, handler: dispatch, onError: report });
+const { port } = await openListener({ host: "127.0.0.1", port: 0, handler: createDispatch(rpcs) });
 announce(port);

@@ -1,9 +1,8 @@
 // Serves library.proto on gRPC, gRPC-Web, Connect and REST JSON: npm exec -- node examples/own-service/server.ts
 // Where the package is installed, import from "portcullis/rpc" instead.
-import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import * as portcullis from "../../src/rpc/index.ts";
-import { type Book, file_library, LibraryService } from "./gen/library_pb.ts";
+import { type Book, LibraryService } from "./gen/library_pb.ts";
 
 const books = new Map<string, Pick<Book, "name" | "title">>();
 
@@ -33,11 +32,7 @@ const dispatch = portcullis.createDispatch(rpcs, {
     if (context.requestHeader.get("authorization") === "Bearer secret") return;
     throw new ConnectError("say the secret", Code.Unauthenticated);
   },
-  interceptors: [],
-  maxRequestBytes: 64 * 1024,
-  registry: createRegistry(file_library),
   reservedPaths: portcullis.openApiPaths,
-  onFailure: console.error,
 });
 
 const handler = portcullis.withOpenApi(dispatch, {
@@ -47,9 +42,8 @@ const handler = portcullis.withOpenApi(dispatch, {
       securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
       security: [{ bearer: [] }],
     }),
-  onFailure: console.error,
 });
 
 const address = { host: "127.0.0.1", port: Number(process.env["PORT"] ?? 8081) };
-const { url } = await portcullis.openListener({ ...address, handler, onError: console.error });
+const { url } = await portcullis.openListener({ ...address, handler });
 console.log(`serves the library on ${url} (what there is: /openapi.json)`);

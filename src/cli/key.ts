@@ -8,6 +8,8 @@ import {
   parseSpan,
   print,
   printExpiring,
+  type RemovalOptions,
+  removalSubcommand,
   type SharedOptions,
   storeSubcommand,
   withStore,
@@ -37,7 +39,7 @@ export function keyCommand(): Command {
               });
             } catch (cause) {
               // Nobody will ever have it.
-              await createCredentials(asCommandLine(store)).removeKey(file.keyId);
+              await createCredentials(asCommandLine(store)).removeKey(file.keyId, { force: true });
               const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
               // A disk that became full leaves a part of it.
               if (reason === "ENOSPC") rmSync(options.out, { force: true });
@@ -67,10 +69,10 @@ export function keyCommand(): Command {
   );
 
   key.addCommand(
-    storeSubcommand("remove", "remove a key; the tokens it got are refused from the next call on")
+    removalSubcommand("remove", "remove a key; the tokens it got are refused from the next call on")
       .argument("<id>")
-      .action(async (id: string, options: SharedOptions) => {
-        await withStore(options, (store) => createCredentials(asCommandLine(store)).removeKey(id));
+      .action(async (id: string, options: RemovalOptions) => {
+        await withStore(options, (store) => createCredentials(asCommandLine(store)).removeKey(id, options));
         print(options, { json: { id }, text: `removed key ${id}` });
       }),
   );

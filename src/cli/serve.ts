@@ -30,12 +30,14 @@ export function serveCommand(): Command {
 async function serve(config: Config): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
-  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { probeStore }] = await Promise.all([
-    import("../server.ts"),
-    import("../log.ts"),
-    import("../telemetry/index.ts"),
-    import("../telemetry/store-probe.ts"),
-  ]);
+  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { observeStore }, { probeStore }] =
+    await Promise.all([
+      import("../server.ts"),
+      import("../log.ts"),
+      import("../telemetry/index.ts"),
+      import("../telemetry/observed-store.ts"),
+      import("../telemetry/store-probe.ts"),
+    ]);
   const log = await createLog(config.log);
   const telemetry = await startTelemetry({
     log,
@@ -49,11 +51,22 @@ async function serve(config: Config): Promise<void> {
     postgres: config.postgres,
     onCommit: metrics.onCommit,
   });
-  const store = metrics.observeStore(opened);
   const readiness = createReadiness();
-  const stopProbe = probeStore(store, readiness, (reason) => {
-    if (reason === undefined) log.info("the store answers again: ready");
-    else log.warn({ err: reason }, "the store does not answer: not ready");
+  const probe = probeStore(opened, {
+    readiness,
+    onChange(reason) {
+      if (reason === undefined) log.info("the store works again: ready");
+      else log.warn({ err: reason }, "the store cannot be used: not ready");
+    },
+  });
+  const store = observeStore(opened, (use) => {
+    metrics.onStoreUse(use);
+    probe.onStoreUse(use);
+  });
+  metrics.addGauge({
+    name: "portcullis_store_ready",
+    help: "1 while the store can be read and written, 0 while it cannot.",
+    read: () => (readiness.reasons.includes("store") ? 0 : 1),
   });
   let listener: Listener;
   let tokenPlace: string;
@@ -63,7 +76,7 @@ async function serve(config: Config): Promise<void> {
       openServer({ ...options, store, readiness, telemetry, clock: Date.now, report: reportTo(log) }),
     );
   } catch (error) {
-    stopProbe();
+    probe.stop();
     await store.close();
     throw error;
   }
@@ -77,7 +90,7 @@ async function serve(config: Config): Promise<void> {
       log.warn({ connections, graceMs }, "connections were still in use when their time was over, and are cut");
     await listener.close({ graceMs, lameDuckMs: config.drainDelayMs, onUnfinished });
     stopWatchingTls();
-    stopProbe();
+    probe.stop();
     await store.close();
     await telemetry.stop();
   }, config);
@@ -154,14 +167,25 @@ function readToken(dataDirectory: string): string {
 
 /** Opens the server where the configuration says, and tells in a sentence why it cannot. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
-  const { listen: address, tls, debugListen, corsOrigins, issuer, oidcIssuers } = config;
-  const { trustedProxies, stockHandlers, callsPerCaller } = config;
+  const {
+    listen: address,
+    tls,
+    debugListen,
+    corsOrigins,
+    corsHeaders,
+    issuer,
+    oidcIssuers,
+    trustedProxies,
+    stockHandlers,
+    callsPerCaller,
+  } = config;
   try {
     return await open({
       listen: address,
       ...(tls && { tls }),
       ...(debugListen && { debugListen }),
       corsOrigins,
+      corsHeaders,
       ...(issuer && { issuer }),
       oidcIssuers,
       trustedProxies,

@@ -87,6 +87,12 @@ export const serverSettings: readonly Setting[] = [
     separator: /,/,
   },
   {
+    flag: "--cors-header <name>",
+    env: "PORTCULLIS_CORS_HEADER",
+    description: "request header that those pages may send besides what clients of the API do; as --cors-origin",
+    separator: /,/,
+  },
+  {
     flag: "--issuer [url]",
     env: "PORTCULLIS_ISSUER",
     description: "be an OpenID issuer for users of this instance, at an origin (without it: where the server listens)",
@@ -109,7 +115,7 @@ export const serverSettings: readonly Setting[] = [
   {
     flag: "--calls-per-caller <n>",
     env: "PORTCULLIS_CALLS_PER_CALLER",
-    description: "unary calls in flight of one user, or of one address without a token; ten times as many wait",
+    description: "unary calls of one user in flight; ten times as many wait for them",
     default: "200",
   },
   {

@@ -24,6 +24,19 @@ export function storeSubcommand(nameAndArguments: string, description: string): 
   return withSettings(command, storeSettings).option("--json", "print one JSON value");
 }
 
+/** What `--force` says, of a command that takes something away. */
+export interface RemovalOptions extends SharedOptions {
+  readonly force?: boolean;
+}
+
+/** A command that takes a role, a user, or what they sign in with away. */
+export function removalSubcommand(nameAndArguments: string, description: string): Command {
+  return storeSubcommand(nameAndArguments, description).option(
+    "--force",
+    "also where no instance owner (IAM_OWNER) could sign in after it",
+  );
+}
+
 /** Which store a command is about. Throws a ConfigError for one that no other process can open. */
 function storeOf(options: SharedOptions): OpenStoreOptions {
   const location = storeLocation(options);

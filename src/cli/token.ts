@@ -5,6 +5,8 @@ import {
   parseSpan,
   print,
   printExpiring,
+  type RemovalOptions,
+  removalSubcommand,
   type SharedOptions,
   storeSubcommand,
   withDirectory,
@@ -43,10 +45,10 @@ export function tokenCommand(): Command {
   );
 
   token.addCommand(
-    storeSubcommand("revoke", "revoke a token; it is refused from the next call on")
+    removalSubcommand("revoke", "revoke a token; it is refused from the next call on")
       .argument("<id>")
-      .action(async (id: string, options: SharedOptions) => {
-        await withDirectory(options, (directory) => directory.revokeToken(id));
+      .action(async (id: string, options: RemovalOptions) => {
+        await withDirectory(options, (directory) => directory.revokeToken(id, options));
         print(options, { json: { id }, text: `revoked token ${id}` });
       }),
   );

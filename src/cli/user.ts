@@ -9,6 +9,8 @@ import type { RoleGrant } from "../policy/events.ts";
 import {
   asCommandLine,
   print,
+  type RemovalOptions,
+  removalSubcommand,
   type SharedOptions,
   storeSubcommand,
   table,
@@ -48,12 +50,12 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("revoke", "revoke a role")
+    removalSubcommand("revoke", "revoke a role")
       .argument("<name>")
       .requiredOption("--role <role>", "the role")
       .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
-      .action(async (name: string, options: RoleOptions) => {
-        await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options)));
+      .action(async (name: string, options: RoleOptions & RemovalOptions) => {
+        await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options), options));
         print(options, { json: { name, role: options.role }, text: `revoked ${options.role} from ${name}` });
       }),
   );
@@ -77,10 +79,10 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("remove", "remove a user with all roles and tokens")
+    removalSubcommand("remove", "remove a user with all roles and tokens")
       .argument("<name>")
-      .action(async (name: string, options: SharedOptions) => {
-        await withDirectory(options, (directory) => directory.removeUser(name));
+      .action(async (name: string, options: RemovalOptions) => {
+        await withDirectory(options, (directory) => directory.removeUser(name, options));
         print(options, { json: { name }, text: `removed user ${name}` });
       }),
   );

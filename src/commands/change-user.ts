@@ -1,31 +1,60 @@
 import { DirectoryError } from "../policy/directory.ts";
 import type { UserEvent } from "../policy/events.ts";
+import { evolve } from "../policy/evolve.ts";
+import { checkOwnerStays, isOwner } from "../policy/owners.ts";
 import type { Key, UserState } from "../policy/states.ts";
-import type { AggregateRef, Store, View } from "../store/store.ts";
+import type { AggregateRef, Clock, Store, View } from "../store/store.ts";
+
+/** What takes something from a user that cannot be given back. */
+export interface Removal {
+  /** Whether it may leave no instance owner who can sign in. Default false: nobody could administer the instance over its API. */
+  readonly force?: boolean;
+}
+
+/** The user of that name. */
+export const named = (name: string) => ({
+  key: { kind: "user_name", value: name } satisfies Key as Key,
+  missing: () => new DirectoryError("user_missing", `there is no user named ${name}`),
+});
 
 /**
- * Changes the user of that name, who is looked up in the same transaction. Resolves to the user's id. Rejects with a
- * DirectoryError where there is no such user or `decide` refuses.
+ * Changes the user who holds a key, looked up in the same transaction. Resolves to the user's id. Rejects with `missing` where
+ * there is none, and with a DirectoryError where `decide` refuses, or where a `removal` must not leave the instance to nobody.
  */
 export async function changeUser(
-  { store, actor }: { readonly store: Store; readonly actor: string },
+  { store, actor, clock = Date.now }: { readonly store: Store; readonly actor: string; readonly clock?: Clock },
   change: {
-    readonly name: string;
+    readonly key: Key;
+    readonly missing: () => DirectoryError;
     readonly reads?: readonly AggregateRef[];
+    readonly removal?: Removal;
     decide(user: UserState, view: View): readonly UserEvent[];
   },
 ): Promise<string> {
-  const { name, reads = [] } = change;
-  const key: Key = { kind: "user_name", value: name };
+  const { key, missing, reads = [], removal } = change;
+  const isGuarded = removal !== undefined && removal.force !== true;
+  // Who becomes an owner after this look does not count: at worst the change is refused, and can be repeated.
+  const owners = isGuarded ? (await store.list("user")).filter(({ state }) => state && isOwner(state)) : [];
+  const now = clock();
   const { value } = await store.execute({
     actor,
-    reads: [key, ...reads],
+    reads: [key, ...reads, ...owners.map(({ ref }) => ref)],
     decide(view) {
       const found = view.find(key);
-      if (found === undefined) throw new DirectoryError("user_missing", `there is no user named ${name}`);
-      const events = change.decide(found.state as UserState, view);
+      if (found === undefined) throw missing();
+      const before = found.state as UserState;
+      const events = change.decide(before, view);
+      if (isGuarded) {
+        const others = owners.flatMap(({ ref }) => (ref.id === found.ref.id ? [] : (view.get(ref).state ?? [])));
+        checkOwnerStays({ before, after: after(before, events, now), others, now });
+      }
       return { changes: [{ ref: found.ref, events }], value: found.ref.id };
     },
   });
   return value;
+}
+
+function after(user: UserState, events: readonly UserEvent[], now: number): UserState {
+  const origin = { sequence: 0, recordedAt: now };
+  return events.reduce((state, event) => evolve("user", { state, event, origin }), user);
 }

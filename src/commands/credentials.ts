@@ -1,9 +1,8 @@
 import * as decide from "../policy/directory.ts";
 import { DirectoryError } from "../policy/directory.ts";
 import type { KeyRecord } from "../policy/events.ts";
-import type { Key } from "../policy/states.ts";
-import type { Store } from "../store/store.ts";
-import { changeUser } from "./change-user.ts";
+import type { Clock, Store } from "../store/store.ts";
+import { changeUser, named, type Removal } from "./change-user.ts";
 import { present } from "./directory.ts";
 import type { IdSource } from "./ids.ts";
 
@@ -19,18 +18,20 @@ export function createCredentials(options: {
   readonly store: Store;
   readonly newId: IdSource;
   readonly actor: string;
+  /** Says which tokens and keys have ended. Default: the machine's clock. */
+  readonly clock?: Clock;
 }) {
-  const { store, newId, actor } = options;
+  const { store, newId } = options;
 
   return {
     /** Replaces the password; sessions and tokens that an earlier one has led to end. */
     async setPassword(wanted: { readonly userName: string; readonly hash: string }): Promise<void> {
-      await changeUser(options, { name: wanted.userName, decide: () => decide.setPassword(wanted.hash) });
+      await changeUser(options, { ...named(wanted.userName), decide: () => decide.setPassword(wanted.hash) });
     },
 
     /** Replaces the secret of the client credentials, known by its digest; tokens of an earlier one end. Resolves to the user's id. */
     async setSecret(wanted: { readonly userName: string; readonly digest: string }): Promise<string> {
-      return changeUser(options, { name: wanted.userName, decide: () => decide.setSecret(wanted.digest) });
+      return changeUser(options, { ...named(wanted.userName), decide: () => decide.setSecret(wanted.digest) });
     },
 
     /** Gives a user one more key. */
@@ -41,7 +42,7 @@ export function createCredentials(options: {
     }): Promise<{ readonly keyId: string; readonly userId: string }> {
       const { userName, ...kept } = wanted;
       const keyId = newId();
-      const userId = await changeUser(options, { name: userName, decide: () => decide.addKey({ keyId, ...kept }) });
+      const userId = await changeUser(options, { ...named(userName), decide: () => decide.addKey({ keyId, ...kept }) });
       return { keyId, userId };
     },
 
@@ -55,16 +56,12 @@ export function createCredentials(options: {
     },
 
     /** Removes a key; tokens that were given for it end. */
-    async removeKey(keyId: string): Promise<void> {
-      const key: Key = { kind: "key_id", value: keyId };
-      await store.execute({
-        actor,
-        reads: [key],
-        decide(view) {
-          const found = view.find(key);
-          if (found === undefined) throw new DirectoryError("key_missing", `there is no key ${keyId}`);
-          return { changes: [{ ref: found.ref, events: decide.removeKey(keyId) }], value: undefined };
-        },
+    async removeKey(keyId: string, removal: Removal = {}): Promise<void> {
+      await changeUser(options, {
+        key: { kind: "key_id", value: keyId },
+        missing: () => new DirectoryError("key_missing", `there is no key ${keyId}`),
+        removal,
+        decide: () => decide.removeKey(keyId),
       });
     },
   };

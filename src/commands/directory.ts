@@ -3,8 +3,16 @@ import { DirectoryError } from "../policy/directory.ts";
 import type { OrganizationEvent, TokenRecord } from "../policy/events.ts";
 import { defaultLoginPolicy } from "../policy/login-policy.ts";
 import type { InstanceState, Key, OrganizationState, UserState } from "../policy/states.ts";
-import { instanceRef, organizationRef, type Snapshot, type Store, userRef, type View } from "../store/store.ts";
-import { changeUser } from "./change-user.ts";
+import {
+  type Clock,
+  instanceRef,
+  organizationRef,
+  type Snapshot,
+  type Store,
+  userRef,
+  type View,
+} from "../store/store.ts";
+import { changeUser, named, type Removal } from "./change-user.ts";
 import type { IdSource } from "./ids.ts";
 
 /** The service user that the first start creates. */
@@ -30,7 +38,13 @@ export interface RoleWish {
  */
 export type Directory = ReturnType<typeof createDirectory>;
 
-export function createDirectory(options: { readonly store: Store; readonly newId: IdSource; readonly actor: string }) {
+export function createDirectory(options: {
+  readonly store: Store;
+  readonly newId: IdSource;
+  readonly actor: string;
+  /** Says which tokens and keys have ended. Default: the machine's clock. */
+  readonly clock?: Clock;
+}) {
   const { store, newId, actor } = options;
 
   async function defaultOrganizationId(): Promise<string> {
@@ -102,7 +116,7 @@ export function createDirectory(options: { readonly store: Store; readonly newId
     async replaceAdminToken(digest: string): Promise<void> {
       const tokenId = newId();
       await changeUser(options, {
-        name: adminName,
+        ...named(adminName),
         decide({ tokens }) {
           const others = tokens.filter((token) => token.digest !== digest);
           const isKnown = others.length < tokens.length;
@@ -182,7 +196,7 @@ export function createDirectory(options: { readonly store: Store; readonly newId
       const grant = decide.grantOn(wanted.role, { named: wanted.organizationId, byDefault });
       const organization = organizationRef(grant.organizationId ?? byDefault);
       await changeUser(options, {
-        name: wanted.name,
+        ...named(wanted.name),
         reads: [organization],
         decide(user, view) {
           decide.checkOrganization(view.get(organization).state, organization.id);
@@ -192,10 +206,14 @@ export function createDirectory(options: { readonly store: Store; readonly newId
     },
 
     /** The opposite of `grantRole`; the organization may have been removed since. */
-    async revokeRole(wanted: RoleWish): Promise<void> {
+    async revokeRole(wanted: RoleWish, removal: Removal = {}): Promise<void> {
       const byDefault = await defaultOrganizationId();
       const grant = decide.grantOn(wanted.role, { named: wanted.organizationId, byDefault });
-      await changeUser(options, { name: wanted.name, decide: (user) => decide.revokeRole(user, grant) });
+      await changeUser(options, {
+        ...named(wanted.name),
+        removal,
+        decide: (user) => decide.revokeRole(user, grant),
+      });
     },
 
     /** In the order of their ids; without removed ones. */
@@ -207,15 +225,15 @@ export function createDirectory(options: { readonly store: Store; readonly newId
     },
 
     /** Removes a user with all roles and tokens. */
-    async removeUser(name: string): Promise<void> {
-      await changeUser(options, { name, decide: () => decide.removeUser() });
+    async removeUser(name: string, removal: Removal = {}): Promise<void> {
+      await changeUser(options, { ...named(name), removal, decide: () => decide.removeUser() });
     },
 
     /** Gives a user one more token, known by its digest. Resolves to the token's id. */
     async createToken(wanted: { readonly userName: string; readonly digest: string; readonly expiresAt?: number }) {
       const { userName, ...kept } = wanted;
       const tokenId = newId();
-      await changeUser(options, { name: userName, decide: () => decide.createToken({ tokenId, ...kept }) });
+      await changeUser(options, { ...named(userName), decide: () => decide.createToken({ tokenId, ...kept }) });
       return tokenId;
     },
 
@@ -226,16 +244,12 @@ export function createDirectory(options: { readonly store: Store; readonly newId
         .sort((a, b) => (a.tokenId < b.tokenId ? -1 : 1));
     },
 
-    async revokeToken(tokenId: string): Promise<void> {
-      const key: Key = { kind: "token_id", value: tokenId };
-      await store.execute({
-        actor,
-        reads: [key],
-        decide(view) {
-          const found = view.find(key);
-          if (found === undefined) throw new DirectoryError("token_missing", `there is no token ${tokenId}`);
-          return { changes: [{ ref: found.ref, events: decide.revokeToken(tokenId) }], value: undefined };
-        },
+    async revokeToken(tokenId: string, removal: Removal = {}): Promise<void> {
+      await changeUser(options, {
+        key: { kind: "token_id", value: tokenId },
+        missing: () => new DirectoryError("token_missing", `there is no token ${tokenId}`),
+        removal,
+        decide: () => decide.revokeToken(tokenId),
       });
     },
   };

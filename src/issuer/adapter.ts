@@ -171,6 +171,12 @@ function withoutIds({ jti: _, ...payload }: AdapterPayload): AdapterPayload {
   return { ...payload, session: session as NonNullable<AdapterPayload["session"]> };
 }
 
+/**
+ * Where a client has to show its secret before it learns anything. Elsewhere nobody signs people in for a user, and to find one
+ * would tell strangers which users have a secret.
+ */
+const userRoutes: ReadonlySet<string> = new Set(["token", "introspection", "revocation"]);
+
 /** Applications as registered, and users with a secret as clients of their own: they get tokens by client credentials. */
 function createClientAdapter(store: Store): Adapter {
   const never = async (): Promise<never> => {
@@ -200,7 +206,8 @@ function createClientAdapter(store: Store): Adapter {
       // A name that looks like an id is not one to be found by: it could be another user's id.
       const byName = looksLikeId(id) ? undefined : view.find(name);
       const user = looksLikeId(id) ? view.get(userRef(id)).state : (byName?.state as UserState | undefined);
-      if (user?.secret === undefined || user.removed) return undefined;
+      if (user?.secret === undefined || user.removed || !userRoutes.has(requestContext()?.oidc.route ?? ""))
+        return undefined;
       return {
         client_id: id,
         user_id: byName?.ref.id ?? id,

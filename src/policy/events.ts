@@ -2,7 +2,8 @@ import type { MultiFactor, SecondFactor } from "./factors.ts";
 import type { LoginPolicy, LoginPolicySettings } from "./login-policy.ts";
 import type { Role } from "./roles.ts";
 
-// The history. A payload that was written stays readable for good: a new form gets a new `version`, never a new meaning.
+// The history. A payload that was written stays readable for good: a new form gets a new `version`, never a new meaning, and
+// upcast.ts brings the older ones to it. So does a new field: a program that does not know it must not pass over it.
 
 /** What happens to a login policy that is there, of the instance or of an organization. */
 export type LoginPolicyEvent =

@@ -62,9 +62,9 @@ export const defaultLoginPolicy: LoginPolicy = {
   multiFactors: ["u2f_with_verification"],
 };
 
-/** Whether two sets of settings are the same, value by value. */
+/** Whether two sets of settings are the same, value by value: one that is in either of them counts. */
 export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): boolean {
-  return (Object.keys(a) as (keyof LoginPolicySettings)[]).every((name) => {
+  return (Object.keys({ ...a, ...b }) as (keyof LoginPolicySettings)[]).every((name) => {
     const left = a[name];
     const right = b[name];
     if (typeof left === "object" && typeof right === "object") {

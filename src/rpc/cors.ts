@@ -12,7 +12,7 @@ export interface CorsPolicy {
   /** Origins as browsers send them (`https://app.example`, no path), compared exactly; `*` allows all. Empty: CORS off. */
   origins: readonly string[];
   methods: readonly string[];
-  /** Request headers that a page may set. */
+  /** Request headers that a page may set. One that ends in `*` stands for all that begin so. */
   allowHeaders: readonly string[];
   /** Response headers that a page may read. */
   exposeHeaders: readonly string[];
@@ -21,21 +21,49 @@ export interface CorsPolicy {
 }
 
 /**
- * What browsers need for the four protocols: Connect's own lists, the REST verbs, the bearer token, REST's own request
- * headers, and the headers that explain an answer. Applications add the headers they invent.
+ * What browsers need for the four protocols: Connect's own lists, what clients of gRPC-Web in .NET and Dart send and read besides, the
+ * REST verbs, the bearer token, REST's own request headers, and the headers that explain an answer. Applications add the headers
+ * they invent, and their trailers: over Connect and REST these are headers named `trailer-…`.
  */
 export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze({
   methods: ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-  // Connect's list has its own timeout, that of gRPC, and what gRPC-Web sends.
-  allowHeaders: [...cors.allowedHeaders, "Authorization", "If-None-Match", "X-Server-Timeout"],
-  // Connect's list has grpc-status, grpc-message and grpc-status-details-bin: errors without a body travel in them.
-  exposeHeaders: [...cors.exposedHeaders, "Allow", "Retry-After", "ETag"],
+  allowHeaders: [
+    // Its own encodings and timeout, that of gRPC, and what Google's client of gRPC-Web sends.
+    ...cors.allowedHeaders,
+    "Grpc-Encoding",
+    "Grpc-Accept-Encoding",
+    // Sent with a call that is tried again.
+    "Grpc-Previous-Rpc-Attempts",
+    "Authorization",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Server-Timeout",
+  ],
+  exposeHeaders: [
+    // It has grpc-status, grpc-message and grpc-status-details-bin: errors without a body travel in them.
+    ...cors.exposedHeaders,
+    // How the messages of a stream are compressed: without it, none can be read.
+    "Grpc-Encoding",
+    // What is understood, where an encoding or a content type was not.
+    "Grpc-Accept-Encoding",
+    "Connect-Accept-Encoding",
+    "Accept-Encoding",
+    "Accept",
+    "Accept-Post",
+    // When to try again.
+    "Grpc-Retry-Pushback-Ms",
+    "Retry-After",
+    "Allow",
+    "ETag",
+    "WWW-Authenticate",
+  ],
   // Chrome's own upper limit; more is cut.
   maxAgeSeconds: 7200,
 });
 
 /**
- * Lets pages of other origins call a handler. Preflights are answered here: 204, or 403 with a Status body for a foreign
+ * Lets pages of other origins call a handler; what the policy leaves out is as in `corsDefaults`. Preflights are answered here: 204, or 403 with a Status body for a foreign
  * origin. Other requests reach the handler, whatever their origin: a browser keeps a foreign page from reading the answer,
  * and authorization is by a token, which a foreign page does not have.
  *
@@ -45,16 +73,36 @@ export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze
  * The headers are set on the response before the handler runs and `writeHead` keeps them; an answer that bypasses the
  * response object (`res.stream.respond`) has to copy `res.getHeaders()`.
  */
-export function withCors(handler: ListenerHandler, policy: CorsPolicy): ListenerHandler {
+export function withCors(
+  handler: ListenerHandler,
+  given: Partial<CorsPolicy> & Pick<CorsPolicy, "origins">,
+): ListenerHandler {
+  const policy = { ...corsDefaults, ...given };
   if (policy.origins.length === 0) return handler;
   const origins = new Set(policy.origins);
   const any = origins.has("*");
   const methods = policy.methods.join(", ");
-  const allowHeaders = policy.allowHeaders.join(", ");
+  const allowHeaders = policy.allowHeaders.filter((name) => !name.endsWith("*"));
+  const allowPrefixes = policy.allowHeaders
+    .filter((name) => name.endsWith("*"))
+    .map((name) => name.slice(0, -1).toLowerCase());
   const exposeHeaders = policy.exposeHeaders.join(", ");
   const maxAge = String(policy.maxAgeSeconds);
 
-  function preflight(origin: string, res: ListenerResponse): void {
+  /** The headers that a page may set. A browser wants each by its name, so those of a common beginning are taken from its question. */
+  function allowed(asked: string): string {
+    const more = asked
+      .toLowerCase()
+      .split(",")
+      .map((name) => name.trim())
+      .filter((name) => isFieldName(name) && allowPrefixes.some((prefix) => name.startsWith(prefix)));
+    return [...allowHeaders, ...more].join(", ");
+  }
+
+  function preflight(
+    origin: string,
+    { req, res }: { readonly req: ListenerRequest; readonly res: ListenerResponse },
+  ): void {
     res.setHeader("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
     if (!any && !origins.has(origin)) {
       sendStatusAnswer(res, { httpStatus: 403, code: 7, message: "This origin may not call this server." });
@@ -62,19 +110,19 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
     }
     res.setHeader("access-control-allow-origin", any ? "*" : origin);
     res.setHeader("access-control-allow-methods", methods);
-    res.setHeader("access-control-allow-headers", allowHeaders);
+    res.setHeader("access-control-allow-headers", allowed(String(req.headers["access-control-request-headers"] ?? "")));
     res.setHeader("access-control-max-age", maxAge);
     res.statusCode = 204;
     res.end();
   }
 
-  return aroundHandler(handler, (req, res) => {
+  return aroundHandler(handler, (req, res, next) => {
     const { origin } = req.headers;
     if (origin === undefined) {
       // A cache must not give this answer, which allows nobody, to a page. Only what may be cached needs the remark.
       if (req.method === "GET" || req.method === "HEAD") varyByOrigin(res);
     } else if (isPreflight(req)) {
-      preflight(origin, res);
+      preflight(origin, { req, res });
       return;
     } else {
       varyByOrigin(res);
@@ -83,9 +131,12 @@ export function withCors(handler: ListenerHandler, policy: CorsPolicy): Listener
         res.setHeader("access-control-expose-headers", exposeHeaders);
       }
     }
-    handler(req, res);
+    handler(req, res, next);
   });
 }
+
+/** RFC 9110, 5.6.2. */
+const isFieldName = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(text);
 
 function isPreflight(req: ListenerRequest): boolean {
   return req.method === "OPTIONS" && req.headers["access-control-request-method"] !== undefined;

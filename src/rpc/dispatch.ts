@@ -5,7 +5,8 @@ import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { PathBinding } from "./call.ts";
 import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
-import { createConnectCodec } from "./connect/codec.ts";
+import { createConnectCodec, seemsConnect } from "./connect/codec.ts";
+import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
 import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
@@ -14,6 +15,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   hasAuthority,
+  isBodyTaken,
   isGone,
   mediaType,
   rawPath,
@@ -22,25 +24,19 @@ import {
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
+import { PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
-import { createRestCodec, type RestOptions } from "./rest/codec.ts";
+import { createRestCodec } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
-import { createRouteTable } from "./rest/route-table.ts";
+import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
-import type { Rpc, RpcTable } from "./router.ts";
+import { type Rpc, type RpcTable, readRpcPath, unknownRpcText } from "./router.ts";
 import { createStock } from "./stock.ts";
 
-export interface DispatchOptions extends RestOptions {
-  /**
-   * Whether Connect's own handlers serve the unary calls of gRPC, gRPC-Web and Connect too, as they serve streams. Default false:
-   * they take several times as long for the same answers.
-   */
-  readonly stockHandlers?: boolean;
-  /** Told of every request and how it ended: for metrics, traces and logs. */
-  readonly observe?: Observe;
-}
-
-/** Answers one HTTP request. Never throws and never rejects. */
+/**
+ * Answers one HTTP request. Never throws and never rejects. With `next`, a request is passed on where no RPC, no service and no HTTP
+ * rule has its path: `next` is called, and nothing was read or answered.
+ */
 export interface Dispatch extends ListenerHandler {
   /**
    * Takes unary calls of gRPC, and leaves the rest: they are served faster (docs/performance.md), and without what is around
@@ -49,8 +45,12 @@ export interface Dispatch extends ListenerHandler {
   readonly streamHandler: StreamHandler;
 }
 
-/** Serves every RPC of the table on all four protocols: finds the protocol, the RPC, and lets the codec serve it. */
-export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispatch {
+/**
+ * Serves every RPC of the table on all four protocols: finds the protocol, the RPC, and lets the codec serve it. Throws a
+ * TypeError where an option cannot be used, and an Error for HTTP rules that cannot be served (`createRouteTable`).
+ */
+export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dispatch {
+  const options = readOptions(rpcs, given);
   // Fields without presence are always in a JSON answer, and a field nobody knows is refused rather than dropped.
   const jsonOptions = { registry: options.registry, alwaysEmitImplicit: true, ignoreUnknownFields: false };
   const serveStock = createStock(rpcs, { ...options, jsonOptions });
@@ -60,6 +60,14 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   const grpcWeb = createGrpcWebCodec(codecOptions);
   const connect = createConnectCodec(codecOptions);
   const rest = createRestCodec(options);
+  const services = new Set([...rpcs.values()].map(({ spec }) => spec.method.parent.typeName));
+
+  /** Whether a path is for an RPC, for another one of a service that is served, or for a HTTP rule. */
+  function hasPath(request: HttpRequest): boolean {
+    const path = rawPath(request);
+    if (rpcs.has(path) || services.has(readRpcPath(path)?.service ?? "")) return true;
+    return routes.match(request.method ?? "", path).kind !== "not_found";
+  }
 
   function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse"> {
     if (isGrpc(request)) return grpc;
@@ -83,9 +91,9 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   function findFramed(codec: Codec, request: HttpRequest): Served {
     if (!/^[a-z/-]+(\+proto|\+json)?$/.test(mediaType(request))) return refused(codec, unknownSubtype());
     const rpc = rpcs.get(rawPath(request));
-    if (rpc !== undefined && request.method === "POST") return called(codec, rpc);
+    if (rpc !== undefined) return request.method === "POST" ? called(codec, rpc) : refused(codec, wantsPost(rpc));
     const match = routes.match("POST", rawPath(request));
-    if (match.kind !== "found" || request.method !== "POST") return refused(codec, unknownRpc());
+    if (match.kind !== "found" || request.method !== "POST") return refused(codec, unknownRpc(request));
     const { route, pathValues } = match;
     const bindPathValues: PathBinding = (message) =>
       bindPath(reflect(route.rpc.spec.method.input, message), route, {
@@ -108,6 +116,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       case "found": {
         const { route, pathValues } = match;
         const { rpc } = route;
+        if (!hasOneRequest(rpc)) return refused(rest, requestStream(rpc));
         const serve: Served["serve"] = (exchange) => rest.serve({ ...exchange, rpc, route, pathValues });
         return { protocol: "rest", method: rpc.spec.method, serve };
       }
@@ -116,23 +125,43 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       case "bad_escape":
         return refused(rest, badEscape());
       case "not_found":
-        // Here a client of Connect cannot be told from one of REST, unless it says so.
-        return request.headers["connect-protocol-version"] === undefined
-          ? refused(rest, notFound())
-          : refused(connect, unknownRpc());
+        return seemsConnect(request) ? refused(connect, unknownRpc(request)) : refused(rest, notFound());
     }
   }
 
+  let isBodyTakenTold = false;
+
+  /** It is a mistake of the server's author, the same for each request: told once, lest callers fill a log with it. */
+  function bodyTaken(): HttpRefusal {
+    const error = new ConnectError(
+      "the body of the request was read before it came here: put the dispatch before what parses bodies",
+      Code.Internal,
+    );
+    if (!isBodyTakenTold) options.onFailure(error);
+    isBodyTakenTold = true;
+    return { error, status: 500 };
+  }
+
+  function unknownRpc(request: HttpRequest): HttpRefusal {
+    return { error: new ConnectError(unknownRpcText(rawPath(request), services), Code.Unimplemented), status: 404 };
+  }
+
   const { observe } = options;
+  const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
+    let publicStream: ReturnType<PublicStreams["begin"]>;
     try {
-      const { protocol, method, serve } = find(request);
+      const found = find(request);
+      const { protocol, method } = found;
+      // What is refused before it reaches an RPC needs no body.
+      const { serve } = method !== undefined && isBodyTaken(request) ? refused(codecOf(request), bodyTaken()) : found;
       const contextValues = createContextValues().set(connectionKey, request.socket);
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
-      outcome = await serve({ request, response, contextValues });
+      publicStream = publicStreams?.begin(method, request);
+      outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
         outcome = Code.Canceled;
@@ -141,6 +170,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       options.onFailure(reason);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
+      publicStream?.end();
       end?.(outcome);
     }
   }
@@ -168,7 +198,10 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     return true;
   };
 
-  const serve = (request: HttpRequest, response: HttpResponse): void => void serveOne(request, response);
+  const serve: ListenerHandler = (request, response, next) => {
+    if (next !== undefined && !hasPath(request)) next();
+    else void serveOne(request, response);
+  };
   return Object.assign(serve, { streamHandler });
 }
 
@@ -176,7 +209,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 interface Served {
   readonly protocol: ProtocolName;
   readonly method?: DescMethod;
-  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues">): Outcome | Promise<Outcome>;
+  serve(exchange: Pick<RpcExchange, "request" | "response" | "contextValues" | "end">): Outcome | Promise<Outcome>;
 }
 
 const called = (codec: Codec, rpc: Rpc, bindPath?: PathBinding): Served => ({
@@ -223,9 +256,16 @@ const unknownSubtype = (): HttpRefusal => ({
   error: new ConnectError("messages are sent as +proto or +json", Code.Unimplemented),
   status: 415,
 });
-const unknownRpc = (): HttpRefusal => ({
-  error: new ConnectError("no RPC is served at this path", Code.Unimplemented),
-  status: 404,
+const wantsPost = (rpc: Rpc): HttpRefusal => ({
+  error: new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented),
+  status: 405,
+});
+const requestStream = ({ spec }: Rpc): HttpRefusal => ({
+  error: new ConnectError(
+    `${spec.method.name} takes a stream of requests, which JSON over HTTP cannot send: call it by gRPC or Connect`,
+    Code.Unimplemented,
+  ),
+  status: 501,
 });
 const wrongMethod = (allow: readonly string[]): HttpRefusal => ({
   error: new ConnectError("Method Not Allowed", Code.Unimplemented),

@@ -11,6 +11,8 @@ export interface RpcExchange {
   readonly request: HttpRequest;
   readonly response: HttpResponse;
   readonly contextValues: ContextValues;
+  /** Of a stream: aborted where the server ends it, with the error that its caller is told. */
+  readonly end?: AbortSignal;
   /** Where the path says something of the message: sets it, over what the message says. */
   readonly bindPath?: PathBinding;
 }

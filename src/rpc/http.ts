@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
+import type { Readable } from "node:stream";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
 
@@ -49,6 +50,13 @@ export function mediaType(request: RequestHead): string {
 export function hasForeignCharset(request: RequestHead): boolean {
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers["content-type"] ?? "")?.[1];
   return charset !== undefined && charset.toLowerCase() !== "utf-8";
+}
+
+/** Whether somebody else has read of the body, or has it come as text: what is left of it is not what the client sent. */
+export function isBodyTaken(request: HttpRequest): boolean {
+  // Over HTTP/2 the request only hands on what the stream has, of which nothing is left when it is closed.
+  const sources: readonly (Readable | undefined)[] = "stream" in request ? [request, request.stream] : [request];
+  return sources.some((source) => source !== undefined && (source.readableDidRead || source.readableEncoding !== null));
 }
 
 /** Whether the connection or stream is no longer there to answer on. */

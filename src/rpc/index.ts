@@ -5,7 +5,8 @@
 export type { CallOptions, Gate } from "./call.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./caller-turns.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./cors.ts";
-export { createDispatch, type Dispatch, type DispatchOptions } from "./dispatch.ts";
+export { createDispatch, type Dispatch } from "./dispatch.ts";
+export type { DispatchOptions } from "./dispatch-options.ts";
 export { aroundHandler, type ListenerHandler, type StreamHandler } from "./listener/handler.ts";
 export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
 export { type Listener, openListener } from "./listener/listener.ts";
@@ -13,6 +14,6 @@ export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
 export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";
 export type { Observe, ObservedCall, Outcome, ProtocolName } from "./outcome.ts";
-export type { RestOptions } from "./rest/codec.ts";
+export type { PublicStreamOptions } from "./public-streams.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./router.ts";

@@ -35,3 +35,22 @@ export function createRpcTable(register: (router: Router) => void): RpcTable {
   });
   return table;
 }
+
+/** The longest path that is looked at for names, in characters; real ones have less than half. */
+const maxRpcPathLength = 256;
+
+/** The names in a path of the form `/package.Service/Method`; undefined where no proto file could have them. */
+export function readRpcPath(path: string): { readonly service: string; readonly method: string } | undefined {
+  if (path.length > maxRpcPathLength) return undefined;
+  const [, service, method] = /^\/([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\/([A-Za-z_]\w*)$/.exec(path) ?? [];
+  return service === undefined || method === undefined ? undefined : { service, method };
+}
+
+/** Says which RPC is not served. Of the path it repeats names alone: it may be anything, of any length. */
+export function unknownRpcText(path: string, services: ReadonlySet<string>): string {
+  const names = readRpcPath(path);
+  if (names === undefined) return "no RPC is served at this path";
+  const { service, method } = names;
+  const reason = services.has(service) ? "the service has no such method here" : "the service is not served here";
+  return `unknown method ${method} of service ${service}: ${reason}`;
+}

@@ -1,7 +1,7 @@
-import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type DescMessage, fromBinary, fromJsonString, type JsonReadOptions } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeEnvelope, transformSplitEnvelope, type UniversalServerRequest } from "@connectrpc/connect/protocol";
+import { syncDecompressors } from "./encoding.ts";
 
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;
@@ -77,11 +77,9 @@ export function withCheckedMessages(
 
 /** The bytes as they were before compression; undefined where only Connect's handlers can say what is wrong. */
 function decompress(bytes: Uint8Array, encoding: string, maxBytes: number): Uint8Array | undefined {
-  const limit = { maxOutputLength: maxBytes };
+  if (encoding === "identity") return bytes;
   try {
-    if (encoding === "identity") return bytes;
-    if (encoding === "gzip") return gunzipSync(bytes, limit);
-    return encoding === "br" ? brotliDecompressSync(bytes, limit) : undefined;
+    return syncDecompressors.get(encoding)?.(bytes, { maxOutputLength: maxBytes });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") return undefined;
     throw malformed(`the request is not valid ${encoding}`, cause);

@@ -2,7 +2,7 @@ import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import { Code, ConnectError, createConnectRouter, createContextKey, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { admit, applyPathBinding, type CallOptions, pathBindingKey } from "./call.ts";
+import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
@@ -29,7 +29,7 @@ export type ServeStock = (call: StockCall) => Promise<Outcome>;
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const router = createConnectRouter({
-    interceptors: [tellFailures(options.onFailure), applyPathBinding, ...options.interceptors],
+    interceptors: [endWithCall, tellFailures(options.onFailure), applyPathBinding, ...options.interceptors],
     requestGate: async (context) => {
       context.values.set(admittedKey, await admit(context, options));
     },
@@ -43,11 +43,12 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
 
   const serve: ServeStock = async (call) => {
-    const { rpc, request, response, contextValues, bindPath, decodeRequest, encodeResponse } = call;
+    const { rpc, request, response, contextValues, end, bindPath, decodeRequest, encodeResponse } = call;
     contextValues.set(pathBindingKey, bindPath);
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
+    if (end !== undefined) Object.assign(received, { signal: AbortSignal.any([received.signal as AbortSignal, end]) });
     if (!("stream" in request)) {
       // A reading that ends early destroys the request by default, and the connection would never be read again.
       Object.assign(received, { body: request.iterator({ destroyOnReturn: false }) });
@@ -91,6 +92,16 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
 /** The caller whose turn ends with the call. */
 const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
+
+/**
+ * Ends each call with the reason of its signal, such as a deadline that has passed, whether or not its implementation looks at
+ * it: Connect's handlers wait for one that does not, and take one that stops without a word for complete.
+ */
+const endWithCall: Interceptor = (next) => async (request) => {
+  request.signal.throwIfAborted();
+  const response = await untilAborted(next(request), request.signal);
+  return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
+};
 
 /** What an implementation throws because its client has gone is no failure. */
 function tellFailures(onFailure: (reason: unknown) => void): Interceptor {

@@ -1,5 +1,6 @@
 import type { Key } from "../policy/states.ts";
 import type { Writes } from "./batch.ts";
+import type { StoreError } from "./errors.ts";
 import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "./store.ts";
 import { isKey, isRecordRef, type Moment } from "./view.ts";
 
@@ -9,10 +10,19 @@ const maxCached = 4096;
 /** Loads what is not in memory yet. */
 export type Loads = Pick<Moment, "load" | "findHolder" | "loadRecord">;
 
+/** In place of what was loaded and is damaged: it fails those who ask for it, and nobody else. */
+export class Damaged {
+  readonly error: StoreError;
+
+  constructor(error: StoreError) {
+    this.error = error;
+  }
+}
+
 export interface Loaded {
-  readonly aggregates: readonly Snapshot[];
+  readonly aggregates: readonly { readonly ref: AggregateRef; readonly snapshot: Snapshot | Damaged }[];
   readonly holders: readonly { readonly key: Key; readonly holder: AggregateRef | undefined }[];
-  readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined }[];
+  readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined | Damaged }[];
 }
 
 /** Keeps what was loaded of one moment. Its owner knows when that moment has passed. */
@@ -20,9 +30,9 @@ export class CachedMoment implements Moment {
   position = 0;
   recordedAt = 0;
   readonly #loads: Loads;
-  readonly #aggregates = new Cache<Snapshot>();
+  readonly #aggregates = new Cache<Snapshot | Damaged>();
   readonly #holders = new Cache<AggregateRef | undefined>();
-  readonly #records = new Cache<StoreRecord | undefined>();
+  readonly #records = new Cache<StoreRecord | undefined | Damaged>();
 
   constructor(loads: Loads) {
     this.#loads = loads;
@@ -47,7 +57,7 @@ export class CachedMoment implements Moment {
 
   /** Takes in what was loaded of this moment. */
   add({ aggregates, holders, records }: Loaded): void {
-    for (const snapshot of aggregates) this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
+    for (const { ref, snapshot } of aggregates) this.#aggregates.put(ref.type, ref.id, snapshot);
     for (const { key, holder } of holders) this.#holders.put(key.kind, key.value, holder);
     for (const { ref, record } of records) this.#records.put(ref.record, ref.id, record);
   }
@@ -76,7 +86,7 @@ export class CachedMoment implements Moment {
   }
 
   load(ref: AggregateRef): Snapshot {
-    return this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref));
+    return sound(this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref)));
   }
 
   findHolder(key: Key): AggregateRef | undefined {
@@ -84,8 +94,13 @@ export class CachedMoment implements Moment {
   }
 
   loadRecord(ref: RecordRef): StoreRecord | undefined {
-    return this.#records.keep(ref.record, ref.id, () => this.#loads.loadRecord(ref));
+    return sound(this.#records.keep(ref.record, ref.id, () => this.#loads.loadRecord(ref)));
   }
+}
+
+function sound<T>(loaded: T | Damaged): T {
+  if (loaded instanceof Damaged) throw loaded.error;
+  return loaded;
 }
 
 /** Values by a kind, of which there are few, and a name within it: two lookups cost less than one by both texts joined. */

@@ -3,7 +3,8 @@ import type { Key } from "../policy/states.ts";
 import type { Writes } from "./batch.ts";
 import { StoreError } from "./errors.ts";
 import { type Rows, toRows } from "./rows.ts";
-import type { AggregateRef, Problem, Projection, Snapshot } from "./store.ts";
+import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "./store.ts";
+import { hasWrongDigest, type StoredState } from "./stored-state.ts";
 import { isSameRef, nameOfKey, nameOfRef } from "./view.ts";
 
 /** An event as an engine keeps it. */
@@ -18,14 +19,6 @@ export interface StoredEvent {
   readonly payload: string;
   readonly recordedAt: number;
   readonly actor: string;
-}
-
-/** A state as an engine keeps it, with JSON for the state. */
-export interface StoredAggregate {
-  readonly type: string;
-  readonly id: string;
-  readonly version: number;
-  readonly state: string;
 }
 
 export interface StoredKey {
@@ -71,12 +64,35 @@ export function sequenceProblems(
   return [`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${version + 1}.`];
 }
 
-export const cannotFollow = (event: {
-  readonly position: number;
-  readonly ref: AggregateRef;
-  readonly type: string;
-}): Problem =>
-  `Event ${event.position} of ${event.ref.type} ${event.ref.id}, ${event.type}, cannot follow those before it.`;
+/**
+ * The aggregate after one more event that was read, of whatever version. Throws StoreError `corrupt`, whose message says what is
+ * wrong with the event.
+ */
+export function evolveRecorded(
+  { ref, state }: Pick<Snapshot, "ref" | "state">,
+  { position, sequence, recordedAt, event: written }: Omit<RecordedEvent, "ref" | "actor">,
+  { upcast, evolve }: Projection,
+): Snapshot {
+  const event = attempt(() => upcast.event(ref.type, written), cannotRead({ position, ref }));
+  const after = attempt(
+    () => evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never),
+    () => `Event ${position} of ${ref.type} ${ref.id}, ${written.type}, cannot follow those before it.`,
+  );
+  return { ref, version: sequence, state: after };
+}
+
+const cannotRead =
+  ({ position, ref }: { readonly position: number; readonly ref: AggregateRef }) =>
+  ({ message }: Error): Problem =>
+    `Event ${position} of ${ref.type} ${ref.id} cannot be read: ${message}.`;
+
+function attempt<T>(work: () => T, toProblem: (error: Error) => Problem): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new StoreError("corrupt", toProblem(error as Error), error);
+  }
+}
 
 interface Held {
   readonly key: Key;
@@ -121,13 +137,12 @@ export class Fold {
     const before = this.#aggregates.get(nameOfRef(ref));
     for (const problem of sequenceProblems({ position, ref, sequence }, before?.version)) this.#problems.add(problem);
     try {
-      const event = { type, version, payload: JSON.parse(payload) } as never;
-      const origin = { sequence, recordedAt };
-      const state = this.#projection.evolve(ref.type, { state: before?.state, event, origin });
-      this.#aggregates.set(nameOfRef(ref), { ref, version: sequence, state });
-    } catch {
+      const parsed = attempt(() => JSON.parse(payload) as unknown, cannotRead({ position, ref }));
+      const recorded = { position, sequence, recordedAt, event: { type, version, payload: parsed } as never };
+      this.#aggregates.set(nameOfRef(ref), evolveRecorded({ ref, state: before?.state }, recorded, this.#projection));
+    } catch (error) {
       this.#broken.add(nameOfRef(ref));
-      this.#problems.add(cannotFollow({ position, ref, type }));
+      this.#problems.add((error as StoreError).message);
     }
   }
 
@@ -155,6 +170,7 @@ export class Fold {
   /** Notes every difference between the history, when all of it was added, and what is kept beside it. */
   comparison(): Comparison {
     return new Comparison({
+      projection: this.#projection,
       aggregates: this.#aggregates,
       holders: this.#holders(),
       broken: this.#broken,
@@ -179,6 +195,7 @@ export function rebuiltRows(
 
 /** The whole projection is given to it, then its end. */
 export class Comparison {
+  readonly #projection: Projection;
   readonly #folded: ReadonlyMap<string, Snapshot>;
   readonly #broken: ReadonlySet<string>;
   readonly #problems: ProblemList;
@@ -186,11 +203,13 @@ export class Comparison {
   readonly #missingKeys: Map<string, Held>;
 
   constructor(of: {
+    readonly projection: Projection;
     readonly aggregates: ReadonlyMap<string, Snapshot>;
     readonly holders: readonly Held[];
     readonly broken: ReadonlySet<string>;
     readonly problems: ProblemList;
   }) {
+    this.#projection = of.projection;
     this.#folded = of.aggregates;
     this.#broken = of.broken;
     this.#problems = of.problems;
@@ -198,7 +217,8 @@ export class Comparison {
     this.#missingKeys = new Map(of.holders.map((held) => [nameOfKey(held.key), held]));
   }
 
-  aggregate({ type, id, version, state }: StoredAggregate): void {
+  aggregate(stored: StoredState): void {
+    const { type, id, version, state } = stored;
     const ref: AggregateRef = { type: type as AggregateType, id };
     const folded = this.#folded.get(nameOfRef(ref));
     this.#missing.delete(nameOfRef(ref));
@@ -208,8 +228,10 @@ export class Comparison {
       this.#problems.add(
         `${sentenceCase(ref)} is at version ${version} in the projection and at ${folded.version} in the events.`,
       );
-    } else if (!isSameState(folded.state, state)) {
+    } else if (!this.#isSameState(folded, state)) {
       this.#problems.add(`The state of ${type} ${id} in the projection differs from its events.`);
+    } else if (hasWrongDigest(stored)) {
+      this.#problems.add(`The state of ${type} ${id} in the projection has the digest of another.`);
     }
   }
 
@@ -224,6 +246,15 @@ export class Comparison {
     }
   }
 
+  /** As values, not as text: another version of this program may write the fields in another order, or without the newest. */
+  #isSameState({ ref, state }: Snapshot, stored: string): boolean {
+    try {
+      return toSortedJson(state) === toSortedJson(this.#projection.upcast.state(ref.type, JSON.parse(stored)));
+    } catch {
+      return false;
+    }
+  }
+
   end(): void {
     for (const [name, { ref }] of this.#missing) {
       if (!this.#broken.has(name)) this.#problems.add(`${sentenceCase(ref)} is missing in the projection.`);
@@ -232,15 +263,6 @@ export class Comparison {
       if (!this.#broken.has(nameOfRef(to)))
         this.#problems.add(`The ${key.kind} of ${to.type} ${to.id} is missing in the projection.`);
     }
-  }
-}
-
-/** As values, not as text: another version of this program may write the fields in another order. */
-function isSameState(folded: unknown, stored: string): boolean {
-  try {
-    return toSortedJson(folded) === toSortedJson(JSON.parse(stored));
-  } catch {
-    return false;
   }
 }
 

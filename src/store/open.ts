@@ -1,4 +1,5 @@
 import { evolve, keysOf } from "../policy/evolve.ts";
+import { upcast } from "../policy/upcast.ts";
 import type { CommitListener } from "./commit-queue.ts";
 import { StoreError } from "./errors.ts";
 import type { DatabaseOptions } from "./postgres/database.ts";
@@ -39,7 +40,7 @@ export async function openStore({
   onCommit,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
-  const options = { projection: { evolve, keysOf }, clock, busyTimeoutMs, onCommit };
+  const options = { projection: { upcast, evolve, keysOf }, clock, busyTimeoutMs, onCommit };
   const parsed = parseLocation(location);
   switch (parsed.engine) {
     case "sqlite":

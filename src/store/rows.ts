@@ -1,5 +1,6 @@
 import type { Writes } from "./batch.ts";
 import type { Snapshot } from "./store.ts";
+import { digestOf } from "./stored-state.ts";
 
 // Rows as engines write them: arrays of plain values, which are cheap to copy between threads.
 
@@ -14,7 +15,7 @@ type EventRow = readonly [
   recordedAt: number,
   actor: string,
 ];
-type AggregateRow = readonly [type: string, id: string, version: number, state: string];
+type AggregateRow = readonly [type: string, id: string, version: number, state: string, digest: string];
 type RecordRow = readonly [kind: string, id: string, value: string, expiresAt: number | null];
 type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
 
@@ -58,9 +59,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
   };
 }
 
-const toAggregateRow = ({ ref, version, state }: Snapshot): AggregateRow => [
-  ref.type,
-  ref.id,
-  version,
-  JSON.stringify(state),
-];
+function toAggregateRow({ ref: { type, id }, version, state }: Snapshot): AggregateRow {
+  const text = JSON.stringify(state);
+  return [type, id, version, text, digestOf({ type, id, version, state: text })];
+}

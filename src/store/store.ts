@@ -1,5 +1,6 @@
 import type { AggregateType, EventOrigin, EventsOf } from "../policy/events.ts";
 import type { Key, State, StatesOf } from "../policy/states.ts";
+import type { Upcast } from "../policy/upcast.ts";
 
 /** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
 export interface AggregateRef<T extends AggregateType = AggregateType> {
@@ -178,6 +179,8 @@ export interface Migration {
 
 /** How events become state; an engine keeps the result, and finds aggregates by their keys. */
 export interface Projection {
+  /** For everything that is read from a store: an earlier version of this program may have written it. */
+  readonly upcast: Upcast;
   evolve<T extends AggregateType>(
     type: T,
     before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },

@@ -2,25 +2,26 @@ import type { AggregateType } from "../policy/events.ts";
 import type { Writes } from "./batch.ts";
 import type { CachedMoment } from "./cached-moment.ts";
 import { StoreError } from "./errors.ts";
-import { cannotFollow, orderProblems, type StoredAggregate, type StoredEvent, sequenceProblems } from "./fold.ts";
+import { evolveRecorded, orderProblems, type StoredEvent, sequenceProblems } from "./fold.ts";
 import { type Rows, toRows } from "./rows.ts";
 import type { AggregateRef, History, Projection, RecordedEvent, Snapshot } from "./store.ts";
+import { type StateSource, type StoredState, toSnapshot } from "./stored-state.ts";
 import { type Moment, nameOfKey, nameOfRef } from "./view.ts";
 
-/** Rows of an engine as a history. `name` is the store's, for messages. */
+/** Rows of an engine as a history. The events keep the versions that they were written with. */
 export function toHistory(
   rows: {
     readonly events: () => AsyncIterable<StoredEvent> | Iterable<StoredEvent>;
-    readonly aggregates: () => AsyncIterable<StoredAggregate> | Iterable<StoredAggregate>;
+    readonly aggregates: () => AsyncIterable<StoredState> | Iterable<StoredState>;
   },
-  name: string,
+  source: StateSource,
 ): History {
   return {
     async *events() {
-      for await (const row of rows.events()) yield toRecordedEvent(row, name);
+      for await (const row of rows.events()) yield toRecordedEvent(row, source.name);
     },
     async *aggregates() {
-      for await (const row of rows.aggregates()) yield toSnapshot(row, name);
+      for await (const row of rows.aggregates()) yield toSnapshot(row, source);
     },
   };
 }
@@ -28,19 +29,11 @@ export function toHistory(
 function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
   const { position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt, actor } = row;
   const ref = { type: aggregateType as AggregateType, id: aggregateId };
-  const parsed = parse(payload, `Event ${position} in the store ${name} is damaged: restore it from a backup.`);
-  return { position, ref, sequence, event: { type, version, payload: parsed } as never, recordedAt, actor };
-}
-
-function toSnapshot({ type, id, version, state }: StoredAggregate, name: string): Snapshot {
-  const damaged = `The state of ${type} ${id} in the store ${name} is damaged: rebuild the projection.`;
-  return { ref: { type: type as AggregateType, id }, version, state: parse(state, damaged) as Snapshot["state"] };
-}
-
-function parse(text: string, sentence: string): unknown {
   try {
-    return JSON.parse(text);
+    const event = { type, version, payload: JSON.parse(payload) } as never;
+    return { position, ref, sequence, event, recordedAt, actor };
   } catch (error) {
+    const sentence = `Event ${position} in the store ${name} is damaged: restore it from a backup.`;
     throw new StoreError("corrupt", sentence, error);
   }
 }
@@ -79,22 +72,12 @@ export function foldOnto(before: Moment, events: readonly RecordedEvent[], proje
     const { ref } = recorded;
     const snapshot = after.get(nameOfRef(ref)) ?? before.load(ref);
     refuse([...orderProblems(recorded, last), ...sequenceProblems(recorded, snapshot.version)]);
-    after.set(nameOfRef(ref), evolve(snapshot, recorded, projection));
+    after.set(nameOfRef(ref), evolveRecorded(snapshot, recorded, projection));
     last = recorded;
   }
   const aggregates = [...after.values()];
   const keyMoves = aggregates.flatMap((snapshot) => keyMovesTo(snapshot, before.load(snapshot.ref), projection));
   return { events, aggregates, keyMoves, records: [], now: 0 };
-}
-
-function evolve({ ref, state }: Snapshot, recorded: RecordedEvent, projection: Projection): Snapshot {
-  const { position, sequence, recordedAt, event } = recorded;
-  try {
-    const after = projection.evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never);
-    return { ref, version: sequence, state: after };
-  } catch (error) {
-    throw new StoreError("corrupt", cannotFollow({ position, ref, type: event.type }), error);
-  }
 }
 
 /** Whether another aggregate has a key that is taken is left to the engine, whose keys have one holder each. */

@@ -1,16 +1,15 @@
 import { Code } from "@connectrpc/connect";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Observe, Outcome } from "../rpc/outcome.ts";
-import type { Store } from "../store/store.ts";
-import { observeStore } from "./observed-store.ts";
+import type { StoreUse } from "./observed-store.ts";
 
 /** What a server counts, in the form that Prometheus reads. */
 export interface Metrics {
   readonly observe: Observe;
   /** Told of each answer beside the RPCs: that of the issuer, or a document. */
   onHttpAnswer(answer: HttpAnswer): void;
-  /** The same store, its reads and writes timed. */
-  observeStore(store: Store): Store;
+  /** Told of each read and write of the store; those that fail count as well. */
+  onStoreUse(use: StoreUse): void;
   /** Told of each commit how many commands shared it. */
   onCommit(commands: number): void;
   /** Shows a quantity that is asked for when somebody reads the metrics. */
@@ -95,7 +94,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
       };
     },
     onHttpAnswer: ({ ms, ...labels }) => httpDuration.observe({ ...labels }, ms / 1000),
-    observeStore: (store) => observeStore(store, (operation, ms) => storeDuration.observe({ operation }, ms / 1000)),
+    onStoreUse: ({ operation, ms }) => storeDuration.observe({ operation }, ms / 1000),
     onCommit: (commands) => commit.observe(commands),
     addGauge,
     addCounter({ name, help, label, read }) {

@@ -1,16 +1,25 @@
 import type { Store } from "../store/store.ts";
 
-/** A store whose reads and writes are timed, in milliseconds; those that fail as well. */
-export function observeStore(store: Store, observe: (operation: "read" | "write", ms: number) => void): Store {
-  const timed = <T>(operation: "read" | "write", work: Promise<T>): Promise<T> => {
+/** One read or write, once it has ended. */
+export interface StoreUse {
+  readonly operation: "read" | "write";
+  /** How long it took, waiting included. */
+  readonly ms: number;
+  /** What it was rejected with: a StoreError, or what a decision threw. Undefined where it succeeded. */
+  readonly failure: unknown;
+}
+
+/** A store that tells of each read and write. */
+export function observeStore(store: Store, observe: (use: StoreUse) => void): Store {
+  const observed = <T>(operation: StoreUse["operation"], work: Promise<T>): Promise<T> => {
     const started = performance.now();
-    const end = () => observe(operation, performance.now() - started);
-    work.then(end, end);
+    const end = (failure?: unknown) => observe({ operation, ms: performance.now() - started, failure });
+    work.then(() => end(), end);
     return work;
   };
   return {
-    read: (...given) => timed("read", store.read(...given)),
-    execute: (command) => timed("write", store.execute(command)),
+    read: (...given) => observed("read", store.read(...given)),
+    execute: (command) => observed("write", store.execute(command)),
     list: (type) => store.list(type),
     verify: () => store.verify(),
     rebuild: () => store.rebuild(),

@@ -153,7 +153,8 @@ describe.skipIf(isLeftOut(missing))("a page of another origin", () => {
           expect(await callFromPage({ url, token, client, unserved: true })).toEqual({
             kind: "refused",
             code: Code.Unimplemented,
-            message: "no RPC is served at this path",
+            message:
+              "unknown method GetMyOrg of service zitadel.management.v1.ManagementService: the service has no such method here",
             detail: undefined,
           });
         });

@@ -3,17 +3,14 @@
 // ends: the runner closes it at once.)
 import { buffer } from "node:stream/consumers";
 import { parseArgs } from "node:util";
-import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createDispatch, createRpcTable, openListener } from "../../src/rpc/index.ts";
 import {
   type ServerCompatRequest,
   ServerCompatRequestSchema,
   ServerCompatResponseSchema,
 } from "./gen/connectrpc/conformance/v1/server_compat_pb.ts";
-import {
-  ConformanceService,
-  file_connectrpc_conformance_v1_service,
-} from "./gen/connectrpc/conformance/v1/service_pb.ts";
+import { ConformanceService } from "./gen/connectrpc/conformance/v1/service_pb.ts";
 import { pathOptions, readPath } from "./path.ts";
 import { conformanceService } from "./service.ts";
 
@@ -26,10 +23,7 @@ if (useTls && serverCreds === undefined) throw new Error("TLS is asked for, and 
 
 const rpcs = createRpcTable((router) => router.service(ConformanceService, conformanceService));
 const dispatch = createDispatch(rpcs, {
-  gate() {},
-  interceptors: [],
   maxRequestBytes: messageReceiveLimit || 16 * 1024 * 1024,
-  registry: createRegistry(file_connectrpc_conformance_v1_service),
   onFailure: report,
   ...options,
 });

@@ -1197,10 +1197,15 @@ describe("the assertion of a key", () => {
     }
   });
 
-  it("is refused in the name of an application or a service user", async () => {
-    await refused(offer(await sign(), { client_id: application.clientId }), 400, "invalid_request");
-    const fields = { grant_type: jwtBearer, assertion: await sign(), scope: apiScope };
-    expect([400, 401]).toContain((await askToken(fields, inspector)).status);
+  it("speaks for its own user alone, whatever client is named beside it", async () => {
+    const { clientId } = application;
+    for (const headers of [inspector, basic("inspector", "wrong"), { authorization: "Bearer x" }]) {
+      const fields = { grant_type: jwtBearer, assertion: await sign(), scope: apiScope, client_id: clientId };
+      const { access_token } = await read<Tokens>(askToken(fields, headers));
+      const found = await read(post("/oauth/v2/introspect", { token: access_token }, inspector));
+      expect(found).toMatchObject({ active: true, sub: key.userId, client_id: keyClientId });
+    }
+    await refused(offer("x", { client_id: "inspector" }), 400, "invalid_grant");
   });
 });
 

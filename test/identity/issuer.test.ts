@@ -581,6 +581,20 @@ describe("a key of a service user", () => {
     });
   });
 
+  it.each<[string, Readonly<Record<string, string>>, Readonly<Record<string, string>>]>([
+    ["Python: no id, as text", { client_id: "None" }, {}],
+    ["PHP: an id and an empty secret", { client_id: "zitadel", client_secret: "" }, {}],
+    ["Ruby: an id and a secret in Basic authentication", {}, basic("zitadel", "zitadel")],
+    ["an empty id", { client_id: "" }, {}],
+    ["an id and a secret", { client_id: "zitadel", client_secret: "zitadel" }, {}],
+    ["an empty user and secret in Basic authentication", {}, basic("", "")],
+    ["another scheme", {}, bearer("x")],
+  ])("gets a token beside a client that its library made up (%s)", async (_, client, headers) => {
+    const form = { grant_type: jwtBearer, assertion: await signAssertion(key, server.url), scope: apiScope };
+    const tokens = await read<Tokens>(post("/oauth/v2/token", { ...form, ...client }, headers));
+    expect(await callApi(tokens.access_token)).toBe(200);
+  });
+
   it("gets a token of the scopes that the issuer knows, and no refresh token", async () => {
     const assertion = await signAssertion(key, server.url);
     const scope = `openid offline_access urn:zitadel:iam:user:metadata ${apiScope}`;

@@ -13,6 +13,7 @@ import { LibraryService } from "../../examples/own-service/gen/library_pb.ts";
 import { launchBrowser } from "../browser/browser.ts";
 import { startTestServer } from "../fixtures/server.ts";
 import { defineExampleTests } from "./example.ts";
+import { type ExampleServer, startExample } from "./example-server.ts";
 import { isLeftOut } from "./left-out.ts";
 import { run } from "./run.ts";
 
@@ -95,22 +96,13 @@ describe.skipIf(isLeftOut(missing))("the pages of examples/", () => {
 });
 
 describe("examples/own-service", () => {
-  let server: ChildProcess;
+  let server: ExampleServer;
   let url: string;
   beforeAll(async () => {
-    server = spawn(process.execPath, ["examples/own-service/server.ts"], {
-      cwd: root,
-      env: { PATH: process.env["PATH"], PORT: "0" },
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = (await once(server.stdout as Readable, "data")) as [Buffer];
-    url = /http:\S+/.exec(line.toString())?.[0] ?? "";
+    server = await startExample("own-service/server.ts");
+    ({ url } = server);
   });
-  afterAll(async () => {
-    const ended = once(server, "exit");
-    server.kill();
-    await ended;
-  });
+  afterAll(() => server.close());
 
   it("serves its annotated service as REST and as gRPC, behind its own gate", async () => {
     const headers = { authorization: "Bearer secret", "content-type": "application/json" };

@@ -88,15 +88,8 @@ describe("the packed package in an empty folder", () => {
     writeFileSync(
       join(folder, "rpc.ts"),
       `import { createDispatch, createRpcTable, type Listener, openListener } from "portcullis/rpc";
-       import { createRegistry } from "@bufbuild/protobuf";
-       const dispatch = createDispatch(createRpcTable(() => {}), {
-         gate() {},
-         interceptors: [],
-         maxRequestBytes: 1024,
-         registry: createRegistry(),
-         onFailure() {},
-       });
-       const listener: Listener = await openListener({ host: "127.0.0.1", port: 0, handler: dispatch, onError() {} });
+       const handler = createDispatch(createRpcTable(() => {}));
+       const listener: Listener = await openListener({ host: "127.0.0.1", port: 0, handler });
        console.log((await fetch(listener.url + "/nothing")).status);
        await listener.close();`,
     );

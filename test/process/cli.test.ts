@@ -146,6 +146,31 @@ describe("portcullis", () => {
     expect(readEvents(data)).toHaveLength(before);
   });
 
+  it("leaves the instance to nobody only by force, and says why", async () => {
+    using own = new TemporaryDirectory();
+    const at = { data: own.join("data") };
+    await using alone = await startServer(at);
+    const [token] = await runJson<Token[]>(at.data, "token", "list");
+    const removals = [
+      ["user", "remove", "admin"],
+      ["user", "revoke", "admin", "--role", "IAM_OWNER"],
+      ["token", "revoke", token?.id ?? ""],
+    ];
+    for (const removal of removals) {
+      const ended = await runCommand([...removal, "--data", at.data]);
+      expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
+      expect(ended.stderr).toMatch(/^portcullis: admin is the last instance owner [^\n]+ --force\n$/);
+    }
+    const { keyId } = await runJson<{ keyId: string }>(at.data, "key", "create", "--user", "admin");
+    await runJson(at.data, "token", "revoke", token?.id ?? "");
+    const ended = await runCommand(["key", "remove", keyId, "--data", at.data]);
+    expect(ended).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("--force") });
+    await runJson(at.data, "key", "remove", keyId, "--force");
+    await runJson(at.data, "user", "revoke", "admin", "--role", "IAM_OWNER", "--force");
+    await runJson(at.data, "user", "remove", "admin", "--force");
+    expect((await new Api(alone.url, alone.adminToken).readInstance()).status).toBe(401);
+  });
+
   it.concurrent("says that there is no store rather than make one", async () => {
     const nowhere = directory.join("nowhere");
     const { exitCode, stdout, stderr } = await runCommand(["org", "list", "--data", nowhere]);

@@ -112,8 +112,8 @@ describe.concurrent("/debug", () => {
       await until(ready, (status) => status === 200);
       expect((await list(server)).status).toBe(200);
       const messages = entries(server.stderr).map(({ msg }) => msg);
-      expect(messages).toContain("the store does not answer: not ready");
-      expect(messages).toContain("the store answers again: ready");
+      expect(messages).toContain("the store cannot be used: not ready");
+      expect(messages).toContain("the store works again: ready");
     } finally {
       await database.stop();
     }
@@ -128,10 +128,17 @@ describe.concurrent("the log", () => {
     await list(server, { "x-request-id": "from-the-proxy/1", "x-forwarded-for": "203.0.113.7" });
     await list(server, { authorization: "Bearer a-secret-of-somebody", "x-request-id": "two\u00a0words" });
     await list(server, { "x-request-id": server.adminToken });
+    // What is not served has its path, without what its query may hold, and only as much of it as finds a mistake.
+    await fetch(`${server.url}/zitadel.org.v2.OrganizationService/AddOrganization?token=a-secret-of-somebody`);
+    await fetch(`${server.url}/${"x".repeat(5_000)}`);
     const calls = await until(
       async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
-      ({ length }) => length === 3,
+      ({ length }) => length === 5,
     );
+    expect(calls.slice(3).map(({ call }) => call)).toEqual([
+      "GET /zitadel.org.v2.OrganizationService/AddOrganization",
+      `GET /${"x".repeat(251)}`,
+    ]);
     expect(calls[0]).toMatchObject({
       level: 20,
       requestId: "from-the-proxy/1",

@@ -16,7 +16,7 @@ function expectFailure({ status, body }: Answer, wanted: number): void {
 }
 
 describe("a full disk", () => {
-  it("refuses writes with 503 and answers reads, until there is room again", async (context) => {
+  it("refuses writes with 503, is not ready, and answers reads, until there is room again", async (context) => {
     using directory = new TemporaryDirectory();
     mkdirSync(directory.join("disk"));
     using disk = SmallDisk.mount(directory.join("disk"), { sizeKb: 2048 });
@@ -35,6 +35,7 @@ describe("a full disk", () => {
       }
       return answer;
     };
+    const readiness = async (): Promise<number> => (await fetch(`${server.url}/debug/ready`)).status;
     expect((await api.addPolicy()).status).toBe(200);
     there.clear();
     written += 1;
@@ -52,6 +53,8 @@ describe("a full disk", () => {
       expectFailure(refused as Answer, 503);
       expect(refused?.body["code"]).toBe(14);
       expectFailure(await toggle(), 503);
+      // For a smaller write than that there may still be room, and then it is ready until the next one.
+      while ((await readiness()) !== 503) expectFailure(await toggle(), 503);
       for (let read = 0; read < 5; read += 1) expect(await api.listFactors()).toEqual([...there]);
       const command = await runCommand(["org", "add", "Acme", "--data", data]);
       expect(command).toMatchObject({ exitCode: 1, stdout: "" });
@@ -63,6 +66,7 @@ describe("a full disk", () => {
       expect(await api.listFactors()).toEqual([...there]);
       expect(readEvents(data)).toHaveLength(written);
       expect(await runCommand(["store", "verify", "--data", data])).toMatchObject({ exitCode: 0 });
+      while ((await readiness()) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
     }
     expect(await server.stop()).toMatchObject({ exitCode: 0 });
     await using again = await startServer({ data });

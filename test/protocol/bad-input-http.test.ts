@@ -127,7 +127,7 @@ describe("gRPC's content type", () => {
     const reply = await sturdy.send({ path, headers: grpc, body: nothing });
     expect(expectStatus(reply, { http: 505, code: 12 })).toContain("HTTP/2");
   });
-  it.each(["/nope", "/zitadel.management.v1.ManagementService/Nope", "/", `${read}/`, `${policyPath}/`, "/a%"])(
+  it.each(["/nope", "/", `${read}/`, `${policyPath}/`, "/a%", "/a.B/%0a", `/a.B/${"c".repeat(5_000)}`])(
     "on the unknown path %s gets grpc-status 12",
     async (path) => {
       const overGrpc = await sturdy.send({ version: 2, path, headers: grpc, body: nothing });
@@ -136,6 +136,39 @@ describe("gRPC's content type", () => {
       expect(outcomeOf(overWeb)).toEqual({ code: 12, message: "no RPC is served at this path", httpStatus: 200 });
     },
   );
+  it.each([
+    ["zitadel.org.v2.OrganizationService", "AddOrganization", "the service is not served here"],
+    ["zitadel.management.v1.ManagementService", "AddOrg", "the service has no such method here"],
+  ])("on the path of %s/%s, which is not served, gets its name, as Connect's does", async (service, method, reason) => {
+    const path = `/${service}/${method}`;
+    const message = `unknown method ${method} of service ${service}: ${reason}`;
+    const overGrpc = await sturdy.send({ version: 2, path, headers: grpc, body: nothing });
+    expect(outcomeOf(overGrpc)).toEqual({ code: 12, message, httpStatus: 200 });
+    const overWeb = await sturdy.send({ path, headers: web, body: nothing });
+    expect(outcomeOf(overWeb)).toEqual({ code: 12, message, httpStatus: 200 });
+    const types = [
+      "application/json",
+      "application/proto",
+      "application/connect+json",
+      "Application/JSON; charset=utf-8",
+    ];
+    for (const type of types) {
+      const overConnect = await sturdy.send({ path, headers: { "content-type": type }, body: "{}" });
+      expect(JSON.parse(overConnect.body.toString())).toEqual({ code: "unimplemented", message });
+      expect(outcomeOf(overConnect)).toEqual({ code: 12, message, httpStatus: 404 });
+    }
+    const byGet = await sturdy.send({ method: "GET", path: `${path}?connect=v1&encoding=json&message=%7B%7D` });
+    expect(JSON.parse(byGet.body.toString())).toEqual({ code: "unimplemented", message });
+  });
+  it.each([
+    { path: "/orgs/Nope", method: "POST", type: "application/json" },
+    { path: "/zitadel.org.v2.OrganizationService/AddOrganization", method: "POST", type: "text/plain" },
+    { path: "/zitadel.org.v2.OrganizationService/AddOrganization", method: "GET", type: "application/json" },
+    { path: "/v1/a.b/c", method: "POST", type: "application/json" },
+  ])("is not meant by $method $path with $type, which is REST's", async ({ path, method, type }) => {
+    const reply = await sturdy.send({ path, method, headers: { "content-type": type } });
+    expect(JSON.parse(reply.body.toString())).toEqual({ code: 5, message: "Not Found", details: [] });
+  });
   it.each(["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])("with %s gets a grpc-status", async (method) => {
     for (const path of [read, policyPath]) {
       const overGrpc = await sturdy.send({ version: 2, method, path, headers: grpc });

@@ -4,7 +4,6 @@ import {
   createFileRegistry,
   type DescService,
   type MessageInitShape,
-  type Registry,
   setExtension,
 } from "@bufbuild/protobuf";
 import {
@@ -41,13 +40,7 @@ function start(...services: readonly DescService[]): void {
   const table = createRpcTable((router) => {
     for (const service of services) router.service(service, {});
   });
-  createDispatch(table, {
-    gate: () => {},
-    interceptors: [],
-    maxRequestBytes: 1_000,
-    registry: {} as Registry,
-    onFailure: () => {},
-  });
+  createDispatch(table);
 }
 
 const get = (value: string): Rule => ({ pattern: { case: "get", value } });
@@ -100,8 +93,8 @@ it.each([
   ["/a/../b", "a segment of dots"],
   ["/a*", "a wildcard within a segment"],
   ["/***", "a wildcard too long"],
-  ["/**/a", "a segment after the rest"],
-  ["/{room=**}/a", "a segment after a variable of the rest"],
+  ["/**/**", "a rest after the rest"],
+  ["/{room=**}/a/**", "a rest after a variable of the rest"],
   ["/{room={text}}", "a variable in a variable"],
   ["/{room}:", "an empty verb"],
   ["/{room}:a:b", "two verbs"],

@@ -7,14 +7,13 @@ import { createServer, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { queryObjects } from "node:v8";
-import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { CallContext } from "../../src/rpc/context.ts";
 import { createDispatch, createRpcTable, openListener } from "../../src/rpc/index.ts";
 import type { ListenerHandler, StreamHandler } from "../../src/rpc/listener/handler.ts";
 import { RequestHeaders } from "../../src/rpc/request-headers.ts";
 import { pathOptions, readPath } from "../conformance/path.ts";
-import { EchoService, file_portcullis_test_v1_echo } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
+import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer } from "../fixtures/server.ts";
 import type { Measures, Order, Ready } from "./messages.ts";
 
@@ -66,10 +65,8 @@ const onFailure = () => {
 const dispatch = createDispatch(
   createRpcTable((router) => router.service(EchoService, implementation)),
   {
-    gate() {},
     interceptors: [(next) => (request) => next({ ...request })],
     maxRequestBytes: 1_000,
-    registry: createRegistry(file_portcullis_test_v1_echo),
     onFailure,
     ...path,
   },

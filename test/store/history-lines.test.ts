@@ -156,8 +156,16 @@ const broken: readonly (readonly [
   ["without one of its events", /has 43 events/, (lines) => lines.filter((_, index) => index !== 2)],
   ["with an event twice", /has 45 events/, (lines) => lines.flatMap((line, n) => (n === 2 ? [line, line] : line))],
   ["with a gap", /positions have a gap/, (lines) => seal(lines.filter((_, index) => index !== 2))],
-  ["with an event of another version", /cannot follow/, (lines) => seal(edit(lines, 2, { version: 2 }))],
-  ["with an unknown event", /cannot follow/, (lines) => seal(edit(lines, 2, { type: "Frobnicated" }))],
+  [
+    "with an event of a newer version",
+    /of version 2 is not known here/,
+    (lines) => seal(edit(lines, 2, { version: 2 })),
+  ],
+  [
+    "with an unknown event",
+    /Frobnicated of version 1 is not known here/,
+    (lines) => seal(edit(lines, 2, { type: "Frobnicated" })),
+  ],
   [
     "with events that fold to another state",
     /another state/,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { evolve, keysOf } from "../../src/policy/evolve.ts";
+import { upcast } from "../../src/policy/upcast.ts";
 import { openStore } from "../../src/store/open.ts";
 import { openPostgresStore } from "../../src/store/postgres/engine.ts";
 import { organizationRef, type RecordedEvent } from "../../src/store/store.ts";
@@ -59,6 +60,7 @@ describe("with a statement timeout that is short for a store of some length", ()
     let isSlow = false;
     const projection = {
       keysOf,
+      upcast,
       evolve: ((...given: Parameters<typeof evolve>) => {
         for (const until = performance.now() + 500; isSlow && performance.now() < until; );
         isSlow = false;

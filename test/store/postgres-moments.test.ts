@@ -51,20 +51,21 @@ describe("a store that goes back to an earlier moment, and on from there", () =>
   });
 });
 
-describe("a store of schema version 1", () => {
+describe.each(migrations.slice(1).map((_, index) => index + 1))("a store of schema version %i", (version) => {
   /** With the state of a store of the newest one, which it replaces. */
   async function makeOld(location: string): Promise<void> {
+    const head = "id, position, recorded_at, commits";
     await query(
       location,
       `ALTER SCHEMA portcullis RENAME TO newer;
       CREATE SCHEMA portcullis;
       CREATE TABLE portcullis.schema_version (id SMALLINT PRIMARY KEY, version INTEGER NOT NULL);
-      INSERT INTO portcullis.schema_version VALUES (1, 1);
-      ${migrations[0]};
+      INSERT INTO portcullis.schema_version VALUES (1, ${version});
+      ${migrations.slice(0, version).join(";\n")};
       DELETE FROM portcullis.head;
-      INSERT INTO portcullis.head SELECT id, position, recorded_at, commits FROM newer.head;
-      ${tables
-        .slice(1)
+      INSERT INTO portcullis.head (${head}) SELECT ${head} FROM newer.head;
+      INSERT INTO portcullis.aggregates SELECT type, id, version, state FROM newer.aggregates;
+      ${["writers", "events", "keys", "records"]
         .map((table) => `INSERT INTO portcullis.${table} SELECT * FROM newer.${table};`)
         .join("\n")}
       DROP SCHEMA newer CASCADE`,
@@ -81,7 +82,7 @@ describe("a store of schema version 1", () => {
     return location;
   }
 
-  /** A commit as nodes of that version make it: it counts, and gives no id. */
+  /** A commit as nodes of the first version make it: it counts, and gives no id. */
   const writeAsOld = (location: string, name: string) =>
     query(
       location,
@@ -93,7 +94,7 @@ describe("a store of schema version 1", () => {
 
   it("is brought forward with all that it holds", async () => {
     const location = await openOld();
-    expect(await migrateStore({ location })).toEqual({ from: 1, to: 2 });
+    expect(await migrateStore({ location })).toEqual({ from: version, to: migrations.length });
     const store = await open(location);
     expect(await readCountOf(store)).toBe(1);
     expect(await store.execute(countUp("a"))).toMatchObject({ value: 2, events: [{ sequence: 4, position: 4 }] });
@@ -120,7 +121,7 @@ describe("a store of schema version 1", () => {
     const reading = new pg.Client(location);
     await reading.connect();
     onTestFinished(() => reading.end());
-    await reading.query("BEGIN; SELECT * FROM portcullis.head");
+    await reading.query("BEGIN; SELECT * FROM portcullis.head; SELECT * FROM portcullis.aggregates");
     expect(await expectStoreError(openStore({ location }), "unavailable")).toContain("export or dump");
     await reading.query("COMMIT");
     await open(location);

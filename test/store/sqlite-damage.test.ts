@@ -89,7 +89,13 @@ describe("a broken history", () => {
     ],
     [
       "UPDATE events SET payload = '{' WHERE position = 32",
-      ["Event 32 of user u, TokenCreated, cannot follow those before it."],
+      ["Event 32 of user u cannot be read: Expected property name or '}' in JSON at position 1 (line 1 column 2)."],
+    ],
+    [
+      "UPDATE events SET version = 2 WHERE position = 32",
+      [
+        "Event 32 of user u cannot be read: TokenCreated of version 2 is not known here, and may be of a newer version of the program.",
+      ],
     ],
     [
       "UPDATE events SET type = 'UserAdded' WHERE position = 32",
@@ -99,7 +105,7 @@ describe("a broken history", () => {
       "UPDATE events SET aggregate_type = 'planet' WHERE position = 32",
       [
         "Event 32 of planet u has sequence 2 instead of 1.",
-        "Event 32 of planet u, TokenCreated, cannot follow those before it.",
+        "Event 32 of planet u cannot be read: TokenCreated of version 1 is not known here, and may be of a newer version of the program.",
         "User u is at version 2 in the projection and at 1 in the events.",
         "A key of kind token_digest points to user u, which does not hold it.",
         "A key of kind token_id points to user u, which does not hold it.",

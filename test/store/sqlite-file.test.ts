@@ -120,7 +120,7 @@ describe("opening what is no store", () => {
     change(path, "PRAGMA user_version = 99");
     const message = await refuse(path, "unsupported_schema");
     expect(message).toContain(
-      "has schema version 99, and this program knows versions up to 2: start the newer version",
+      `has schema version 99, and this program knows versions up to ${schemaVersion}: start the newer version`,
     );
   });
 

@@ -35,6 +35,7 @@ describe("readConfig", () => {
       storeLocation: "sqlite:data/portcullis.db",
       postgres: {},
       corsOrigins: [],
+      corsHeaders: [],
       oidcIssuers: [],
       trustedProxies: [],
       drainDelayMs: 0,
@@ -138,8 +139,8 @@ describe("readConfig", () => {
 
   it.each([
     [{ tlsCert: missing, tlsKey: keyFile }, `the file of --tls-cert cannot be read: ${missing} (ENOENT)`],
-    [{ tlsCert: certFile, tlsKey: missing }, `the file of --tls-key cannot be read: ${missing} (ENOENT)`],
-    [{ tlsCert: certFile, tlsKey: directory }, `the file of --tls-key cannot be read: ${directory} (EISDIR)`],
+    [{ tlsCert: certFile, tlsKey: missing }, `the file of --tls-key cannot be read (ENOENT)`],
+    [{ tlsCert: certFile, tlsKey: directory }, `the file of --tls-key cannot be read (EISDIR)`],
   ])("names the TLS file that cannot be read: %o", (files, message) => {
     expect(() => read(files)).toThrow(new ConfigError(message));
   });
@@ -241,10 +242,22 @@ describe("readConfig", () => {
     expect(readFrom("t")).toThrow(new ConfigError(`PORTCULLIS_ADMIN_TOKEN_FILE ${wantedOfToken}`));
   });
 
-  it("names the file of the admin token that cannot be read", () => {
+  it("names the setting of the admin token's file that cannot be read", () => {
     expect(() => read({}, { PORTCULLIS_ADMIN_TOKEN_FILE: missing })).toThrow(
-      new ConfigError(`the file of PORTCULLIS_ADMIN_TOKEN_FILE cannot be read: ${missing} (ENOENT)`),
+      new ConfigError(`the file of PORTCULLIS_ADMIN_TOKEN_FILE cannot be read (ENOENT)`),
     );
+  });
+
+  it.each<[string, () => unknown]>([
+    ["the admin token", () => read({}, { PORTCULLIS_ADMIN_TOKEN_FILE: "s3cr3t" })],
+    ["the store", () => storeLocation({ data: "/data", storeFile: "postgres://gate:s3cr3t@db.example/portcullis" })],
+    ["the TLS key", () => read({ tlsCert: certFile, tlsKey: "-----BEGIN PRIVATE KEY-----\ns3cr3t" })],
+    ["a client's secret", () => read({ oidcIssuer: ["https://a.example,client-id=x,client-secret-file=s3cr3t"] })],
+    ["an origin", () => read({ corsOrigin: ["https://ada:s3cr3t@app.example"] })],
+    ["the issuer", () => read({ issuer: "https://ada:s3cr3t@login.example" })],
+  ])("never repeats a secret that was given in place of its file, or in a URL (%s)", (_, act) => {
+    expect(act).toThrow(ConfigError);
+    expect(act).not.toThrow(/s3cr3t/);
   });
 
   it.each([token, "too short"])("refuses two admin tokens, be the one in the environment %s", (text) => {
@@ -283,7 +296,7 @@ describe("readConfig", () => {
       "https://login.example/path",
       "https://login.example?query",
       "https://login.example#part",
-      "https://user@login.example",
+      "https://(hidden)@login.example",
       "https://login.example:443",
       "https://Login.example",
       "https://",
@@ -354,6 +367,32 @@ describe("readConfig", () => {
     });
   });
 
+  describe("corsHeaders", () => {
+    const corsOrigin = ["https://app.example"];
+
+    it.each([["x-client-version"], ["X-Client-Version", "x-tenant"], ["x-client-*"]])("allows %s", (...corsHeader) => {
+      expect(read({ corsOrigin, corsHeader })).toMatchObject({ corsHeaders: corsHeader });
+    });
+
+    it("goes with --dev, where every origin may call", () => {
+      expect(read({ dev: true, corsHeader: ["x-tenant"] })).toMatchObject({ corsHeaders: ["x-tenant"] });
+    });
+
+    it("is refused where no page may call", () => {
+      expect(() => read({ corsHeader: ["x-tenant"] })).toThrow(
+        new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call"),
+      );
+    });
+
+    it.each(["", "*", "x-a: b", "x a", "x-*-a", "x-a\r\n", "x-a,x-b", "\u00e4"])("refuses %j", (name) => {
+      expect(() => read({ corsOrigin, corsHeader: ["x-tenant", name] })).toThrow(
+        new ConfigError(
+          `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${name}"`,
+        ),
+      );
+    });
+  });
+
   describe("oidcIssuers", () => {
     const url = "https://login.example";
     const defaults = {
@@ -399,45 +438,54 @@ describe("readConfig", () => {
       );
     });
 
-    it.each([
-      "",
-      "login.example",
-      "audience=x",
-      "http://login.example",
-      "http://10.0.0.1",
-      "http://localhost.example",
-      "https://login.example?x",
-      "https://login.example#x",
-      "https://user:password@login.example",
-      "https://",
-      "ftp://login.example",
-      "file:///etc/passwd",
-    ])("refuses the URL %j", (text) => {
+    it.each<[string, string]>([
+      ["", ""],
+      ["login.example", ""],
+      ["audience=x", ""],
+      ["https://", ""],
+      ["client-id=me,client-secret=s3cr3t", ""],
+      ["http://login.example", ', and not "http://login.example"'],
+      ["http://10.0.0.1", ', and not "http://10.0.0.1"'],
+      ["http://localhost.example", ', and not "http://localhost.example"'],
+      ["https://login.example?x", ', and not "https://login.example…"'],
+      ["https://login.example#x", ', and not "https://login.example…"'],
+      ["https://user:s3cr3t@login.example", ', and not "https://(hidden)@login.example"'],
+      ["ftp://login.example", ', and not "ftp://login.example"'],
+      ["file:///etc/passwd", ', and not "file:///etc/passwd"'],
+    ])("refuses the URL %j, and repeats no secret in it", (text, quoted) => {
       for (const rest of ["", ",audience=x"]) {
         expect(() => read({ oidcIssuer: [text + rest] })).toThrow(
           new ConfigError(
-            `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone), and not "${text}"`,
+            `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone)${quoted}`,
           ),
         );
       }
     });
 
     it.each([
-      ["an empty one", "", ""],
-      ["an unknown one", "color=red", "color=red"],
-      ["one in capitals", "Audience=x", "Audience=x"],
-      ["one with a space before it", " audience=x", " audience=x"],
+      ["an empty one", "", "what is at place 1"],
+      ["an unknown one", "color=red", "what is at place 1"],
+      ["one in capitals", "Audience=x", "what is at place 1"],
+      ["one with a space before it", " audience=x", "what is at place 1"],
       ["one without its value", "audience", "audience"],
-      ["one with an empty value", "role-claim=", "role-claim="],
-      ["a value where there is none", "instance-roles=true", "instance-roles=true"],
-      ["one twice", "audience=x,audience=y", "audience=y"],
+      ["one with an empty value", "role-claim=", "what is at place 1"],
+      ["a value where there is none", "instance-roles=true", "instance-roles"],
+      ["one twice", "audience=x,audience=y", "audience"],
       ["a flag twice", "instance-roles,instance-roles", "instance-roles"],
-      ["a secret as it is", "client-id=me,client-secret=x", "client-secret=x"],
-    ])("refuses settings with %s", (_, settings, part) => {
+      ["a part of a value that has a comma", "client-id=me,client-secret-file=/a,s3cr3t", "what is at place 3"],
+      ["a secret by another name", "client-id=me,secret=s3cr3t", "what is at place 2"],
+      ["a secret without its name", "s3cr3t", "what is at place 1"],
+    ])("refuses settings with %s, and does not repeat it", (_, settings, wrong) => {
       expect(() => read({ oidcIssuer: [`${url},${settings}`] })).toThrow(
         new ConfigError(
-          `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas, and not "${part}"`,
+          `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: look at ${wrong}`,
         ),
+      );
+    });
+
+    it("wants a file in place of a secret", () => {
+      expect(() => read({ oidcIssuer: [`${url},client-id=me,client-secret=s3cr3t`] })).toThrow(
+        new ConfigError("--oidc-issuer takes no secret: write it to a file and give client-secret-file=FILE"),
       );
     });
 
@@ -453,9 +501,9 @@ describe("readConfig", () => {
     it.each([
       [missing, "ENOENT"],
       [directory, "EISDIR"],
-    ])("names the file of the secret that cannot be read: %s", (file, reason) => {
+    ])("names the setting of the secret's file that cannot be read: %s", (file, reason) => {
       expect(() => read({ oidcIssuer: [`${url},client-id=me,client-secret-file=${file}`] })).toThrow(
-        new ConfigError(`the file of client-secret-file cannot be read: ${file} (${reason})`),
+        new ConfigError(`the file of client-secret-file cannot be read (${reason})`),
       );
     });
 
@@ -527,7 +575,7 @@ describe("storeLocation", () => {
 
   it("is refused where its file cannot be read, or it is given twice", () => {
     expect(() => storeLocation({ data: "/data", storeFile: missing })).toThrow(
-      new ConfigError(`the file of --store-file cannot be read: ${missing} (ENOENT)`),
+      new ConfigError(`the file of --store-file cannot be read (ENOENT)`),
     );
     expect(() => storeLocation({ data: "/data", store: "memory:", storeFile: writeSecret("memory:") })).toThrow(
       new ConfigError("give --store or --store-file, not both"),

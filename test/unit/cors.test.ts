@@ -5,7 +5,7 @@ import { connect, createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
-import { type CorsPolicy, corsDefaults, withCors } from "../../src/rpc/cors.ts";
+import { corsDefaults, withCors } from "../../src/rpc/cors.ts";
 import type { ListenerHandler } from "../../src/rpc/listener/handler.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -14,14 +14,14 @@ afterEach(() => {
 });
 
 const app = "https://app.example";
-const policy = { ...corsDefaults, origins: [app, "http://localhost:3000"] };
+const policy = { origins: [app, "http://localhost:3000"] };
 const ok: ListenerHandler = (_req, res) => {
   res.end();
 };
 
 interface Call {
   handler?: ListenerHandler;
-  policy?: CorsPolicy;
+  policy?: Parameters<typeof withCors>[1];
   method?: string;
   headers?: OutgoingHttpHeaders;
 }
@@ -91,6 +91,24 @@ describe.each(versions)("withCors, $name", ({ call }) => {
     expect(headers).not.toHaveProperty("access-control-allow-credentials");
   });
 
+  it("allows every header of a beginning that a page asks for, and none that is no name", async () => {
+    const wide = { ...policy, allowHeaders: ["x-own", "grpc-metadata-*"] };
+    const ask = async (asked: string | undefined) => {
+      const headers = {
+        origin: app,
+        "access-control-request-method": "POST",
+        ...(asked !== undefined && { "access-control-request-headers": asked }),
+      };
+      const answer = await call({ handler: untouched, policy: wide, method: "OPTIONS", headers });
+      return answer.headers["access-control-allow-headers"];
+    };
+    expect(await ask("content-type,grpc-metadata-x-zitadel-orgid, Grpc-Metadata-B,x-else")).toBe(
+      "x-own, grpc-metadata-x-zitadel-orgid, grpc-metadata-b",
+    );
+    expect(await ask("grpc-metadata,grpc-metadata-a b,grpc-metadata-<x>,,")).toBe("x-own");
+    expect(await ask(undefined)).toBe("x-own");
+  });
+
   it("lets pages send the headers of every protocol", async () => {
     const { headers } = await call({ handler: untouched, ...preflight(app) });
     expect(list(headers["access-control-allow-headers"])).toEqual(
@@ -100,8 +118,16 @@ describe.each(versions)("withCors, $name", ({ call }) => {
         "grpc-timeout",
         "x-grpc-web",
         "x-user-agent",
+        "connect-content-encoding",
+        "connect-accept-encoding",
         "x-server-timeout",
+        "if-match",
         "if-none-match",
+        "last-event-id",
+        // What Grpc.Net.Client.Web and Dart's grpc send besides.
+        "grpc-encoding",
+        "grpc-accept-encoding",
+        "grpc-previous-rpc-attempts",
       ]),
     );
   });
@@ -133,9 +159,18 @@ describe.each(versions)("withCors, $name", ({ call }) => {
         "grpc-status",
         "grpc-message",
         "grpc-status-details-bin",
+        "grpc-encoding",
+        "grpc-accept-encoding",
+        "grpc-retry-pushback-ms",
+        "content-encoding",
+        "connect-content-encoding",
+        "connect-accept-encoding",
+        "accept-encoding",
+        "accept-post",
         "allow",
         "retry-after",
         "etag",
+        "www-authenticate",
       ]),
     );
     expect(headers).not.toHaveProperty("access-control-allow-credentials");
@@ -196,7 +231,7 @@ describe.each(versions)("withCors, $name", ({ call }) => {
     expect({ status, body }).toEqual({ status: 200, body: "{}" });
     expect(headers).toMatchObject({
       "access-control-allow-origin": app,
-      "access-control-expose-headers": policy.exposeHeaders.join(", "),
+      "access-control-expose-headers": corsDefaults.exposeHeaders.join(", "),
       "content-type": "application/json",
       etag: '"1"',
       vary: "Accept-Encoding, Origin",

@@ -3,12 +3,25 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec, CodecOptions } from "../codec.ts";
 import { toUnaryExchange } from "../exchange.ts";
-import { hasForeignCharset, mediaType, send } from "../http.ts";
+import { type HttpRequest, hasForeignCharset, mediaType, rawPath, send } from "../http.ts";
+import { readRpcPath } from "../router.ts";
 import { createUnary } from "../unary.ts";
 import { createConnectUnary, queryOf } from "./unary.ts";
 
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
+
+/**
+ * Whether a request that no RPC and no HTTP rule takes was meant for an RPC: by what its client says of itself, or by the form
+ * of path and content type. Else it is one of REST.
+ */
+export function seemsConnect(request: HttpRequest): boolean {
+  const type = mediaType(request);
+  if (request.headers["connect-protocol-version"] !== undefined || streamTypes.includes(type)) return true;
+  if (request.method === "GET") return queryOf(request).get("connect") === "v1";
+  const hasPackage = readRpcPath(rawPath(request))?.service.includes(".") === true;
+  return request.method === "POST" && unaryTypes.includes(type) && hasPackage;
+}
 
 /** The Connect protocol, over any HTTP version. */
 export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {

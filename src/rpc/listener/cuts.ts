@@ -10,6 +10,8 @@ export interface Cuts {
   tls_handshake: number;
   /** More than `maxConnections`: add servers, or find who holds them. */
   too_many: number;
+  /** More than `maxStreams`, each stream that was refused: add servers, or find who holds them open. */
+  too_many_streams: number;
   /** The bytes that begin either version of HTTP, or the client's acknowledgement of our SETTINGS, did not come in time. */
   silent: number;
   /** A request did not come in time: a slow network, or an attack by slowness. */
@@ -31,6 +33,7 @@ export type CountCut = (reason: keyof Cuts) => void;
 export const noCuts: Readonly<Cuts> = Object.freeze({
   tls_handshake: 0,
   too_many: 0,
+  too_many_streams: 0,
   silent: 0,
   slow_request: 0,
   not_read: 0,

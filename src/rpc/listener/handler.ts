@@ -7,9 +7,12 @@ export type ListenerRequest = IncomingMessage | Http2ServerRequest;
 /** The response belonging to a `ListenerRequest`. */
 export type ListenerResponse = ServerResponse | Http2ServerResponse;
 
-/** Answers one request. It owns its promises: a rejection nobody awaits is the handler's bug, not the listener's. */
+/**
+ * Answers one request. It owns its promises: a rejection nobody awaits is the handler's bug, not the listener's. With `next`, it
+ * may call that instead, where the request is not for it.
+ */
 export interface ListenerHandler {
-  (req: ListenerRequest, res: ListenerResponse): void;
+  (req: ListenerRequest, res: ListenerResponse, next?: () => void): void;
   /** Asked first for each request over HTTP/2. */
   readonly streamHandler?: StreamHandler;
 }
@@ -21,7 +24,7 @@ export interface ListenerHandler {
  */
 export const aroundHandler = (
   { streamHandler }: ListenerHandler,
-  handle: (req: ListenerRequest, res: ListenerResponse) => void,
+  handle: (req: ListenerRequest, res: ListenerResponse, next?: () => void) => void,
 ): ListenerHandler => Object.assign(handle, streamHandler && { streamHandler });
 
 /**

@@ -1,10 +1,13 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
+import { Allowance } from "./allowance.ts";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
+import type { Share } from "./shares.ts";
 
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
 
 /** How long a client has to answer the PING before GOAWAY; a round trip takes less. */
 const pingTimeoutMs = 1_000;
@@ -16,64 +19,69 @@ export class Http2Connection {
   readonly #limits: ListenerLimits;
   readonly #onCut: CountCut;
   readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
+  readonly #share: Share;
   readonly #since = performance.now();
   #idleSince = this.#since;
   #isEnding = false;
   readonly #control: Allowance;
+  readonly #controlBytes: Allowance;
   readonly #traffic: Traffic;
+  readonly #onStreamClose: () => void;
+  readonly #countedPush: ServerHttp2Stream["push"];
+  /** What the connection had written when its client sent the last PING. */
+  #writtenAtPing = 0;
 
   constructor(
     session: ServerHttp2Session,
     socket: Socket,
-    { limits, onCut }: { limits: ListenerLimits; onCut: CountCut },
+    { limits, share, onCut }: { limits: ListenerLimits; share: Share; onCut: CountCut },
   ) {
+    this.#share = share;
     this.#session = session;
     this.#socket = socket;
     this.#limits = limits;
     this.#onCut = onCut;
     this.#control = new Allowance({ burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond });
+    const { controlBytesPerSecond } = limits;
+    this.#controlBytes = new Allowance({ burst: controlBytesPerSecond, perSecond: controlBytesPerSecond });
     this.#traffic = new Traffic(socket);
-    const onStreamClose = this.#createOnStreamClose();
-    session.on("stream", (stream: ServerHttp2Stream) => {
-      this.#streams.set(stream, { since: performance.now() });
-      this.#traffic.streams += 1;
-      stream.on("close", onStreamClose);
-    });
-    session.on("ping", () => {
-      this.#idleSince = performance.now();
-      this.#spend(1);
-    });
+    this.#onStreamClose = this.#createOnStreamClose();
+    this.#countedPush = this.#createCountedPush();
+    session.on("ping", () => this.#onPing());
     session.on("remoteSettings", () => this.#spend(settingsCost));
   }
 
-  get openStreams(): number {
-    return this.#streams.size;
-  }
-
-  /** Counts what comes of a request body as what the connection is for. */
-  countBody(stream: ServerHttp2Stream): void {
-    const push: ServerHttp2Stream["push"] = stream.push.bind(stream);
-    stream.push = (chunk: Buffer | null, encoding) => {
-      if (chunk !== null) this.#traffic.bodyBytes += 2 * chunk.length + frameBytes;
-      return push(chunk, encoding);
-    };
+  /** Whether a stream that was opened is served. Otherwise it is reset, and the client may send its request again. */
+  admit(stream: ServerHttp2Stream): boolean {
+    if (this.#share.isFull) {
+      this.#onCut("too_many_streams");
+      // A reset tells of itself, and an error that nobody listens to would end the process.
+      stream.on("error", ignore);
+      stream.close(NGHTTP2_REFUSED_STREAM);
+      return false;
+    }
+    this.#share.take();
+    this.#streams.set(stream, { since: performance.now() });
+    this.#traffic.forCalls += streamBytes;
+    if (!stream.endAfterHeaders) stream.push = this.#countedPush;
+    stream.on("close", this.#onStreamClose);
+    return true;
   }
 
   /** To be called now and then: ends what takes too long. One look at all costs less than a timer for each. */
   look(now: number): void {
     const session = this.#session;
     if (session.destroyed) return;
-    const { http2IdleTimeoutMs, headersTimeoutMs, controlBytesPerSecond } = this.#limits;
+    const { http2IdleTimeoutMs, headersTimeoutMs } = this.#limits;
     if (session.pendingSettingsAck && now - this.#since > headersTimeoutMs) {
       this.#end(NGHTTP2_SETTINGS_TIMEOUT, "silent");
     }
-    if (this.#traffic.read(now) > controlBytesPerSecond) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
+    if (!this.#controlBytes.take(this.#traffic.takeControlBytes())) this.#end(NGHTTP2_ENHANCE_YOUR_CALM);
     // Headers that never end: no stream to Node, and to nghttp2 one that it waits for.
     const idleMs = now - this.#idleSince;
     if (session.closed && this.#streams.size === 0 && idleMs > http2IdleTimeoutMs + headersTimeoutMs) {
       this.#end(NGHTTP2_ENHANCE_YOUR_CALM, "slow_request");
     }
-    this.#traffic.streams = this.#streams.size;
     for (const [stream, life] of this.#streams) this.#lookAtStream(stream, life, now);
     if (this.#streams.size === 0 && idleMs > http2IdleTimeoutMs) this.windDown();
   }
@@ -110,12 +118,34 @@ export class Http2Connection {
   /** One for all streams: what listens to a stream lives as long as that, which is long after its call. */
   #createOnStreamClose() {
     const end = (stream: ServerHttp2Stream) => {
-      this.#streams.delete(stream);
+      if (this.#streams.delete(stream)) this.#share.giveBack();
       this.#idleSince = performance.now();
     };
     return function (this: ServerHttp2Stream): void {
       end(this);
     };
+  }
+
+  /** One for all streams, as above: what comes of request bodies counts as what the connection is for. */
+  #createCountedPush(): ServerHttp2Stream["push"] {
+    const traffic = this.#traffic;
+    return function (this: ServerHttp2Stream, chunk: Buffer | null, encoding) {
+      // Twice: a frame may be padded, and the padding is not among these bytes.
+      if (chunk !== null) traffic.forCalls += 2 * chunk.length + frameBytes;
+      return Readable.prototype.push.call(this, chunk, encoding);
+    };
+  }
+
+  /**
+   * A PING costs something where nothing was sent since the one before but the answer to that: libraries that measure the link,
+   * such as grpc-go, send one with every answer, as fast as answers come.
+   */
+  #onPing(): void {
+    this.#idleSince = performance.now();
+    const written = this.#socket.bytesWritten;
+    const isMeasuring = written - this.#writtenAtPing > pingBytes;
+    this.#writtenAtPing = written;
+    if (!isMeasuring) this.#spend(1);
   }
 
   #lookAtStream(stream: ServerHttp2Stream, life: StreamLife, now: number): void {
@@ -176,44 +206,24 @@ interface Waiting {
 /** A frame of settings makes more work than a ping, and is sent a few times in a connection's life. */
 const settingsCost = 10;
 const frameBytes = 18;
+const pingBytes = 17;
+/** A byte in a frame of its own, 10 in all, is answered with two frames of 13: for the window of its stream, and the connection's. */
+const windowUpdatesPerByte = 3;
 /** What no link is slower than. */
 const slowestBytesPerMs = 1;
-/** More than the frames of a stream take but for a large body: its headers at their hard stop, and 64 KiB. */
+/** More than a stream takes at its start: its headers at their hard stop, and as much of its body as was read together with them. */
 const streamBytes = 128 * 1024;
-
-/** So many at once, and so many a second. */
-class Allowance {
-  readonly #burst: number;
-  readonly #perMs: number;
-  #left: number;
-  #at = performance.now();
-
-  constructor({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }) {
-    this.#burst = burst;
-    this.#perMs = perSecond / 1000;
-    this.#left = burst;
-  }
-
-  take(cost: number): boolean {
-    const now = performance.now();
-    this.#left = Math.min(this.#burst, this.#left + (now - this.#at) * this.#perMs) - cost;
-    this.#at = now;
-    return this.#left >= 0;
-  }
-}
 
 /**
  * Finds what Node counts nowhere and gives no event for, such as WINDOW_UPDATE: the bytes read that belong to no call. A client
- * that reads much may send as many bytes in WINDOW_UPDATE, so what was written counts in its favour.
+ * that reads much may send more bytes in WINDOW_UPDATE than it reads, so what was written counts in its favour.
  */
 class Traffic {
-  /** Those that were open since the last look. */
-  streams = 0;
-  bodyBytes = 0;
+  /** Bytes that calls may have taken since the last look. */
+  forCalls = 0;
   readonly #socket: Socket;
   #read: number;
   #written: number;
-  #at = performance.now();
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -221,15 +231,16 @@ class Traffic {
     this.#written = socket.bytesWritten;
   }
 
-  /** The bytes a second since the last look that belong to no call. */
-  read(now: number): number {
+  /** The bytes since the last look that belong to no call. */
+  takeControlBytes(): number {
     const { bytesRead, bytesWritten } = this.#socket;
-    const forCalls = this.streams * streamBytes + this.bodyBytes + (bytesWritten - this.#written);
-    const rate = ((bytesRead - this.#read - forCalls) / (now - this.#at)) * 1000;
+    const forCalls = this.forCalls + windowUpdatesPerByte * (bytesWritten - this.#written);
+    const controlBytes = bytesRead - this.#read - forCalls;
     this.#read = bytesRead;
     this.#written = bytesWritten;
-    this.bodyBytes = 0;
-    this.#at = now;
-    return rate;
+    this.forCalls = 0;
+    return Math.max(0, controlBytes);
   }
 }
+
+function ignore(): void {}

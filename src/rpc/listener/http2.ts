@@ -14,6 +14,7 @@ import type { ProtocolServer } from "./http1.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
+import { Shares } from "./shares.ts";
 import { notSupported, sendStatusAnswer } from "./status-answer.ts";
 import { Turns } from "./turns.ts";
 
@@ -32,6 +33,7 @@ export function createHttp2(options: {
   const { handler, limits, onCut } = options;
   const { streamHandler } = handler;
   const connections = new Map<ServerHttp2Session, Http2Connection>();
+  const streams = new Shares({ most: limits.maxStreams });
   let draining = false;
 
   const server = createServer({
@@ -68,6 +70,7 @@ export function createHttp2(options: {
   const turns = new Turns<ServerHttp2Session>();
   server.on("stream", (stream, headers, flags, rawHeaders) => {
     const session = stream.session as ServerHttp2Session | undefined;
+    if (session !== undefined && connections.get(session)?.admit(stream) === false) return;
     if (session !== undefined && turns.mayBegin(session)) {
       begin(stream, headers, flags, rawHeaders);
       return;
@@ -91,7 +94,6 @@ export function createHttp2(options: {
     const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
     if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
-      connections.get(stream.session as ServerHttp2Session)?.countBody(stream);
       cancelWhenSilent(stream, { timeoutMs: limits.requestTimeoutMs, onCut });
       discardUnread(stream);
     }
@@ -114,7 +116,7 @@ export function createHttp2(options: {
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const connection = new Http2Connection(session, socket, { limits, onCut });
+    const connection = new Http2Connection(session, socket, { limits, share: streams.open(), onCut });
     connections.set(session, connection);
     session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
@@ -123,11 +125,7 @@ export function createHttp2(options: {
   }
 
   return {
-    openStreams() {
-      let count = 0;
-      for (const { openStreams } of connections.values()) count += openStreams;
-      return count;
-    },
+    openStreams: () => streams.taken,
     accept(socket) {
       // Node emits 'session' while it handles 'connection', so this is the session of that socket and of no other.
       server.once("session", (session) => track(session, socket));

@@ -1,12 +1,21 @@
+import { fitInHeap } from "./shares.ts";
+
 /** What one client may cost the listener. Times are in milliseconds. */
 export interface ListenerLimits {
   /**
    * Open connections, of both HTTP versions together (an HTTP/2 session is one connection); more are closed unread.
-   * Default 10 000: far above what one process serves usefully, and at some 50 kB each (TLS) about 500 MB.
+   * Default 10 000, far above what one process serves usefully (at some 50 kB each with TLS, about 500 MB), or what fits
+   * into a quarter of the heap at 16 KiB each, where that is less.
    */
   maxConnections: number;
   /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
   maxConcurrentStreams: number;
+  /**
+   * Open streams of HTTP/2 on all connections together. As they become few, those connections get no more that hold as many as
+   * are left: their next are refused with REFUSED_STREAM, which libraries repeat by themselves. Default: what fits into a
+   * quarter of the heap at 16 KiB each; requests that never end take 10.
+   */
+  maxStreams: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
   tlsHandshakeTimeoutMs: number;
   /**
@@ -50,14 +59,16 @@ export interface ListenerLimits {
   streamResetsPerSecond: number;
   /**
    * HTTP/2: how many PINGs at once one connection may send, of which a frame of SETTINGS counts as ten; then GOAWAY with
-   * ENHANCE_YOUR_CALM. Default 2000: libraries that measure the link send some with every answer.
+   * ENHANCE_YOUR_CALM. Default 2000: far more than clients send to find out whether the server is there. The PINGs by which
+   * libraries measure the link, one with each answer, do not count.
    */
   controlFrameBurst: number;
   /** HTTP/2: how many more PINGs each second allows. Default 500. */
   controlFramesPerSecond: number;
   /**
-   * HTTP/2: the bytes a second on one connection that belong to no request, such as WINDOW_UPDATE, beyond as many as were written
-   * to it; then GOAWAY with ENHANCE_YOUR_CALM. Default 1 048 576: clients send a few dozen for each answer.
+   * HTTP/2: the bytes a second on one connection that belong to no request, such as WINDOW_UPDATE, beyond three times those
+   * written to it; then GOAWAY with ENHANCE_YOUR_CALM. Default 1 048 576: clients send a few dozen for each answer, and those
+   * with the smallest windows less than three times what they read.
    */
   controlBytesPerSecond: number;
   /**
@@ -68,8 +79,9 @@ export interface ListenerLimits {
 }
 
 export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
-  maxConnections: 10_000,
+  maxConnections: Math.min(10_000, fitInHeap({ part: 1 / 4, bytes: 16 * 1024 })),
   maxConcurrentStreams: 256,
+  maxStreams: fitInHeap({ part: 1 / 4, bytes: 16 * 1024 }),
   tlsHandshakeTimeoutMs: 10_000,
   firstBytesTimeoutMs: 5_000,
   headersTimeoutMs: 10_000,

@@ -1,7 +1,7 @@
 import type { DescField, DescMessage, DescService, JsonObject } from "@bufbuild/protobuf";
 import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
-import type { Route } from "../rest/route-table.ts";
+import { hasOneRequest, type Route } from "../rest/route-table.ts";
 import { answerOf, binary, framed } from "./answers.ts";
 import type { Comments } from "./comments.ts";
 import { isMarkedRequired } from "./field-behavior.ts";
@@ -28,10 +28,11 @@ export interface OpenApiOptions {
 const maxQueryDepth = 3;
 
 /**
- * An OpenAPI 3.1 document of every route, from the very table that requests are matched against. Routes of other methods than
- * those OpenAPI knows are left out, and so is a method `*`.
+ * An OpenAPI 3.1 document of every route, from the very table that requests are matched against. Left out are routes of
+ * methods that OpenAPI does not know, such as `*`, and those of RPCs that stream their requests, which JSON cannot call.
  */
-export function createOpenApi(routes: readonly Route[], options: OpenApiOptions): JsonObject {
+export function createOpenApi(allRoutes: readonly Route[], options: OpenApiOptions): JsonObject {
+  const routes = allRoutes.filter(({ rpc }) => hasOneRequest(rpc));
   const bound = new Set(routes.flatMap(({ pathFields }) => pathFields.flat()));
   const isRequired = (field: DescField): boolean => isMarkedRequired(field) || (options.isRequired?.(field) ?? false);
   const schemas = new SchemaCollection({
@@ -146,12 +147,10 @@ function openApiPath({ template, pathFields }: Route): { readonly path: string; 
   function parameterAt(index: number): PathParameter {
     const isRest = template.segments[index]?.kind === "rest";
     const slashes = isRest ? { description: "It may hold slashes." } : {};
-    const at = template.variables.findIndex(
-      ({ start, end = template.segments.length }) => start <= index && index < end,
-    );
+    const at = template.variables.findIndex(({ start, end }) => start <= index && index < end);
     const variable = template.variables[at];
     if (variable === undefined) return { name: `segment${index + 1}`, ...slashes };
-    const { fieldPath, start, end = template.segments.length } = variable;
+    const { fieldPath, start, end } = variable;
     const wildcards = template.segments.slice(start, end).filter(({ kind }) => kind !== "literal");
     const name = fieldPath.join(".");
     const field = pathFields[at]?.at(-1);

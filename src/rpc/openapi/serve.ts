@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { compress, responseEncodings } from "../encoding.ts";
+import { toStandardError } from "../failure.ts";
 import { type HttpRequest, type HttpResponse, rawPath, send } from "../http.ts";
 import { aroundHandler, type ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
@@ -20,8 +21,11 @@ export const openApiPaths: readonly string[] = Object.keys(forms);
 export interface OpenApiService {
   /** Makes the document, with the first call for each form of it. */
   document(): JsonObject | Promise<JsonObject>;
-  /** Told why the document could not be made. Its caller is answered with `internal`, and the next one has it tried again. */
-  onFailure(reason: unknown): void;
+  /**
+   * Told why the document could not be made. Its caller is answered with `internal`, and the next one has it tried again.
+   * Default: it is written to standard error.
+   */
+  onFailure?(reason: unknown): void;
 }
 
 /** A document in one of its forms, and in every encoding that is worth it. */
@@ -80,11 +84,13 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     else send(response, { status: 200, header, body });
   }
 
-  return aroundHandler(handler, (request, response) => {
+  const { onFailure = toStandardError } = service;
+
+  return aroundHandler(handler, (request, response, next) => {
     const path = rawPath(request);
-    if (!isDocumentPath(path)) return handler(request, response);
+    if (!isDocumentPath(path)) return handler(request, response, next);
     serve(path, request, response).catch((reason: unknown) => {
-      service.onFailure(reason);
+      onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     });
   });

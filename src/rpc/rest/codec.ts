@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { create, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type CallOptions, callServerStream, callUnary, untilAborted } from "../call.ts";
+import { type CallOptions, callServerStream, callUnary } from "../call.ts";
 import type { Codec } from "../codec.ts";
 import { CallContext } from "../context.ts";
 import { compress, responseEncodings } from "../encoding.ts";
@@ -120,7 +120,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
       if (!(reason instanceof ConnectError)) options.onFailure(reason);
     };
     if (isRaw) {
-      const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)), context.signal);
+      const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)));
       await writeRawStream({ response, isHead, chunks, headers, onFailure, signal: context.signal });
       return outcome;
     }
@@ -132,7 +132,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
       type: () => type,
       signal: context.signal,
       headers,
-      messages: map(answers, toJson, context.signal),
+      messages: map(answers, toJson),
       toStatus(reason) {
         onFailure(reason);
         return toStatusJson(reason, registry);
@@ -159,6 +159,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
         timeoutMs,
       });
       onClose(request, response, () => context.abortAsGone());
+      if (exchange.end !== undefined) abortWith(context, exchange.end);
       try {
         let outcome: Outcome = 0;
         if (route.rpc.spec.kind === "unary") await serveUnary(exchange, context);
@@ -176,6 +177,11 @@ export function createRestCodec(options: RestOptions): RestCodec {
       }
     },
   };
+}
+
+function abortWith(context: CallContext, signal: AbortSignal): void {
+  if (signal.aborted) context.abort(signal.reason);
+  else signal.addEventListener("abort", () => context.abort(signal.reason), { once: true });
 }
 
 /** Whether the client went before its answer was complete. */
@@ -222,18 +228,6 @@ function sendBody(
   else send(response, { status: 200, header, body });
 }
 
-/** Ends with the call, whether or not its handler looks at the signal. */
-async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B, signal: AbortSignal): AsyncIterable<B> {
-  const iterator = all[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const { done, value } = await untilAborted(iterator.next(), signal);
-      // A handler that stops because its time is over, and says nothing, has not said all.
-      if (done) return signal.throwIfAborted();
-      yield change(value);
-    }
-  } finally {
-    // Not waited for: a handler that does not look at the signal ends when it likes.
-    iterator.return?.().catch(() => {});
-  }
+async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B): AsyncIterable<B> {
+  for await (const one of all) yield change(one);
 }

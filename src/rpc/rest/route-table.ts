@@ -1,17 +1,14 @@
 import { type DescField, type DescMessage, getOption, hasOption } from "@bufbuild/protobuf";
-import type { MethodImplSpec } from "@connectrpc/connect";
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "../../../gen/google/api/http_pb.ts";
 import type { Rpc, RpcTable } from "../router.ts";
 import { resolveTextField } from "./fields.ts";
-import { type PathTemplate, parseTemplate } from "./template.ts";
-
-/** An RPC that REST can serve: one request message, and one or several answers. */
-export type RestRpc = Rpc & { readonly spec: MethodImplSpec & { readonly kind: "unary" | "server_streaming" } };
+import { type PathTemplate, parseTemplate, type Segment } from "./template.ts";
 
 /** One binding of a google.api.http rule. */
 export interface Route {
-  readonly rpc: RestRpc;
+  /** Of any kind: of one that streams its requests, only gRPC and gRPC-Web can make use of the path. */
+  readonly rpc: Rpc;
   /** The HTTP method; `*` for any. */
   readonly method: string;
   /** The template as it was written. */
@@ -37,8 +34,9 @@ export interface RouteTable {
   readonly routes: readonly Route[];
   /**
    * Finds the route for a raw, still percent-encoded path. The most specific template wins, segment by segment: a literal,
-   * then `*`, then `**`; among equals, the one of the very method before one of `*`. The order of registration never
-   * counts. The time is bounded by the number of routes, whatever the path.
+   * then `*`, then `**`. Behind a `**`, segments compare from the end of the path backwards, and a template that ends in `**`
+   * comes after all that have segments behind theirs. Among equals, the one of the very method comes before one of `*`. The
+   * order of registration never counts. The time is bounded by the number of routes, whatever the path.
    */
   match(method: string, path: string): RouteMatch;
 }
@@ -88,24 +86,21 @@ function plainRoutes(routes: readonly Route[]): ReadonlyMap<string, ReadonlyMap<
 }
 
 function compileRule(rpc: Rpc, rule: HttpRule): Route[] {
-  const { spec } = rpc;
-  if (spec.kind !== "unary" && spec.kind !== "server_streaming") {
-    throw new Error("only RPCs with one request message are served as REST");
-  }
   const nested = rule.additionalBindings.find((binding) => binding.additionalBindings.length > 0);
   if (nested !== undefined) throw new Error("an additional binding cannot have additional bindings");
-  return [rule, ...rule.additionalBindings].map((binding) => compileBinding({ ...rpc, spec }, binding));
+  return [rule, ...rule.additionalBindings].map((binding) => compileBinding(rpc, binding));
 }
 
-function compileBinding(rpc: RestRpc, rule: HttpRule): Route {
+function compileBinding(rpc: Rpc, rule: HttpRule): Route {
   const { method, pattern } = patternOf(rule);
   const template = parseTemplate(pattern);
   const { input, output } = rpc.spec.method;
   const pathFields = template.variables.map(({ fieldPath }) => resolveTextField(input, fieldPath));
   refuseAlternatives(pathFields);
   const body = rule.body === "*" ? "whole" : rule.body === "" ? undefined : topField(input, rule.body, "body");
-  if (body !== undefined && body !== "whole" && pathFields.some(([first]) => first === body)) {
-    throw new Error(`the field ${body.name} is both the body and in the path`);
+  // A variable within the body field is set over what the body says there, as any is.
+  if (pathFields.some((fields) => fields.length === 1 && fields[0] === body)) {
+    throw new Error(`the field ${rule.body} is both the body and in the path`);
   }
   if (body !== undefined && (method === "GET" || method === "HEAD")) throw new Error(`${method} has no body`);
   const responseBody = rule.responseBody === "" ? undefined : topField(output, rule.responseBody, "response_body");
@@ -143,6 +138,9 @@ function patternOf({ pattern }: HttpRule): { readonly method: string; readonly p
   return { method: kind, pattern: path };
 }
 
+/** Whether an RPC has one request message, as a request of HTTP carries it. */
+export const hasOneRequest = ({ spec }: Rpc): boolean => spec.kind === "unary" || spec.kind === "server_streaming";
+
 function topField(message: DescMessage, name: string, what: string): DescField {
   const field = message.fields.find((candidate) => candidate.name === name);
   if (field === undefined) throw new Error(`${what} names the field ${name}, which ${message.typeName} does not have`);
@@ -156,20 +154,23 @@ function literalPath({ template: { segments, verb } }: Route): string {
 }
 
 /**
- * One place in the tree of templates. A `**` ends a template, so a place is as deep as a path's segments are many when it is
- * reached: no search visits one twice, and backtracking costs no more than the tree has places.
+ * One place in the tree of templates. Behind a `**` the tree goes on from the end of the path backwards. So a place is reached
+ * by one way only: no search visits one twice, and backtracking costs no more than the tree has places.
  */
 class Node {
   readonly #literals = new Map<string, Node>();
   #one: Node | undefined;
+  /** What follows a `**`, the last segment first. */
   #rest: Node | undefined;
   /** The routes that end here, by verb, then by method. */
   readonly #ends = new Map<string | undefined, Map<string, Route>>();
 
   insert(route: Route): void {
+    const { segments, verb } = route.template;
+    const rest = restOf(route);
+    const inOrder = rest === -1 ? segments : [...segments.slice(0, rest + 1), ...segments.slice(rest + 1).reverse()];
     let node: Node = this;
-    for (const segment of route.template.segments) node = node.#next(segment);
-    const { verb } = route.template;
+    for (const segment of inOrder) node = node.#next(segment);
     const byMethod = node.#ends.get(verb) ?? new Map<string, Route>();
     const other = byMethod.get(route.method);
     if (other !== undefined) {
@@ -178,7 +179,7 @@ class Node {
     node.#ends.set(verb, byMethod.set(route.method, route));
   }
 
-  #next(segment: PathTemplate["segments"][number]): Node {
+  #next(segment: Segment): Node {
     switch (segment.kind) {
       case "one":
         this.#one ??= new Node();
@@ -194,21 +195,35 @@ class Node {
     }
   }
 
-  /** The routes by method of every template that fits, the most specific first. An empty segment fits nothing. */
+  /** The routes by method of every template that fits, in the order of its segments: a literal, `*`, `**`. */
   *find(path: Path, depth = 0): Iterable<ReadonlyMap<string, Route>> {
     if (depth === path.segments.length) {
       const ends = this.#ends.get(path.verb);
       if (ends !== undefined) yield ends;
     } else {
-      const text = path.texts[depth];
-      const literal = text === undefined ? undefined : this.#literals.get(text);
-      if (literal !== undefined) yield* literal.find(path, depth + 1);
-      if (this.#one !== undefined && text !== "") yield* this.#one.find(path, depth + 1);
+      for (const next of this.#fitting(path.texts[depth])) yield* next.find(path, depth + 1);
     }
-    const ends = this.#rest === undefined ? undefined : this.#rest.#ends.get(path.verb);
-    if (ends !== undefined && !path.segments.includes("", depth)) yield ends;
+    if (this.#rest !== undefined) yield* this.#rest.#findBackwards(path, depth, path.segments.length);
+  }
+
+  /** The same behind a `**`, which begins at `start`; what is behind `end` has been found to fit. */
+  *#findBackwards(path: Path, start: number, end: number): Iterable<ReadonlyMap<string, Route>> {
+    if (end > start) {
+      for (const next of this.#fitting(path.texts[end - 1])) yield* next.#findBackwards(path, start, end - 1);
+    }
+    const ends = this.#ends.get(path.verb);
+    if (ends !== undefined) yield ends;
+  }
+
+  *#fitting(text: string | undefined): Iterable<Node> {
+    const literal = text === undefined ? undefined : this.#literals.get(text);
+    if (literal !== undefined) yield literal;
+    if (this.#one !== undefined) yield this.#one;
   }
 }
+
+/** The place of the `**` in a template; -1 where it has none. */
+const restOf = ({ template }: Route): number => template.segments.findIndex(({ kind }) => kind === "rest");
 
 interface Path {
   /** Still percent-encoded. */
@@ -222,37 +237,52 @@ function match(root: Node, method: string, path: string): RouteMatch {
   if (!path.startsWith("/")) return { kind: "not_found" };
   const allow = new Set<string>();
   for (const read of readings(path)) {
+    let last: Route | undefined;
     for (const byMethod of root.find(read)) {
       const route = byMethod.get(method) ?? (method === "HEAD" ? byMethod.get("GET") : undefined) ?? byMethod.get("*");
-      if (route !== undefined) return take(route, read);
-      for (const other of byMethod.keys()) allow.add(other);
+      if (route === undefined) {
+        for (const other of byMethod.keys()) allow.add(other);
+      } else if (endsInRest(route)) {
+        last ??= route;
+      } else if (last === undefined || restOf(route) !== -1) {
+        return take(route, read);
+      }
     }
+    if (last !== undefined) return take(last, read);
   }
   if (allow.size === 0) return { kind: "not_found" };
   if (allow.has("GET")) allow.add("HEAD");
   return { kind: "wrong_method", allow: [...allow.add("OPTIONS")].sort() };
 }
 
+const endsInRest = ({ template }: Route): boolean => template.segments.at(-1)?.kind === "rest";
+
 /**
  * What is behind the last colon may be a verb, or belong to the value: which one, the templates say. The verb comes first. A
- * percent-encoded colon is always part of the value.
+ * percent-encoded colon is always part of the value. A path with an empty segment has no reading: it fits no template.
  */
 function readings(path: string): readonly Path[] {
   const segments = path === "/" ? [] : path.slice(1).split("/");
+  if (segments.includes("")) return [];
   const texts = segments.map(decode);
   const plain = { segments, texts, verb: undefined };
   const last = segments.at(-1) ?? "";
   const colon = last.lastIndexOf(":");
   const verb = colon === -1 ? undefined : decode(last.slice(colon + 1));
-  if (verb === undefined) return [plain];
+  if (verb === undefined || colon === 0) return [plain];
   const value = last.slice(0, colon);
   return [{ segments: segments.with(-1, value), texts: texts.with(-1, decode(value)), verb }, plain];
 }
 
 function take(route: Route, { segments, texts }: Path): RouteMatch {
   if (texts.includes(undefined)) return { kind: "bad_escape" };
-  const pathValues = route.template.variables.map(({ start, end, isMultiple }) =>
-    isMultiple ? decodeAllButSlashes(segments.slice(start, end).join("/")) : (texts[start] ?? ""),
+  const { template } = route;
+  const rest = restOf(route);
+  // What is behind the `**` is as much further on as that takes more than one segment, or one less.
+  const more = segments.length - template.segments.length;
+  const place = (index: number): number => (index > rest ? index + more : index);
+  const pathValues = template.variables.map(({ start, end, isMultiple }) =>
+    isMultiple ? decodeAllButSlashes(segments.slice(place(start), place(end)).join("/")) : (texts[place(start)] ?? ""),
   );
   return { kind: "found", route, pathValues };
 }

@@ -7,8 +7,8 @@
  *     Variable  = "{" FieldPath [ "=" Segments ] "}"
  *     FieldPath = IDENT { "." IDENT }
  *
- * `*` takes one segment of a path, `**` any number of them at its end. As google/api/http.proto has it, but for two things:
- * `/` alone is a template, and a variable holds no other variable, which that file says in words.
+ * `*` takes one segment of a path, `**` any number of them. google/api/http.proto has this grammar, and says in words that a
+ * variable holds no other. Two things differ: `/` alone is a template, and segments may follow `**`, as in Firestore's rules.
  */
 export interface PathTemplate {
   readonly segments: readonly Segment[];
@@ -24,9 +24,9 @@ export type Segment =
 export interface Variable {
   /** Proto names, from the request message inwards. */
   readonly fieldPath: readonly string[];
-  /** Its segments: from `start`, as far as `end`, which is not its own; undefined: to the end of the path. */
+  /** Its segments of the template: from `start` as far as `end`, which is not its own. */
   readonly start: number;
-  readonly end?: number;
+  readonly end: number;
   /** Whether it is of several segments by its template, whatever a path makes of it: then `%2F` stays as it is. */
   readonly isMultiple: boolean;
 }
@@ -62,12 +62,19 @@ class Parser {
 
   #readSegments(place: { readonly isInVariable: boolean }): void {
     do {
-      if (this.#segments.at(-1)?.kind === "rest") throw this.#wrong("nothing but a verb can follow **");
-      if (this.#takes("**")) this.#segments.push({ kind: "rest" });
+      if (this.#text.startsWith("**", this.#at)) this.#readRest();
       else if (this.#takes("*")) this.#segments.push({ kind: "one" });
       else if (this.#takes("{")) this.#readVariable(place);
       else this.#segments.push({ kind: "literal", text: this.#readSegmentLiteral() });
     } while (this.#takes("/"));
+  }
+
+  #readRest(): void {
+    if (this.#segments.some(({ kind }) => kind === "rest")) {
+      throw this.#wrong("a template has one ** at most: a path could be divided between two in many ways");
+    }
+    this.#takes("**");
+    this.#segments.push({ kind: "rest" });
   }
 
   #readVariable({ isInVariable }: { readonly isInVariable: boolean }): void {
@@ -78,9 +85,9 @@ class Parser {
     if (this.#takes("=")) this.#readSegments({ isInVariable: true });
     else this.#segments.push({ kind: "one" });
     if (!this.#takes("}")) throw this.#unexpected("a variable must end with }");
-    const hasRest = this.#segments.at(-1)?.kind === "rest";
     const end = this.#segments.length;
-    this.#variables.push({ fieldPath, start, ...(!hasRest && { end }), isMultiple: hasRest || end - start > 1 });
+    const isMultiple = end - start > 1 || this.#segments[start]?.kind === "rest";
+    this.#variables.push({ fieldPath, start, end, isMultiple });
   }
 
   #readIdentifier(): string {

@@ -14,11 +14,12 @@ import type {
   Store,
   View,
 } from "../store.ts";
+import { type StateSource, toSnapshot } from "../stored-state.ts";
 import { toImportError } from "../transfer.ts";
 import { longRun } from "./begin.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { toSnapshot } from "./fetch.ts";
+import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { refold, verifyHistory } from "./history.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { Reader } from "./reader.ts";
@@ -75,7 +76,7 @@ export async function migratePostgresStore(url: string, options: Partial<Databas
 
 class PostgresStore implements Store {
   readonly #database: Database;
-  readonly #projection: Projection;
+  readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
   readonly #queue: CommitQueue;
@@ -84,8 +85,8 @@ class PostgresStore implements Store {
 
   constructor(database: Database, options: PostgresOptions & DatabaseOptions) {
     this.#database = database;
-    this.#projection = options.projection;
-    this.#reader = new Reader(database);
+    this.#source = { name: database.name, projection: options.projection };
+    this.#reader = new Reader(database, this.#source);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
     this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
     this.#queue = new CommitQueue(this.#transactions, options.onCommit);
@@ -100,12 +101,12 @@ class PostgresStore implements Store {
     this.#refuseClosed();
     return this.#during(async () => {
       const { rows } = await this.#database.use((client) =>
-        client.query(
-          'SELECT type, id, version, state FROM portcullis.aggregates WHERE type = $1 ORDER BY id COLLATE "C"',
+        client.query<StateRow>(
+          `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`,
           [type],
         ),
       );
-      return rows.map((row) => toSnapshot(row)) as Snapshot<T>[];
+      return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
     });
   }
 
@@ -116,15 +117,14 @@ class PostgresStore implements Store {
 
   async verify(): ReturnType<Store["verify"]> {
     this.#refuseClosed();
-    return this.#during(() => this.#database.use((client) => verifyHistory(client, this.#projection)));
+    return this.#during(() => this.#database.use((client) => verifyHistory(client, this.#source.projection)));
   }
 
   async rebuild(): ReturnType<Store["rebuild"]> {
     this.#refuseClosed();
     let counts = { events: 0, aggregates: 0 };
-    const options = { name: this.#database.name, projection: this.#projection };
     await this.#queue.rewrite(async () => {
-      const { rows, events, aggregates } = await refold(await this.#transactions.lengthen(), options);
+      const { rows, events, aggregates } = await refold(await this.#transactions.lengthen(), this.#source);
       counts = { events, aggregates };
       return rows;
     });
@@ -133,13 +133,12 @@ class PostgresStore implements Store {
 
   async export<Value>(use: (history: History) => Promise<Value>): Promise<Value> {
     this.#refuseClosed();
-    const { name } = this.#database;
-    return this.#during(() => this.#database.use((client) => exportHistory(client, { name, use })));
+    return this.#during(() => this.#database.use((client) => exportHistory(client, this.#source, use)));
   }
 
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
     this.#refuseClosed();
-    const given = { name: this.#database.name, projection: this.#projection, events, check };
+    const given = { ...this.#source, events, check };
     const importing = this.#during(() =>
       this.#database.use((client) => importHistory(client, { ...given, begin: this.#database.beginWrite(longRun) })),
     );

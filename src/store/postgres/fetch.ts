@@ -1,9 +1,10 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
-import { CachedMoment, type Loaded } from "../cached-moment.ts";
+import { CachedMoment, Damaged, type Loaded } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
-import type { AggregateRef, Read, RecordRef, Snapshot } from "../store.ts";
+import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
 import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
 import { ReadOnlyServer } from "./errors.ts";
 import { fromText, toText } from "./text.ts";
@@ -57,15 +58,17 @@ class NotFetched extends Error {}
 export class FetchedMoment extends CachedMoment {
   /** Undefined where nothing is known of it. */
   moment: MomentId | undefined;
+  readonly #source: StateSource;
   readonly #missing: Read[];
 
-  constructor() {
+  constructor(source: StateSource) {
     const missing: Read[] = [];
     const miss = (read: Read): never => {
       missing.push(read);
       throw new NotFetched("not fetched");
     };
     super({ load: miss, findHolder: miss, loadRecord: miss });
+    this.#source = source;
     this.#missing = missing;
   }
 
@@ -84,7 +87,7 @@ export class FetchedMoment extends CachedMoment {
   async complete<T>(client: ClientBase, reads: readonly Read[], make: () => T): Promise<Made<T>> {
     let wanted = reads.filter((read) => !this.holds(read));
     for (;;) {
-      if (wanted.length > 0) this.add(await fetch(client, wanted));
+      if (wanted.length > 0) this.add(await fetch(client, wanted, this.#source));
       this.#missing.length = 0;
       const made = attempt(make);
       if (this.#missing.length === 0) return made;
@@ -103,23 +106,27 @@ function attempt<T>(make: () => T): Made<T> {
   }
 }
 
-const aggregateColumns = "a.type, a.id, a.version, a.state";
-const selectAggregates = `SELECT ${aggregateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
+/** A row of which the digest is of an earlier version was written by a node that knows no digests. */
+export const stateColumns =
+  "a.type, a.id, a.version, a.state, CASE WHEN a.digest_version >= a.version THEN a.digest END AS digest";
+const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
   JOIN portcullis.aggregates a ON a.type = wanted.type AND a.id = wanted.id`;
-const selectHolders = `SELECT k.kind, k.value, ${aggregateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
+const selectHolders = `SELECT k.kind, k.value, ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
   JOIN portcullis.keys k ON k.kind = wanted.kind AND k.value = wanted.value
   JOIN portcullis.aggregates a ON a.type = k.aggregate_type AND a.id = k.aggregate_id`;
 const selectRecords = `SELECT r.kind, r.id, r.value, r.expires_at FROM unnest($1::text[], $2::text[]) AS wanted (kind, id)
   JOIN portcullis.records r ON r.kind = wanted.kind AND r.id = wanted.id`;
 
-interface AggregateRow {
-  readonly type: string;
-  readonly id: string;
-  readonly version: string;
-  readonly state: string;
-}
+/** A row of `stateColumns`, as the driver gives it. */
+export type StateRow = Omit<StoredState, "version"> & { readonly version: string };
 
-async function fetch(client: ClientBase, wanted: readonly Read[]): Promise<Loaded> {
+export const toStoredState = (row: StateRow): StoredState => ({
+  ...row,
+  id: fromText(row.id),
+  version: Number(row.version),
+});
+
+async function fetch(client: ClientBase, wanted: readonly Read[], source: StateSource): Promise<Loaded> {
   const refs = unique(
     wanted.filter((read): read is AggregateRef => !isKey(read) && !isRecordRef(read)),
     nameOfRef,
@@ -127,44 +134,51 @@ async function fetch(client: ClientBase, wanted: readonly Read[]): Promise<Loade
   const keys = unique(wanted.filter(isKey), nameOfKey);
   const recordRefs = unique(wanted.filter(isRecordRef), nameOfRecord);
   const [aggregates, holders, records] = await Promise.all([
-    query<AggregateRow>(
+    query<StateRow>(
       client,
       selectAggregates,
       refs.map(({ type, id }) => [type, id]),
     ),
-    query<AggregateRow & Key>(
+    query<StateRow & Key>(
       client,
       selectHolders,
       keys.map(({ kind, value }) => [kind, value]),
     ),
-    query<Record<"kind" | "id" | "value", string> & { readonly expires_at: string | null }>(
+    query<RecordRow>(
       client,
       selectRecords,
       recordRefs.map(({ record, id }) => [record, id]),
     ),
   ]);
-  const snapshots = new Map(
-    [...aggregates, ...holders].map((row) => toSnapshot(row)).map((one) => [nameOfRef(one.ref), one]),
+  const found = [...aggregates, ...holders].map((row) => {
+    const stored = toStoredState(row);
+    return { ref: toRef(stored), snapshot: orDamaged(() => toSnapshot(stored, source)) };
+  });
+  const names = new Set(found.map(({ ref }) => nameOfRef(ref)));
+  const absent = refs
+    .filter((ref) => !names.has(nameOfRef(ref)))
+    .map((ref) => ({ ref, snapshot: { ref, version: 0, state: undefined } }));
+  const holderOf = new Map(holders.map((row) => [`${row.kind}:${fromText(row.value)}`, toRef(toStoredState(row))]));
+  const recordOf = new Map(
+    records.map((row) => [
+      nameOfRecord({ record: row.kind, id: fromText(row.id) }),
+      orDamaged(() => toRecord(row, source.name)),
+    ]),
   );
-  const holderOf = new Map(holders.map((row) => [`${row.kind}:${fromText(row.value)}`, toRef(row)]));
-  const found = new Map(
-    records.map(({ kind, id, value, expires_at: end }) => {
-      const record = {
-        value: parse(value, `A record of kind ${kind}`),
-        ...(end !== null && { expiresAt: Number(end) }),
-      };
-      return [nameOfRecord({ record: kind, id: fromText(id) }), record];
-    }),
-  );
-  for (const ref of refs) {
-    const name = nameOfRef(ref);
-    if (!snapshots.has(name)) snapshots.set(name, { ref, version: 0, state: undefined });
-  }
   return {
-    aggregates: [...snapshots.values()],
+    aggregates: [...found, ...absent],
     holders: keys.map((key) => ({ key, holder: holderOf.get(nameOfKey(key)) })),
-    records: recordRefs.map((ref: RecordRef) => ({ ref, record: found.get(nameOfRecord(ref)) })),
+    records: recordRefs.map((ref: RecordRef) => ({ ref, record: recordOf.get(nameOfRecord(ref)) })),
   };
+}
+
+function orDamaged<T>(make: () => T): T | Damaged {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof StoreError) return new Damaged(error);
+    throw error;
+  }
 }
 
 async function query<Row extends object>(
@@ -181,25 +195,15 @@ function unique<T>(all: readonly T[], nameOf: (one: T) => string): readonly T[] 
   return [...new Map(all.map((one) => [nameOf(one), one])).values()];
 }
 
-const toRef = ({ type, id }: Pick<AggregateRow, "type" | "id">): AggregateRef => ({
-  type: type as AggregateType,
-  id: fromText(id),
-});
+const toRef = ({ type, id }: StoredState): AggregateRef => ({ type: type as AggregateType, id });
 
-export function toSnapshot(row: AggregateRow): Snapshot {
-  const ref = toRef(row);
-  const state = parse(row.state, `The state of ${ref.type} ${ref.id}`) as Snapshot["state"];
-  return { ref, version: Number(row.version), state };
-}
+type RecordRow = Record<"kind" | "id" | "value", string> & { readonly expires_at: string | null };
 
-function parse(text: string, what: string): unknown {
+function toRecord({ kind, value, expires_at: end }: RecordRow, name: string): StoreRecord {
   try {
-    return JSON.parse(text);
+    return { value: JSON.parse(value), ...(end !== null && { expiresAt: Number(end) }) };
   } catch (error) {
-    throw new StoreError(
-      "corrupt",
-      `${what} is damaged. Rebuild the projection, or restore the store from a backup.`,
-      error,
-    );
+    const problem = `A record of kind ${kind} in the store ${name} is damaged`;
+    throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
   }
 }

@@ -1,10 +1,11 @@
 import type { ClientBase } from "pg";
-import { Fold, ProblemList, rebuiltRows, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../fold.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Problem, Projection } from "../store.ts";
+import type { StateSource, StoredState } from "../stored-state.ts";
 import { toHistory } from "../transfer.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
-import { readHead } from "./fetch.ts";
+import { readHead, type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { fromText } from "./text.ts";
 
 // All read the whole history, page by page: a few megabytes at a time, whatever its length. Folding a page takes time as well, in
@@ -45,8 +46,8 @@ export async function refold(
 }
 
 /** What a connection sees, in the transaction that it has begun. */
-export const historyOf = (client: ClientBase, name: string): History =>
-  toHistory({ events: () => selectEvents(client), aggregates: () => selectAggregates(client) }, name);
+export const historyOf = (client: ClientBase, source: StateSource): History =>
+  toHistory({ events: () => selectEvents(client), aggregates: () => selectAggregates(client) }, source);
 
 async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
@@ -72,17 +73,17 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   }
 }
 
-async function* selectAggregates(client: ClientBase): AsyncIterable<StoredAggregate> {
+async function* selectAggregates(client: ClientBase): AsyncIterable<StoredState> {
   for (let after = ["", ""]; ; ) {
     const page = patient(
-      `SELECT type, id, version, state FROM portcullis.aggregates WHERE (type, id) > ($1, $2)
-        ORDER BY type, id LIMIT $3`,
+      `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE (a.type, a.id) > ($1, $2)
+        ORDER BY a.type, a.id LIMIT $3`,
       [...after, pageRows],
     );
-    const { rows } = await client.query<Record<keyof StoredAggregate, string>>(page);
+    const { rows } = await client.query<StateRow>(page);
     for (const row of rows) {
       after = [row.type, row.id];
-      yield { ...row, id: fromText(row.id), version: Number(row.version) };
+      yield toStoredState(row);
     }
     if (rows.length < pageRows) return;
   }

@@ -1,6 +1,6 @@
 import type { PoolClient } from "pg";
-import { StoreError } from "../errors.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
+import type { StateSource } from "../stored-state.ts";
 import { collectView } from "../view.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
@@ -20,12 +20,13 @@ interface Waiting {
  */
 export class Reader {
   readonly #database: Database;
-  readonly #moment = new FetchedMoment();
+  readonly #moment: FetchedMoment;
   readonly #waiting: Waiting[] = [];
   #serving: Promise<void> | undefined;
 
-  constructor(database: Database) {
+  constructor(database: Database, source: StateSource) {
     this.#database = database;
+    this.#moment = new FetchedMoment(source);
   }
 
   read(reads: readonly Read[], { follow, since }: ReadOptions = {}): Promise<View> {
@@ -85,29 +86,18 @@ export class Reader {
     const [head] = await Promise.all([readHead(client), begun]);
     this.#moment.moveTo(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);
-    // What is damaged fails the reads of it below, and no others.
-    await this.#moment
-      .complete(client, reads, () => undefined)
-      .catch((error: unknown) => {
-        if (!(error instanceof StoreError)) throw error;
-      });
+    await this.#moment.complete(client, reads, () => undefined);
     for (const waiting of open) await this.#fetchOne(client, open, waiting);
     await client.query("COMMIT");
   }
 
   async #fetchOne(client: PoolClient, open: Set<Waiting>, waiting: Waiting): Promise<void> {
     const { reads, follow } = waiting;
-    try {
-      const made = await this.#moment.complete(client, reads, () => collectView(reads, this.#moment, follow));
-      this.#settle(open, waiting, () => {
-        if ("failure" in made) throw made.failure;
-        return made.value;
-      });
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      open.delete(waiting);
-      waiting.reject(error);
-    }
+    const made = await this.#moment.complete(client, reads, () => collectView(reads, this.#moment, follow));
+    this.#settle(open, waiting, () => {
+      if ("failure" in made) throw made.failure;
+      return made.value;
+    });
   }
 
   #settle(open: Set<Waiting>, waiting: Waiting, view: () => View | undefined): void {

@@ -55,9 +55,12 @@ export function toStatements(
     ]),
   );
   add(
-    `INSERT INTO portcullis.aggregates SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
-      ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state`,
-    rows.aggregates.map(([type, id, version, state]) => [type, toText(id), version, state]),
+    `INSERT INTO portcullis.aggregates (type, id, version, state, digest, digest_version)
+      SELECT type, id, version, state, digest, version
+      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS new (type, id, version, state, digest)
+      ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state,
+        digest = excluded.digest, digest_version = excluded.digest_version`,
+    rows.aggregates.map(([type, id, version, state, digest]) => [type, toText(id), version, state, digest]),
   );
   add(
     `DELETE FROM portcullis.keys WHERE (kind, value, aggregate_type, aggregate_id) IN

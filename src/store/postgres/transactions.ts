@@ -28,7 +28,7 @@ const retryMs = 100;
 export class PostgresTransactions implements Transactions {
   readonly #options: Options;
   /** What is committed, as long as no other node writes. */
-  readonly #committed = new FetchedMoment();
+  readonly #committed: FetchedMoment;
   readonly #writerId = randomUUID();
   #lastCommit = 0;
   #lastCommitId = "";
@@ -39,6 +39,7 @@ export class PostgresTransactions implements Transactions {
 
   constructor(options: Options) {
     this.#options = options;
+    this.#committed = new FetchedMoment({ name: options.database.name, projection: options.projection });
   }
 
   async begin(): Promise<void> {

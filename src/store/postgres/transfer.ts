@@ -3,6 +3,7 @@ import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
+import type { StateSource } from "../stored-state.ts";
 import { fill, refuseFilled } from "../transfer.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
 import { isLost } from "./errors.ts";
@@ -15,10 +16,11 @@ import { toStatements } from "./statements.ts";
 /** See Store.export. */
 export async function exportHistory<T>(
   client: PoolClient,
-  { name, use }: { readonly name: string; readonly use: (history: History) => Promise<T> },
+  source: StateSource,
+  use: (history: History) => Promise<T>,
 ): Promise<T> {
   await client.query(beginRead(longRun));
-  const used = await use(historyOf(client, name));
+  const used = await use(historyOf(client, source));
   await client.query("COMMIT");
   return used;
 }
@@ -41,7 +43,7 @@ export async function importHistory(
   try {
     const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
-    const written = new FetchedMoment();
+    const written = new FetchedMoment({ name, projection });
     const writer = { id: randomUUID(), number: 1, commitId: randomUUID() };
     const filling = {
       written,
@@ -56,7 +58,7 @@ export async function importHistory(
       },
     };
     await fill(events, filling, projection);
-    await check(historyOf(client, name));
+    await check(historyOf(client, { name, projection }));
     await commit(client, name);
   } catch (error) {
     // Before it is told: others would still find the head locked.

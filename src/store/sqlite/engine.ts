@@ -48,7 +48,7 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
     return new SqliteStore({
       ...options,
       name: path,
-      reader: new Reader(db, path),
+      reader: new Reader(db, { name: path, projection: options.projection }),
       writer,
       checkFile: () => refuseReplaced(path, file),
       openHistory: () => connectReadOnly(path),
@@ -66,7 +66,7 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   const name = "in memory";
   const db = new DatabaseSync(":memory:");
   migrate(db);
-  const reader = new Reader(db, name);
+  const reader = new Reader(db, { name, projection: options.projection });
   const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
   return new SqliteStore({
     ...options,

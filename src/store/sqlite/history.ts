@@ -1,15 +1,16 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Fold, ProblemList, rebuiltRows, type StoredAggregate, type StoredEvent, type StoredKey } from "../fold.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../fold.ts";
 import type { Rows } from "../rows.ts";
 import type { History, Problem, Projection } from "../store.ts";
+import type { StateSource, StoredState } from "../stored-state.ts";
 import { toHistory } from "../transfer.ts";
 import { toStoreError } from "./errors.ts";
+import { states } from "./reader.ts";
 
 // All read the whole history, on a connection that no one else uses meanwhile.
 
-export interface HistoryOptions {
-  readonly name: string;
+export interface HistoryOptions extends StateSource {
   readonly projection: Projection;
   /** Whether others may run between events: not where the connection is also theirs. */
   readonly isShared: boolean;
@@ -64,15 +65,15 @@ export async function refold(
 }
 
 /** What a connection sees: now where it is shared, else in the transaction that it has begun. */
-export function historyOf(db: DatabaseSync, { name, isShared }: Omit<HistoryOptions, "projection">): History {
-  if (!isShared) {
+export function historyOf(db: DatabaseSync, options: HistoryOptions): History {
+  if (!options.isShared) {
     return toHistory(
       { events: () => inTurns(selectEvents(db)), aggregates: () => inTurns(selectAggregates(db)) },
-      name,
+      options,
     );
   }
   const [events, aggregates] = [[...selectEvents(db)], [...selectAggregates(db)]];
-  return toHistory({ events: () => events, aggregates: () => aggregates }, name);
+  return toHistory({ events: () => events, aggregates: () => aggregates }, options);
 }
 
 /** All at once: on a shared connection not even a microtask may come between BEGIN and ROLLBACK. */
@@ -103,9 +104,9 @@ function selectEvents(db: DatabaseSync): Iterable<StoredEvent> {
     .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
 }
 
-function selectAggregates(db: DatabaseSync): Iterable<StoredAggregate> {
-  const rows = db.prepare("SELECT type, id, version, state FROM aggregates").iterate();
-  return rows as Iterable<unknown> as Iterable<StoredAggregate>;
+function selectAggregates(db: DatabaseSync): Iterable<StoredState> {
+  const rows = db.prepare(`SELECT type, id, version, state, digest FROM ${states}`).iterate();
+  return rows as Iterable<unknown> as Iterable<StoredState>;
 }
 
 function checkStructure(db: DatabaseSync, problems: ProblemList, { name }: HistoryOptions): void {

@@ -4,6 +4,7 @@ import type { Key } from "../../policy/states.ts";
 import { CachedMoment } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
+import { type StateSource, toSnapshot } from "../stored-state.ts";
 import { collectView } from "../view.ts";
 import { toStoreError } from "./errors.ts";
 
@@ -13,7 +14,7 @@ import { toStoreError } from "./errors.ts";
  */
 export class Reader {
   readonly #db: DatabaseSync;
-  readonly #name: string;
+  readonly #source: StateSource;
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
   /** Whether what is in memory was still what is committed at the last look. */
@@ -23,19 +24,18 @@ export class Reader {
     StatementSync
   >;
 
-  /** `name` is the store's path, for messages. */
-  constructor(db: DatabaseSync, name: string) {
+  constructor(db: DatabaseSync, source: StateSource) {
     this.#db = db;
-    this.#name = name;
+    this.#source = source;
     this.#statements = {
       begin: prepare(db, "BEGIN"),
       commit: prepare(db, "COMMIT"),
       commits: prepare(db, "PRAGMA data_version"),
       newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
-      aggregate: prepare(db, "SELECT version, state FROM aggregates WHERE type = ? AND id = ?"),
+      aggregate: prepare(db, `SELECT version, state, digest FROM ${states} WHERE type = ? AND id = ?`),
       holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
       record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
-      list: prepare(db, "SELECT id, version, state FROM aggregates WHERE type = ? ORDER BY id"),
+      list: prepare(db, `SELECT id, version, state, digest FROM ${states} WHERE type = ? ORDER BY id`),
     };
     this.#cached = new CachedMoment(this);
   }
@@ -75,9 +75,10 @@ export class Reader {
 
   load(ref: AggregateRef): Snapshot {
     return this.#translated(() => {
-      const found = row<[number, string]>(this.#statements.aggregate, ref.type, ref.id);
+      const found = row<[number, string, string | null]>(this.#statements.aggregate, ref.type, ref.id);
       if (found === undefined) return { ref, version: 0, state: undefined };
-      return { ref, version: found[0], state: this.#parseState(found[1], ref) };
+      const [version, state, digest] = found;
+      return toSnapshot({ ...ref, version, state, digest }, this.#source);
     });
   }
 
@@ -92,18 +93,16 @@ export class Reader {
     return this.#translated(() => {
       const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
       if (found === undefined) return undefined;
-      const value = this.#parse(found[0], `A record of kind ${ref.record}`, "Remove it");
+      const value = this.#parseRecord(found[0], ref);
       return found[1] === null ? { value } : { value, expiresAt: found[1] };
     });
   }
 
   list<T extends AggregateType>(type: T): Snapshot<T>[] {
-    const rows = this.#statements.list.all(type) as unknown as [string, number, string][];
-    return rows.map(([id, version, state]) => ({
-      ref: { type, id },
-      version,
-      state: this.#parseState(state, { type, id }),
-    }));
+    const rows = this.#statements.list.all(type) as unknown as [string, number, string, string | null][];
+    return rows.map(
+      ([id, version, state, digest]) => toSnapshot({ type, id, version, state, digest }, this.#source) as Snapshot<T>,
+    );
   }
 
   /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
@@ -125,24 +124,22 @@ export class Reader {
     try {
       return load();
     } catch (error) {
-      throw toStoreError(error, this.#name);
+      throw toStoreError(error, this.#source.name);
     }
   }
 
-  #parseState<T extends AggregateType>(state: string, ref: AggregateRef<T>): NonNullable<Snapshot<T>["state"]> {
-    const parsed = this.#parse(state, `The state of ${ref.type} ${ref.id}`, "Rebuild the projection");
-    return parsed as NonNullable<Snapshot<T>["state"]>;
-  }
-
-  #parse(text: string, what: string, advice: string): unknown {
+  #parseRecord(text: string, { record }: RecordRef): unknown {
     try {
       return JSON.parse(text);
     } catch (error) {
-      const problem = `${what} in the store ${this.#name} is damaged`;
-      throw new StoreError("corrupt", `${problem}. ${advice}, or restore the store from a backup.`, error);
+      const problem = `A record of kind ${record} in the store ${this.#source.name} is damaged`;
+      throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
     }
   }
 }
+
+/** Each state with its digest, where it has one. */
+export const states = "aggregates LEFT JOIN state_digests USING (type, id)";
 
 function prepare(db: DatabaseSync, sql: string): StatementSync {
   const statement = db.prepare(sql);

@@ -42,6 +42,20 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (kind, id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX records_expires_at ON records (expires_at) WHERE expires_at IS NOT NULL;`,
+  // A table of their own, and triggers: a process of an older version that still writes gives a state no digest, and needs the
+  // columns of aggregates as they are.
+  `CREATE TABLE state_digests (
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (type, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER state_inserted AFTER INSERT ON aggregates BEGIN
+    DELETE FROM state_digests WHERE type = NEW.type AND id = NEW.id;
+  END;
+  CREATE TRIGGER state_updated AFTER UPDATE ON aggregates BEGIN
+    DELETE FROM state_digests WHERE type = NEW.type AND id = NEW.id;
+  END;`,
 ];
 
 export const schemaVersion = migrations.length;

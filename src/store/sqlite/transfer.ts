@@ -36,7 +36,7 @@ export async function importHistory(
   try {
     const connection = new WriteConnection(db);
     await retryWhileBusy(() => connection.begin(), limit);
-    const reader = new Reader(db, name);
+    const reader = new Reader(db, { name, projection });
     refuseFilled(reader.newest(), name);
     const filling = {
       written: new CachedMoment(reader),
@@ -44,7 +44,7 @@ export async function importHistory(
       write: async (rows: Rows) => connection.write(rows),
     };
     await fill(events, filling, projection);
-    await check(historyOf(db, { name, isShared: false }));
+    await check(historyOf(db, { name, projection, isShared: false }));
     db.exec("COMMIT");
     emptyLog(db);
   } finally {

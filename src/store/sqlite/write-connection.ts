@@ -11,6 +11,7 @@ export class WriteConnection {
   readonly #countOthersCommits: StatementSync;
   readonly #insertEvent: StatementSync;
   readonly #putAggregate: StatementSync;
+  readonly #putDigest: StatementSync;
   readonly #freeKey: StatementSync;
   readonly #takeKey: StatementSync;
   readonly #removeRecord: StatementSync;
@@ -25,6 +26,7 @@ export class WriteConnection {
       "INSERT INTO aggregates VALUES (?, ?, ?, ?) " +
         "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
     );
+    this.#putDigest = db.prepare("INSERT OR REPLACE INTO state_digests VALUES (?, ?, ?)");
     this.#freeKey = db.prepare(
       "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
     );
@@ -63,9 +65,12 @@ export class WriteConnection {
 
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
-    if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+    if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM state_digests; DELETE FROM keys");
     runEach(this.#insertEvent, rows.events);
-    runEach(this.#putAggregate, rows.aggregates);
+    for (const [type, id, version, state, digest] of rows.aggregates) {
+      this.#putAggregate.run(type, id, version, state);
+      this.#putDigest.run(type, id, digest);
+    }
     runEach(this.#freeKey, rows.freedKeys);
     runEach(this.#takeKey, rows.takenKeys);
     runEach(this.#removeRecord, rows.removedRecords);

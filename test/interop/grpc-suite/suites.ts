@@ -30,8 +30,8 @@ const pom = join(import.meta.dirname, "java/pom.xml");
 
 /** The names in a usage, each before a colon. */
 function casesIn(usage: string): readonly string[] {
-  const [, options = ""] = usage.split(/Valid options(?: are)?:/);
-  // Those of flags, which may follow, begin with a hyphen.
+  // The next flag ends the list.
+  const [, options = ""] = /Valid options(?: are)?:(.*?)^ *-/ms.exec(usage) ?? [];
   return [...options.matchAll(/^\s+(\w+) ?:/gm)].map(([, name = ""]) => name);
 }
 

@@ -54,12 +54,12 @@ const refusals: readonly (readonly [name: string, sentence: RegExp, events: read
   ["go back in time", /Event 3 is older/, three.map((one, index) => (index === 2 ? { ...one, recordedAt: 1 } : one))],
   [
     "are of an unknown type",
-    /Frobnicated, cannot follow/,
+    /Event 2 of organization a cannot be read: Frobnicated of version 1 is not known here/,
     record([addition("a"), { ...policy("a"), type: "Frobnicated" }]),
   ],
   [
-    "are of another version",
-    /cannot follow/,
+    "are of a newer version",
+    /Event 1 of organization a cannot be read: OrganizationAdded of version 2 is not known here/,
     three.map((one) => ({ ...one, event: { ...one.event, version: 2 } as never })),
   ],
   [

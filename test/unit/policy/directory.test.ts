@@ -185,8 +185,9 @@ function application(wanted: Partial<ClientRegistration> = {}): ClientRegistrati
   return { name: "Console", redirectUris: ["https://app.example/cb"], ...wanted };
 }
 
-/** What needs the store to be seen; commands/directory.ts raises it. */
+/** What needs the store to be seen, and is raised in commands/; and what owners.test.ts has. */
 const raisedByCommands: readonly directory.DirectoryErrorCode[] = [
+  "owner_last",
   "user_missing",
   "token_missing",
   "key_missing",
@@ -208,6 +209,7 @@ describe("a refused change", () => {
       organization_missing: true,
       organization_is_default: true,
       user_missing: true,
+      owner_last: true,
       role_unknown: true,
       role_scope: true,
       role_held: true,

@@ -133,6 +133,8 @@ describe("isSameSettings", () => {
     for (const changed of changes(before[name])) {
       expect(isSameSettings(before, { ...before, [name]: changed })).toBe(false);
       expect(isSameSettings({ ...before, [name]: changed }, before)).toBe(false);
+      const { [name]: _, ...without } = before;
+      expect(isSameSettings(without as typeof before, { ...before, [name]: changed })).toBe(false);
     }
   });
 

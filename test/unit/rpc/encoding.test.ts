@@ -6,9 +6,18 @@ import {
   deflateSync,
   gunzipSync,
   gzipSync,
+  inflateSync,
 } from "node:zlib";
+import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { compress, decompress, requestEncodings, responseEncodings } from "../../../src/rpc/encoding.ts";
+import {
+  compress,
+  compressions,
+  decompress,
+  knownEncodings,
+  requestEncodings,
+  responseEncodings,
+} from "../../../src/rpc/encoding.ts";
 
 const text = (bytes: number) => Buffer.alloc(bytes, "ab");
 
@@ -18,13 +27,34 @@ describe("the encodings", () => {
       ["gzip", "br", "deflate"],
       ["br", "gzip"],
     ]);
+    expect(knownEncodings).toEqual(["identity", "gzip", "br", "deflate"]);
   });
+});
+
+describe("each compression of Connect's handlers", () => {
+  it.each(compressions.map((one) => [one.name, one] as const))(
+    "%s is bounded, and says what is wrong",
+    async (_, one) => {
+      const compressed = await one.compress(text(1000));
+      expect(Buffer.from(await one.decompress(compressed, 1000))).toEqual(text(1000));
+      expect(await one.decompress(new Uint8Array(), 1000)).toEqual(new Uint8Array());
+      await expect(one.decompress(compressed, 999)).rejects.toMatchObject({
+        rawMessage: "message is larger than configured readMaxBytes 999 after decompression",
+        code: Code.ResourceExhausted,
+      });
+      await expect(one.decompress(Buffer.alloc(20, 0xff), 1000)).rejects.toMatchObject({
+        rawMessage: "decompression failed",
+        code: Code.InvalidArgument,
+      });
+    },
+  );
 });
 
 describe("compress", () => {
   it.each([
     ["gzip", gunzipSync],
     ["br", brotliDecompressSync],
+    ["deflate", inflateSync],
   ])("makes an answer of 1 KiB smaller, by %s", async (encoding, restore) => {
     const compressed = await compress(text(1024), encoding);
     expect(compressed?.length).toBeLessThan(100);
@@ -51,7 +81,7 @@ describe("compress", () => {
     ["gzip", 1023],
     ["br", 0],
     ["identity", 5000],
-    ["deflate", 5000],
+    ["deflate", 1023],
     ["nope", 5000],
   ])("leaves an answer alone: %s of %i bytes", async (encoding, bytes) => {
     expect(await compress(text(bytes), encoding)).toBeUndefined();
@@ -93,7 +123,7 @@ describe("decompress", () => {
     }
   });
 
-  it("takes deflate as HTTP means it, with the header of zlib", async () => {
+  it("takes deflate as HTTP and gRPC mean it, with the header of zlib", async () => {
     expect(await decompress(deflateRawSync("{}"), "deflate", 1000)).toEqual({ kind: "damaged" });
   });
 

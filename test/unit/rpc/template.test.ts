@@ -5,11 +5,11 @@ import { type PathTemplate, parseTemplate, type Segment } from "../../../src/rpc
 const literal = (text: string): Segment => ({ kind: "literal", text });
 const one: Segment = { kind: "one" };
 const rest: Segment = { kind: "rest" };
-/** A variable from one segment as far as another; without `end`, to the end of the path. */
-const variable = (field: string, start: number, end?: number, isMultiple = end === undefined || end - start > 1) => ({
+/** A variable from one segment as far as another. */
+const variable = (field: string, start: number, end: number, isMultiple = end - start > 1) => ({
   fieldPath: field.split("."),
   start,
-  ...(end !== undefined && { end }),
+  end,
   isMultiple,
 });
 
@@ -68,12 +68,20 @@ describe("parseTemplate", () => {
     ],
     ["/{a=*/*}", { segments: [one, one], variables: [variable("a", 0, 2)] }],
     // It can match one segment or none, but is of several by its template.
-    ["/{a=**}", { segments: [rest], variables: [variable("a", 0)] }],
-    ["/{a=b/**}", { segments: [literal("b"), rest], variables: [variable("a", 0)] }],
+    ["/{a=**}", { segments: [rest], variables: [variable("a", 0, 1, true)] }],
+    ["/{a=b/**}", { segments: [literal("b"), rest], variables: [variable("a", 0, 2)] }],
     [
       "/x/{a}/{b=**}",
-      { segments: [literal("x"), one, rest], variables: [variable("a", 1, 2, false), variable("b", 2)] },
+      { segments: [literal("x"), one, rest], variables: [variable("a", 1, 2), variable("b", 2, 3, true)] },
     ],
+    [
+      "/{a=b/*/**}/{c}/d",
+      {
+        segments: [literal("b"), one, rest, one, literal("d")],
+        variables: [variable("a", 0, 3), variable("c", 3, 4)],
+      },
+    ],
+    ["/{a=**/b}", { segments: [rest, literal("b")], variables: [variable("a", 0, 2)] }],
   ])("reads the variables of %s", (template, wanted) => {
     expect(parseTemplate(template)).toEqual(wanted);
   });
@@ -83,7 +91,7 @@ describe("parseTemplate", () => {
     ["/a/*:b", { segments: [literal("a"), one], variables: [], verb: "b" }],
     ["/**:b", { segments: [rest], variables: [], verb: "b" }],
     ["/{a}:b_c-d.e", { segments: [one], variables: [variable("a", 0, 1)], verb: "b_c-d.e" }],
-    ["/{a=**}:b", { segments: [rest], variables: [variable("a", 0)], verb: "b" }],
+    ["/{a=**}:b", { segments: [rest], variables: [variable("a", 0, 1, true)], verb: "b" }],
     ["/a:%62", { segments: [literal("a")], variables: [], verb: "b" }],
     ["/a:b%3Ac", { segments: [literal("a")], variables: [], verb: "b:c" }],
     ["/a:..", { segments: [literal("a")], variables: [], verb: ".." }],
@@ -98,7 +106,7 @@ describe("parseTemplate", () => {
   const name = "a field name has letters, digits and underscores, and begins with no digit";
   const dots = "no path that is served has a segment of dots";
   const utf8 = "the percent-encoded bytes before are no UTF-8";
-  const afterRest = "nothing but a verb can follow **";
+  const secondRest = "a template has one ** at most: a path could be divided between two in many ways";
   const query = "a path has no query: the fields that it does not bind are query parameters by themselves";
   const cannotStand = (character: string) => `"${character}" cannot stand here`;
 
@@ -162,13 +170,10 @@ describe("parseTemplate", () => {
     ["/%ed%a0%80", 11, utf8],
     ["/a:%ff", 7, utf8],
 
-    ["/**/a", 5, afterRest],
-    ["/**/*", 5, afterRest],
-    ["/**/**", 5, afterRest],
-    ["/**/", 5, afterRest],
-    ["/**/{a}", 5, afterRest],
-    ["/{a=**}/b", 9, afterRest],
-    ["/{a=**/b}", 8, afterRest],
+    ["/**/**", 5, secondRest],
+    ["/**/a/**", 7, secondRest],
+    ["/{a=**/b}/{c=**}", 14, secondRest],
+    ["/**/", 5, segment],
 
     ["/a:", 4, verb],
     ["/a::b", 4, verb],

@@ -1,0 +1,14 @@
+// The library in Fastify 5: npm exec -- node examples/mounting/fastify.ts
+import fastify from "fastify";
+import { dispatch } from "./library.ts";
+
+const app = fastify();
+app.get("/before", () => "before\n");
+// Runs before Fastify reads a body, also for paths that Fastify has no route for. Where a request is for an RPC, `next` is
+// never called, and Fastify leaves the answer alone.
+app.addHook("onRequest", (request, reply, next) => dispatch(request.raw, reply.raw, next));
+app.post<{ Body: { text: string } }>("/after", (request) => `after ${request.body.text}\n`);
+app.setNotFoundHandler((_, reply) => reply.code(404).send("nothing here\n"));
+
+const url = await app.listen({ host: "127.0.0.1", port: Number(process.env["PORT"] ?? 8082) });
+console.log(`serves on ${url}`);

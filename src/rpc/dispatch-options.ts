@@ -1,0 +1,124 @@
+import { inspect } from "node:util";
+import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
+import type { Interceptor } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
+import type { Gate } from "./call.ts";
+import { CallerTurns } from "./caller-turns.ts";
+import { toStandardError } from "./failure.ts";
+import type { Observe } from "./outcome.ts";
+import type { PublicStreamOptions } from "./public-streams.ts";
+import type { RestOptions } from "./rest/codec.ts";
+import type { RpcTable } from "./router.ts";
+
+/** All may be left out. */
+export interface DispatchOptions extends Partial<RestOptions> {
+  /** Default: none. Then everybody may call every RPC, and what refuses a call is the interceptors or the implementation. */
+  readonly gate?: Gate;
+  /** In order, the outermost first. Default: none. */
+  readonly interceptors?: readonly Interceptor[];
+  /**
+   * The largest request message in bytes, after decompression, from 1 to 2^32 - 1. A larger one is refused before it is read
+   * whole. Default 4 MiB (4 194 304), as in most implementations of gRPC.
+   */
+  readonly maxRequestBytes?: number;
+  /**
+   * Message types that `google.protobuf.Any` may hold, in requests and answers, beside those that always count: of the files of
+   * the services, of all that these import, and google.rpc's error details.
+   */
+  readonly registry?: Registry;
+  /**
+   * Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. Default: it is
+   * written to standard error, with its stack.
+   */
+  onFailure?(reason: unknown): void;
+  /**
+   * Whether Connect's own handlers serve the unary calls of gRPC, gRPC-Web and Connect too, as they serve streams. Default false:
+   * they take several times as long for the same answers.
+   */
+  readonly stockHandlers?: boolean;
+  /** Which streams anybody may open, and how many of them. Default: none is bounded but by the listener. */
+  readonly publicStreams?: PublicStreamOptions;
+  /** Told of every request and how it ended: for metrics, traces and logs. */
+  readonly observe?: Observe;
+}
+
+/** The options with their defaults. */
+export type DispatchSettings = RestOptions & Pick<DispatchOptions, "stockHandlers" | "publicStreams" | "observe">;
+
+const defaultMaxRequestBytes = 4 * 1024 * 1024;
+
+/** Fills in the defaults. Throws a TypeError that says what is wrong where an option cannot be used, or is none. */
+export function readOptions(rpcs: RpcTable, options: DispatchOptions): DispatchSettings {
+  if (!(rpcs instanceof Map)) throw new TypeError("createDispatch takes a table that createRpcTable made");
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const check = Object.hasOwn(checks, name) ? checks[name as keyof DispatchOptions] : undefined;
+    if (check === undefined) {
+      throw new TypeError(`createDispatch has no option ${name}: it has ${Object.keys(checks).join(", ")}`);
+    }
+    if (check.fits(value)) continue;
+    const given = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, maxShownLength);
+    throw new TypeError(`the option ${name} of createDispatch must be ${check.wanted}, and not ${given}`);
+  }
+  const {
+    gate = admitAll,
+    interceptors = [],
+    maxRequestBytes = defaultMaxRequestBytes,
+    onFailure = toStandardError,
+  } = options;
+  return { ...options, gate, interceptors, maxRequestBytes, onFailure, registry: typesOf(rpcs, options.registry) };
+}
+
+const admitAll: Gate = () => {};
+
+/** Of a value that is wrong, its beginning is enough to find it. */
+const maxShownLength = 100;
+
+interface Check {
+  readonly wanted: string;
+  fits(value: unknown): boolean;
+}
+
+const aFunction: Check = { wanted: "a function", fits: (value) => typeof value === "function" };
+const aBoolean: Check = { wanted: "true or false", fits: (value) => typeof value === "boolean" };
+const listOf = (wanted: string, fits: Check["fits"]): Check => ({
+  wanted: `an array of ${wanted}`,
+  fits: (value) => Array.isArray(value) && value.every(fits),
+});
+
+const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
+  gate: aFunction,
+  interceptors: listOf("functions", aFunction.fits),
+  maxRequestBytes: {
+    wanted: "a whole number of bytes from 1 to 4294967295",
+    fits: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 0xffff_ffff,
+  },
+  registry: {
+    wanted: "a registry, as createRegistry of @bufbuild/protobuf makes it",
+    fits: (value) => (value as Partial<Registry> | null)?.kind === "registry",
+  },
+  ignoreUnknown: aBoolean,
+  etags: aBoolean,
+  reservedPaths: listOf("paths that start with a slash", (path) => typeof path === "string" && path.startsWith("/")),
+  onFailure: aFunction,
+  stockHandlers: aBoolean,
+  publicStreams: {
+    wanted: "an object whose isPublic is a function",
+    fits: (value) => typeof (value as Partial<PublicStreamOptions> | null)?.isPublic === "function",
+  },
+  turns: { wanted: "a CallerTurns", fits: (value) => value instanceof CallerTurns },
+  observe: aFunction,
+};
+
+/** What the services' files and all that these import define, error details, and what else is known. */
+function typesOf(rpcs: RpcTable, more: Registry | undefined): Registry {
+  const files = new Set<DescFile>();
+  const add = (file: DescFile): void => {
+    if (files.has(file)) return;
+    files.add(file);
+    for (const dependency of file.dependencies) add(dependency);
+  };
+  for (const { spec } of rpcs.values()) add(spec.method.parent.file);
+  add(file_google_rpc_error_details);
+  return createRegistry(...files, ...(more ? [more] : []));
+}

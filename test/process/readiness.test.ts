@@ -1,0 +1,113 @@
+// Whether a server says that it should be sent calls, while its store takes no writes.
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { OwnServer, query } from "../fixtures/postgres.ts";
+import { Api, newFactors } from "./api.ts";
+import { skipBecause } from "./machine.ts";
+import { type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
+
+/** Asks again until the answer is as wanted; the test's own time ends it. */
+async function until<T>(ask: () => T | Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (isWanted(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function readinessOf(server: ServerProcess): Promise<unknown> {
+  const ready = await fetch(`${server.url}/debug/ready`);
+  const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
+  return [ready.status, await ready.text(), /^portcullis_store_ready (.*)$/m.exec(metrics)?.[1]];
+}
+
+const ready = [200, "ok\n", "1"];
+const notReady = [503, "not ready: store\n", "0"];
+
+describe.concurrent("readiness", () => {
+  it("ends with a write that the disk failed, and comes back with one that succeeds, without any call", async (context) => {
+    using directory = new TemporaryDirectory();
+    const library = directory.join("failing-syncs.so");
+    const source = fileURLToPath(new URL("failing-syncs.c", import.meta.url));
+    const built = spawnSync("gcc", ["-shared", "-fPIC", "-o", library, source, "-ldl"], { encoding: "utf8" });
+    skipBecause(context, built.status === 0 ? undefined : `gcc is missing, or cannot build: ${built.stderr}`);
+    const attempts = directory.join("attempts");
+    const data = directory.join("data");
+    await using server = await startServer({ data, env: { LD_PRELOAD: library, FAILING_SYNCS: attempts } });
+    const api = new Api(server.url, server.adminToken);
+    expect((await api.addPolicy()).status).toBe(200);
+    expect(await readinessOf(server)).toEqual(ready);
+
+    writeFileSync(attempts, "");
+    for (let write = 0; write < 5; write += 1) expect((await api.addFactor(newFactors[0])).status).toBe(503);
+    expect(await readinessOf(server)).toEqual(notReady);
+    expect((await api.readPolicy()).status).toBe(200);
+    // Nobody calls any more, and the server itself tries to write.
+    const before = readFileSync(attempts).length;
+    await until(
+      () => readFileSync(attempts).length,
+      (count) => count > before,
+    );
+    expect(await readinessOf(server)).toEqual(notReady);
+
+    rmSync(attempts);
+    await until(
+      () => readinessOf(server),
+      (answer) => JSON.stringify(answer) === JSON.stringify(ready),
+    );
+    expect((await api.addFactor(newFactors[0])).status).toBe(200);
+    expect(server.stderr).toContain("the store cannot be used: not ready");
+    expect(server.stderr).toContain("the store works again: ready");
+    expect((await server.stop()).exitCode).toBe(0);
+  });
+
+  it("ends with a write that the database has no room for, and comes back with one that succeeds", async () => {
+    using directory = new TemporaryDirectory();
+    const database = new OwnServer();
+    try {
+      await database.start();
+      await using server = await startServer({
+        data: directory.join("data"),
+        env: { PORTCULLIS_STORE: database.url },
+      });
+      const api = new Api(server.url, server.adminToken);
+      expect((await api.addPolicy()).status).toBe(200);
+      expect(await readinessOf(server)).toEqual(ready);
+
+      // What PostgreSQL says of a full disk.
+      await query(
+        database.url,
+        `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON portcullis.events EXECUTE FUNCTION refuse();
+        CREATE TRIGGER full_disk BEFORE INSERT ON portcullis.records EXECUTE FUNCTION refuse()`,
+      );
+      expect((await api.addFactor(newFactors[0])).status).toBe(503);
+      expect(await readinessOf(server)).toEqual(notReady);
+      expect((await api.readPolicy()).status).toBe(200);
+
+      await query(
+        database.url,
+        "DROP TRIGGER full_disk ON portcullis.events; DROP TRIGGER full_disk ON portcullis.records",
+      );
+      await until(
+        () => readinessOf(server),
+        (answer) => JSON.stringify(answer) === JSON.stringify(ready),
+      );
+      expect((await api.addFactor(newFactors[0])).status).toBe(200);
+    } finally {
+      await database.stop();
+    }
+  });
+
+  it("does not end with a call that is refused", async () => {
+    using directory = new TemporaryDirectory();
+    await using server = await startServer({ data: directory.join("data") });
+    const api = new Api(server.url, server.adminToken);
+    expect((await api.addFactor("UNSPECIFIED")).status).toBe(400);
+    expect((await api.removeFactor(newFactors[0])).status).toBe(404);
+    expect(await readinessOf(server)).toEqual(ready);
+  });
+});
