@@ -12,7 +12,9 @@ import { TestService } from "../fixtures/gen/grpc/testing/test_pb.ts";
 import { testService } from "./grpc-suite/service.ts";
 import { type Program, suites } from "./grpc-suite/suites.ts";
 import { ports } from "./ports.ts";
+import { requiredSuites } from "./required.ts";
 import { run } from "./run.ts";
+import { skipped } from "./skipped.ts";
 import { addRows } from "./table.ts";
 
 const cache = join(import.meta.dirname, "../../node_modules/.cache/interop");
@@ -22,7 +24,11 @@ const caseTimeoutMs = 120_000;
 /** The largest request of a case has 10 MB. */
 const maxRequestBytes = 32 * 1024 * 1024;
 
-describe.each(Object.entries(suites))("%s", (folder, suite) => {
+// Not a test, which `-t` could leave out.
+const counts = Object.entries(suites).map(([folder, { cases }]) => [folder, new Set(cases).size]);
+expect(Object.fromEntries(counts), "the suites, and those that required.ts lists").toEqual(requiredSuites);
+
+describe.each(Object.entries(suites).filter(([folder]) => !skipped.has(folder)))("%s", (folder, suite) => {
   let program: Program;
 
   beforeAll(async () => {
@@ -30,6 +36,11 @@ describe.each(Object.entries(suites))("%s", (folder, suite) => {
     mkdirSync(directory, { recursive: true });
     program = await suite.prepare(directory);
   }, prepareTimeoutMs);
+
+  afterAll(() => {
+    const lines = Object.entries(suite.leftOut).map(([name, reason]) => `${suite.name} without ${name}: ${reason}\n`);
+    process.stderr.write(lines.join(""));
+  });
 
   it("has no cases but those that are run and those that are left out for a reason", () => {
     expect(program.allCases.toSorted()).toEqual([...suite.cases, ...Object.keys(suite.leftOut)].toSorted());
@@ -54,8 +65,10 @@ describe.each(Object.entries(suites))("%s", (folder, suite) => {
 
     afterAll(async () => {
       await listener.close({ graceMs: 0 });
-      const result = `${passed.length} of ${suite.cases.length}: ${passed.join(", ")}`;
-      addRows([{ client: suite.name, version: suite.version, transport: `gRPC, ${port}`, result }]);
+      const transport = port === "TLS" ? "gRPC, TLS" : "gRPC";
+      const result = `${passed.length} of ${suite.cases.length} cases`;
+      addRows([{ client: suite.name, version: suite.version, transport, result }]);
+      process.stderr.write(`${suite.name}, ${transport}: ${passed.join(", ")}\n`);
     });
 
     it.each(suite.cases)("passes %s", { timeout: caseTimeoutMs + 10_000 }, async (testCase) => {
