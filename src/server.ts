@@ -10,7 +10,7 @@ import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
-import { createPermissionTable } from "./auth/permissions.ts";
+import { anyone, createPermissionTable } from "./auth/permissions.ts";
 import { createLoginPolicies } from "./commands/login-policy.ts";
 import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
@@ -71,7 +71,7 @@ export interface ServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
-  /** How many unary calls of one user, or of one address without a token, are in flight; see `CallerTurnsOptions`. */
+  /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;
   /** What health checks are answered with. Default: always ready, until the server closes. */
   readonly readiness?: Readiness;
@@ -205,7 +205,7 @@ async function createApi(
     ...(telemetry && { observe: telemetry.observe }),
     // Both as ZITADEL does, and its clients rely on them.
     ignoreUnknown: true,
-    publicStreams: { isPublic: ({ parent }) => publicServices.includes(parent as never), ...options.publicStreams },
+    publicStreams: { isPublic: (method) => permissions.get(method) === anyone, ...options.publicStreams },
     grpcMetadataHeaders: true,
     reservedPaths: [...openApiPaths, ...debugPaths],
     // In the details of errors, and in no file of a service.

@@ -38,13 +38,13 @@ async function serve(config: Config): Promise<void> {
     { observeStore },
     { probeStore },
   ] = await Promise.all([
-      import("../server.ts"),
-      import("../log.ts"),
-      import("../log-limits.ts"),
-      import("../telemetry/index.ts"),
-      import("../telemetry/observed-store.ts"),
-      import("../telemetry/store-probe.ts"),
-    ]);
+    import("../server.ts"),
+    import("../log.ts"),
+    import("../log-limits.ts"),
+    import("../telemetry/index.ts"),
+    import("../telemetry/observed-store.ts"),
+    import("../telemetry/store-probe.ts"),
+  ]);
   const log = await createLog(config.log);
   const telemetry = await startTelemetry({
     log,

@@ -115,7 +115,7 @@ export const serverSettings: readonly Setting[] = [
   {
     flag: "--calls-per-caller <n>",
     env: "PORTCULLIS_CALLS_PER_CALLER",
-    description: "unary calls in flight of one user, or of one address without a token; ten times as many wait",
+    description: "unary calls of one user in flight; ten times as many wait for them",
     default: "200",
   },
   {

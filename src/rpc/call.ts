@@ -17,7 +17,7 @@ import {
 } from "@connectrpc/connect";
 // Exported by Connect and marked private: the version is pinned, and the tests of streams cover what is relied on.
 import { transformInvokeImplementation } from "@connectrpc/connect/protocol";
-import { abortableBy, type CallerTurns, callerOf } from "./caller-turns.ts";
+import { abortableBy, addressOf, type CallerTurns, callerKey } from "./caller-turns.ts";
 import { type CallContext, shareSignal } from "./context.ts";
 
 /**
@@ -73,18 +73,21 @@ async function runUnary(call: UnaryCall, { gate, interceptors, turns }: CallOpti
     await takeTurnRefused(context, turns);
     throw reason;
   }
-  const caller = turns === undefined ? "" : callerOf(context.values);
-  const turn = turns?.begin(caller, context);
-  if (turn !== undefined) await turn;
+  const caller = context.values.get(callerKey);
+  if (turns !== undefined) {
+    const turn = turns.begin(caller ?? addressOf(context.values), context);
+    if (turn !== undefined) await turn;
+    if (caller === undefined) turns.end(addressOf(context.values));
+  }
   try {
-    // The deadline may have passed between the turn and now.
-    if (turn !== undefined) context.throwIfAborted();
+    // While it waited for its turn.
+    context.throwIfAborted();
     const message = await call.readMessage();
     if (interceptors.length > 0) return await intercept(spec, { context, message, interceptors });
     const output = spec.impl(message, context);
     return normalize(spec.method.output, output instanceof Promise ? await output : output);
   } finally {
-    turns?.end(caller);
+    if (caller !== undefined) turns?.end(caller);
   }
 }
 
@@ -99,21 +102,28 @@ export async function admit(context: HandlerContext, { gate, turns }: CallOption
     await takeTurnRefused(context, turns);
     throw reason;
   }
+  const caller = context.values.get(callerKey);
   if (turns === undefined) return undefined;
-  const caller = callerOf(context.values);
-  await turns.begin(caller, abortableBy(context.signal));
-  if (context.method.methodKind === "unary") return caller;
-  turns.end(caller);
+  if (caller !== undefined && context.method.methodKind === "unary") {
+    await turns.begin(caller, abortableBy(context.signal));
+    return caller;
+  }
+  await takeTurn(context, turns);
   return undefined;
+}
+
+/** A turn without a place among those in flight. */
+async function takeTurn(context: HandlerContext, turns: CallerTurns): Promise<void> {
+  const caller = context.values.get(callerKey) ?? addressOf(context.values);
+  await turns.begin(caller, abortableBy(context.signal));
+  turns.end(caller);
 }
 
 /** What the gate refuses takes a turn too: a stranger's calls cost as much as those of others, but for the handler. */
 async function takeTurnRefused(context: HandlerContext, turns: CallerTurns | undefined): Promise<void> {
   if (turns === undefined) return;
-  const caller = callerOf(context.values);
   try {
-    await turns.begin(caller, abortableBy(context.signal));
-    turns.end(caller);
+    await takeTurn(context, turns);
   } catch {
     // It is refused anyway, for the gate's reason.
   }

@@ -1,8 +1,8 @@
 import { Code, ConnectError, type ContextValues, createContextKey } from "@connectrpc/connect";
 
 /**
- * Who calls, by any text that no two callers share. A gate sets it. Where it is not set, callers are told apart by the address
- * that their connection comes from.
+ * Who calls, by any text that no two callers share. A gate sets it. Calls without it take turns by the address that their
+ * connection comes from, and are not counted in flight: many strangers may share an address, and one of them could fill it.
  */
 export const callerKey = createContextKey<string | undefined>(undefined, { description: "caller" });
 
@@ -11,9 +11,8 @@ export const connectionKey = createContextKey<{ readonly remoteAddress?: string 
   description: "connection",
 });
 
-/** The caller of a call, for `CallerTurns`. */
-export const callerOf = (values: ContextValues): string =>
-  values.get(callerKey) ?? values.get(connectionKey)?.remoteAddress ?? "unknown";
+/** Whose turn a call takes that has no `callerKey`. */
+export const addressOf = (values: ContextValues): string => values.get(connectionKey)?.remoteAddress ?? "unknown";
 
 export interface CallerTurnsOptions {
   /**

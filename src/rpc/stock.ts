@@ -90,6 +90,9 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   };
 }
 
+/** The caller whose turn ends with the call. */
+const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
+
 /**
  * Ends each call with the reason of its signal, such as a deadline that has passed, whether or not its implementation looks at
  * it: Connect's handlers wait for one that does not, and take one that stops without a word for complete.
@@ -99,8 +102,6 @@ const endWithCall: Interceptor = (next) => async (request) => {
   const response = await untilAborted(next(request), request.signal);
   return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
 };
-/** The caller whose turn ends with the call. */
-const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
 
 /** What an implementation throws because its client has gone is no failure. */
 function tellFailures(onFailure: (reason: unknown) => void): Interceptor {

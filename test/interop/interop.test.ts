@@ -3,7 +3,7 @@
 //   npm run test:interop                                    all of them
 //   npm run test:interop -- interop.test.ts -t grpc-go      one of them
 //   PORTCULLIS_INTEROP_SKIP=grpc-go,curl npm run test:interop    without some, by the names of their folders; not in CI
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,9 +16,10 @@ import { certificatePath, ports } from "./ports.ts";
 import { required } from "./required.ts";
 import { type Ended, run } from "./run.ts";
 import { cannotOf, expectations, readSaid, relevant, type Said, sumUp } from "./script.ts";
+import { clientFolders, skipped } from "./skipped.ts";
 import { openSlowProxy } from "./slow-proxy.ts";
 import { type StepName, stepNames } from "./steps.ts";
-import { type Row, writeTable } from "./table.ts";
+import { addRows, type Row } from "./table.ts";
 
 const root = join(import.meta.dirname, "../..");
 const cache = join(root, "node_modules/.cache/interop");
@@ -28,12 +29,8 @@ const protos = join(cache, "protos");
 const prepareTimeoutMs = 600_000;
 const programTimeoutMs = 120_000;
 
-const folders = readdirSync(import.meta.dirname).filter((name) =>
-  existsSync(join(import.meta.dirname, name, "client.ts")),
-);
-const skipped = foldersToSkip();
 const clients = new Map<string, InteropClient>();
-for (const folder of folders) {
+for (const folder of clientFolders) {
   const file = pathToFileURL(join(import.meta.dirname, folder, "client.ts")).href;
   clients.set(folder, ((await import(/* @vite-ignore */ file)) as { client: InteropClient }).client);
 }
@@ -49,7 +46,7 @@ beforeAll(async () => {
   mkdirSync(protos, { recursive: true });
   await must(process.execPath, ["proto/export.ts", protos], { cwd: root });
 }, prepareTimeoutMs);
-afterAll(() => writeTable(rows));
+afterAll(() => addRows(rows));
 
 for (const [folder, client] of clients) {
   if (skipped.has(folder)) {
@@ -164,15 +161,4 @@ function surroundings(): NodeJS.ProcessEnv {
   const isForeign = (name: string) =>
     /_proxy$|^(PORTCULLIS|VITEST|NODE)_|^(NODE_ENV|NODE_OPTIONS|VITEST|TEST)$/i.test(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForeign(name)));
-}
-
-/** The folders that PORTCULLIS_INTEROP_SKIP names. In CI nothing is left out. */
-function foldersToSkip(): ReadonlySet<string> {
-  const names = (process.env["PORTCULLIS_INTEROP_SKIP"] ?? "").split(",").filter((name) => name !== "");
-  if (names.length > 0 && process.env["CI"])
-    throw new Error("in CI no client may be skipped: unset PORTCULLIS_INTEROP_SKIP");
-  const unknown = names.filter((name) => !folders.includes(name));
-  if (unknown.length > 0)
-    throw new Error(`PORTCULLIS_INTEROP_SKIP: no client ${unknown}; there are ${folders.join(", ")}`);
-  return new Set(names);
 }

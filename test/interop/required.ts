@@ -42,3 +42,6 @@ export const required: Readonly<Record<string, readonly string[]>> = {
   "zitadel-client": ["gRPC (/node)", "gRPC (/node), TLS", "gRPC-Web (/web)", "gRPC-Web (/web), TLS"],
   "zitadel-node": ["gRPC", "gRPC, TLS"],
 };
+
+/** The suites of gRPC's own clients, and how many cases of each are run, in plaintext and over TLS. */
+export const requiredSuites: Readonly<Record<string, number>> = { "grpc-suite-go": 16, "grpc-suite-java": 23 };

@@ -13,22 +13,26 @@ export interface Row {
 const file = fileURLToPath(new URL("../../node_modules/.cache/interop/table.json", import.meta.url));
 const columns = ["client", "version", "transport", "result"] as const;
 
-/** Keeps the rows for the end of the run. Tests run in a process of their own, so that a file has to do. */
-export function writeTable(rows: readonly Row[]): void {
+/** Keeps rows for the end of the run. Tests run in a process of their own, so that a file has to do. */
+export function addRows(rows: readonly Row[]): void {
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, JSON.stringify(rows));
+  writeFileSync(file, JSON.stringify([...readRows(), ...rows]));
+}
+
+/** Those that there are; none where the run had no clients. */
+function readRows(): readonly Row[] {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as readonly Row[];
+  } catch {
+    return [];
+  }
 }
 
 export default function setup(): () => void {
   rmSync(file, { force: true });
   return () => {
-    let rows: readonly Row[];
-    try {
-      rows = JSON.parse(readFileSync(file, "utf8")) as readonly Row[];
-    } catch {
-      return; // the run had no clients
-    }
-    process.stdout.write(`\n${printTable(rows)}\n`);
+    const rows = readRows();
+    if (rows.length > 0) process.stdout.write(`\n${printTable(rows)}\n`);
   };
 }
 

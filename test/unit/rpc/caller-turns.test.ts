@@ -1,6 +1,6 @@
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { abortableBy, CallerTurns, callerKey, callerOf, connectionKey } from "../../../src/rpc/caller-turns.ts";
+import { abortableBy, addressOf, CallerTurns, connectionKey } from "../../../src/rpc/caller-turns.ts";
 
 /** Turns that pass when the test says so. */
 function createTurns(options: { readonly maxInFlight?: number } = {}) {
@@ -190,13 +190,11 @@ describe("CallerTurns", () => {
   });
 });
 
-describe("callerOf", () => {
-  it("is who the gate says, else the address of the connection", () => {
+describe("addressOf", () => {
+  it("is the address of the connection, while it is open", () => {
     const values = createContextValues();
-    expect(callerOf(values)).toBe("unknown");
+    expect(addressOf(values)).toBe("unknown");
     values.set(connectionKey, { remoteAddress: "192.0.2.1" });
-    expect(callerOf(values)).toBe("192.0.2.1");
-    values.set(callerKey, "ada");
-    expect(callerOf(values)).toBe("ada");
+    expect(addressOf(values)).toBe("192.0.2.1");
   });
 });

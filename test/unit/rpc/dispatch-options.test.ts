@@ -36,6 +36,7 @@ describe("createDispatch", () => {
     ["stockHandlers", "yes", "true or false", "'yes'"],
     ["reservedPaths", "/openapi.json", "an array of paths that start with a slash", "'/openapi.json'"],
     ["reservedPaths", ["openapi.json"], "an array of paths that start with a slash", "[ 'openapi.json' ]"],
+    ["turns", {}, "a CallerTurns", "{}"],
     ["observe", {}, "a function", "{}"],
     ["onFailure", { log: 1 }, "a function", "{ log: 1 }"],
   ])("refuses %s: %j", (name, value, wanted, shown) => {
