@@ -31,6 +31,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "documents.ts",
     "rpc",
     "log.ts",
+    "log-limits.ts",
     "readiness.ts",
     "telemetry",
     "version.ts",
@@ -39,6 +40,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   telemetry: [
     "log.ts",
+    "log-limits.ts",
     "readiness.ts",
     "rpc",
     "store",
@@ -49,6 +51,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   "config.ts": ["auth", "auth/outside", "rpc", "node:"],
   "log.ts": ["config.ts", "pino", "pino-pretty"],
+  "log-limits.ts": ["log.ts"],
   "make-directory.ts": ["node:"],
   "readiness.ts": [],
   "version.ts": ["node:"],
@@ -70,7 +73,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
-  "index.ts": ["auth", "issuer", "commands", "log.ts", "server.ts", "store/open.ts", "store"],
+  "index.ts": ["auth", "issuer", "commands", "log.ts", "log-limits.ts", "server.ts", "store/open.ts", "store"],
   "main.ts": ["version.ts", "cli", "config.ts", "policy", "store", "node:", "commander"],
 };
 
