@@ -53,8 +53,13 @@ export function hasForeignCharset(request: RequestHead): boolean {
 
 /** Whether the connection or stream is no longer there to answer on. */
 export function isGone(response: HttpResponse): boolean {
-  return "stream" in response ? response.stream === undefined || response.stream.destroyed : response.destroyed;
+  if ("stream" in response) return response.stream === undefined || isClosed(response.stream);
+  // The socket is the first to know; the response learns of it by an event.
+  return response.destroyed || response.socket?.destroyed === true;
 }
+
+/** Whether a stream takes no answer any more. One that was reset is closed at once, and destroyed when its body was read. */
+export const isClosed = (stream: ServerHttp2Stream): boolean => stream.closed || stream.destroyed;
 
 /** Calls back when the connection or stream closes, whether the answer was complete or not. */
 export function onClose(request: HttpRequest, response: HttpResponse, listener: () => void): void {

@@ -1,6 +1,15 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { type Answer, type HttpRequest, type HttpResponse, isGone, onClose, send, sendOnStream } from "./http.ts";
+import {
+  type Answer,
+  type HttpRequest,
+  type HttpResponse,
+  isClosed,
+  isGone,
+  onClose,
+  send,
+  sendOnStream,
+} from "./http.ts";
 import { discardRest } from "./listener/discard.ts";
 
 /** Where the one answer of a call goes. */
@@ -46,7 +55,7 @@ export class StreamReply implements Reply {
   }
 
   isGone(): boolean {
-    return this.#stream.destroyed;
+    return isClosed(this.#stream);
   }
 
   onClose(listener: () => void): void {
@@ -55,7 +64,7 @@ export class StreamReply implements Reply {
 
   send(answer: Answer): void {
     const stream = this.#stream;
-    if (stream.destroyed || stream.headersSent) return;
+    if (isClosed(stream) || stream.headersSent) return;
     const { trailer } = answer;
     if (trailer !== undefined) stream.on("wantTrailers", () => sendTrailers(stream, trailer));
     sendOnStream(stream, answer);

@@ -45,11 +45,13 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
+    let sent = received.body as AsyncIterable<Uint8Array>;
     if (!("stream" in request)) {
       // A reading that ends early destroys the request by default, and the connection would never be read again.
-      Object.assign(received, { body: request.iterator({ destroyOnReturn: false }) });
+      sent = request.iterator({ destroyOnReturn: false });
       response.once("finish", () => request.resume());
     }
+    Object.assign(received, { body: untilGone(sent) });
     // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
     received.header.set("content-type", mediaType(request));
     const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
@@ -60,7 +62,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
     const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
-    const sent = {
+    const toSend = {
       status,
       ...(body && { body }),
       // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
@@ -72,9 +74,19 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
       },
     };
     // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
-    await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
+    await Promise.race([universalResponseToNodeResponse(toSend as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;
   };
+}
+
+/** A body that breaks off: its client has gone, which Node tells in a dozen ways, by its errors of streams and of the system. */
+async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("the client is gone", Code.Canceled, undefined, undefined, cause);
+  }
 }
 
 /** What an implementation throws because its client has gone is no failure. */
