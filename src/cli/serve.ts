@@ -20,6 +20,8 @@ import { welcome } from "./welcome.ts";
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
 const graceMs = 8_000;
 const exitAfterMs = 9_500;
+/** Of the last lines of the log, for who reads them slowly. */
+const logPatienceMs = 500;
 
 export function serveCommand(): Command {
   return withSettings(new Command("serve").description("run the server"), serverSettings).action(
@@ -30,13 +32,17 @@ export function serveCommand(): Command {
 async function serve(config: Config): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
-  const [{ openServer }, { createLog, reportTo }, { startTelemetry }, { probeStore }] = await Promise.all([
-    import("../server.ts"),
-    import("../log.ts"),
-    import("../telemetry/index.ts"),
-    import("../telemetry/store-probe.ts"),
-  ]);
-  const log = await createLog(config.log);
+  const [{ openServer }, { createLog }, { standardErrorOutput }, { reportTo }, { startTelemetry }, { probeStore }] =
+    await Promise.all([
+      import("../server.ts"),
+      import("../log.ts"),
+      import("../log-output.ts"),
+      import("../report.ts"),
+      import("../telemetry/index.ts"),
+      import("../telemetry/store-probe.ts"),
+    ]);
+  const logOutput = standardErrorOutput();
+  const log = await createLog(config.log, logOutput);
   const telemetry = await startTelemetry({
     log,
     version,
@@ -44,6 +50,12 @@ async function serve(config: Config): Promise<void> {
     environment: process.env,
   });
   const { metrics } = telemetry;
+  metrics.addCounter({
+    name: "portcullis_log_lines_lost_total",
+    help: "Lines of the log that were lost: there was no room for more, or they could not be written.",
+    label: "reason",
+    read: () => logOutput.lost,
+  });
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
@@ -80,6 +92,7 @@ async function serve(config: Config): Promise<void> {
     stopProbe();
     await store.close();
     await telemetry.stop();
+    await logOutput.flush(logPatienceMs);
   }, config);
   greet(config, { url: listener.url, tokenPlace });
 }
