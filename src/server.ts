@@ -23,6 +23,7 @@ import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
+import { nameAnswer, requestIdHeader } from "./rpc/request-id.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createHealthService } from "./services/health.ts";
@@ -87,6 +88,8 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     onFailure: onError,
   });
   const handler = aroundHandler(serveApi, (request, response) => {
+    // Also of what is no RPC, so that who asks can name the answer.
+    nameAnswer(request, response);
     const path = rawPath(request);
     if (isDebugPath(path, { isApart: debugListen !== undefined })) return serveDebug(request, response);
     const issuer = serveIssuer && issuerRoute(path);
@@ -189,7 +192,7 @@ async function createApi(
       file_zitadel_message,
       file_google_rpc_error_details,
     ),
-    onFailure: (reason) => report({ reason }),
+    onFailure: (reason, contextValues) => report({ reason, contextValues }),
   });
 }
 
@@ -209,7 +212,7 @@ function createEntrance(dispatch: Dispatch, { corsOrigins, issuer, report }: Ser
     ...corsDefaults,
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy"],
+    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", requestIdHeader],
   });
 }
 

@@ -13,6 +13,7 @@ import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { version } from "../version.ts";
 import { serverSettings } from "./settings.ts";
+import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
 import { withSettings } from "./shared.ts";
 import { watchTls } from "./watch-tls.ts";
 import { welcome } from "./welcome.ts";
@@ -25,11 +26,14 @@ const logPatienceMs = 500;
 
 export function serveCommand(): Command {
   return withSettings(new Command("serve").description("run the server"), serverSettings).action(
-    async (raw: RawConfig) => serve(readConfig(raw, process.env)),
+    async (raw: RawConfig, command: Command) => {
+      const config = readConfig(raw, process.env);
+      await serve(config, settingsInUse({ command, raw, config }));
+    },
   );
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve(config: Config, settings: readonly SettingInUse[]): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
   const [{ openServer }, { createLog }, { standardErrorOutput }, { reportTo }, { startTelemetry }, { probeStore }] =
@@ -82,7 +86,9 @@ async function serve(config: Config): Promise<void> {
   warnOfPlaintext(config, log);
   const stopWatchingTls = keepTlsFresh(config, { listener, log });
   stopObeying();
-  closeOnSignal(async () => {
+  const about = aboutServer(listener.url, settings);
+  log.info(about, "serving");
+  closeOnSignal(async (signal) => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
     const onUnfinished = (connections: number) =>
@@ -92,9 +98,21 @@ async function serve(config: Config): Promise<void> {
     stopProbe();
     await store.close();
     await telemetry.stop();
+    log.info({ ...about, signal }, "stopped");
     await logOutput.flush(logPatienceMs);
   }, config);
   greet(config, { url: listener.url, tokenPlace });
+}
+
+/** What the lines of a start and a stop have: which program it is, where, and what was asked of it. */
+function aboutServer(url: string, settings: readonly SettingInUse[]) {
+  const given = settings.filter(({ setting, source }) => source !== "default" && setting !== "--store");
+  return {
+    version,
+    url,
+    store: settings.find(({ setting }) => setting === "--store")?.value,
+    settings: Object.fromEntries(given.map(({ setting, value }) => [setting, value])),
+  };
 }
 
 /** One line says where, for people and programs; at a terminal, more follows. */
@@ -218,13 +236,13 @@ function obeySignals(): () => void {
 }
 
 /** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
-function closeOnSignal(close: () => Promise<void>, { drainDelayMs }: Config): void {
+function closeOnSignal(close: (signal: NodeJS.Signals) => Promise<void>, { drainDelayMs }: Config): void {
   let isClosing = false;
-  const onSignal = () => {
+  const onSignal = (signal: NodeJS.Signals) => {
     if (isClosing) process.exit(1);
     isClosing = true;
     setTimeout(() => process.exit(1), drainDelayMs + exitAfterMs).unref();
-    close().then(
+    close(signal).then(
       () => process.exit(0),
       (reason: unknown) => {
         process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);

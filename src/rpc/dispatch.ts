@@ -22,6 +22,7 @@ import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { StreamReply } from "./reply.ts";
+import { nameAnswer, readRequestId, setRequestId } from "./request-id.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable } from "./rest/route-table.ts";
@@ -125,11 +126,12 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   const { observe } = options;
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+    const contextValues = createContextValues();
+    setRequestId(contextValues, nameAnswer(request, response));
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
     try {
       const { protocol, method, serve } = find(request);
-      const contextValues = createContextValues();
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       outcome = await serve({ request, response, contextValues });
     } catch (reason) {
@@ -137,7 +139,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
         outcome = Code.Canceled;
         return;
       }
-      options.onFailure(reason);
+      options.onFailure(reason, contextValues);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
       end?.(outcome);
@@ -155,12 +157,14 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     const head = { method, url, headers };
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
     const contextValues = createContextValues();
+    const requestId = readRequestId(headers);
+    setRequestId(contextValues, requestId);
     const { socket } = stream.session ?? {};
     const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
     grpc
-      .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })
+      .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream, requestId), contextValues })
       .then(end, (reason: unknown) => {
-        options.onFailure(reason);
+        options.onFailure(reason, contextValues);
         stream.close(constants.NGHTTP2_INTERNAL_ERROR);
         end?.(Code.Internal);
       });

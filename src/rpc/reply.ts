@@ -11,6 +11,7 @@ import {
   sendOnStream,
 } from "./http.ts";
 import { discardRest } from "./listener/discard.ts";
+import { requestIdHeader } from "./request-id.ts";
 
 /** Where the one answer of a call goes. */
 export interface Reply {
@@ -47,9 +48,11 @@ export class ResponseReply implements Reply {
 /** On a stream of which no response object was made. */
 export class StreamReply implements Reply {
   readonly #stream: ServerHttp2Stream;
+  readonly #requestId: string;
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, requestId: string) {
     this.#stream = stream;
+    this.#requestId = requestId;
     // A reset is everyday, and an error that nobody listens to would end the process.
     stream.on("error", ignore);
   }
@@ -67,7 +70,7 @@ export class StreamReply implements Reply {
     if (isClosed(stream) || stream.headersSent) return;
     const { trailer } = answer;
     if (trailer !== undefined) stream.on("wantTrailers", () => sendTrailers(stream, trailer));
-    sendOnStream(stream, answer);
+    sendOnStream(stream, answer, { [requestIdHeader]: this.#requestId });
     if (!stream.readableEnded) discardRest(stream);
   }
 }

@@ -6,14 +6,14 @@ import { applyPathBinding, type CallOptions, passGate, pathBindingKey } from "./
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
-import { type Outcome, withOutcome } from "./outcome.ts";
+import { type OnFailure, type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
   /** Told of what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
-  onFailure(reason: unknown): void;
+  readonly onFailure: OnFailure;
 }
 
 /** One request and the RPC it is for, to be served by Connect's own handlers. */
@@ -90,10 +90,10 @@ async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8A
 }
 
 /** What an implementation throws because its client has gone is no failure. */
-function tellFailures(onFailure: (reason: unknown) => void): Interceptor {
+function tellFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
     const tell = (reason: unknown): never => {
-      if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason);
+      if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason, request.contextValues);
       throw reason;
     };
     const response = await next(request).catch(tell);

@@ -55,7 +55,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "log.ts": ["config.ts", "log-output.ts", "pino", "pino-pretty"],
   "log-output.ts": ["node:"],
   "log-limits.ts": ["log.ts"],
-  "report.ts": ["log.ts", "log-limits.ts"],
+  "report.ts": ["log.ts", "log-limits.ts", "interceptors", "rpc", "telemetry"],
   "make-directory.ts": ["node:"],
   "readiness.ts": [],
   "version.ts": ["node:"],
