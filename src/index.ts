@@ -5,7 +5,8 @@ import { adminName, createDirectory } from "./commands/directory.ts";
 import { createIdSource } from "./commands/ids.ts";
 import { createKeyFile, type KeyFile } from "./issuer/key-file.ts";
 import { checkNewPassword, hashPassword } from "./issuer/password.ts";
-import { createLog, reportTo } from "./log.ts";
+import { createLog } from "./log.ts";
+import { reportTo } from "./report.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
 

@@ -1,40 +1,38 @@
 import { type Logger, pino } from "pino";
 import type { LogSettings } from "./config.ts";
+import { type LogOutput, standardErrorOutput } from "./log-output.ts";
 
 export type Log = Logger;
 
 /**
- * The server's log on standard error, a line for each entry: JSON, or text for people. Written at once, so that a crash loses
- * none. Of an error it has type, message, code, stack and cause, and nothing else that a driver may have put there.
+ * The server's log on standard error, a line for each entry: JSON, or text for people. Of an error it has type, message, code,
+ * stack and cause, and nothing else that a driver may have put there. A disk or a pipe that is slow holds nobody up: what does
+ * not fit is left out, and the next line that fits says how many lines that were.
  */
-export async function createLog({ level, format }: LogSettings): Promise<Log> {
-  const options = { name: "portcullis", level, serializers: { err: describeError } };
-  if (format === "json") return pino(options, tolerant(pino.destination({ dest: 2, sync: true })));
-  // Only people at a terminal need it.
-  const { default: pretty } = await import("pino-pretty");
-  const colorize = process.stderr.isTTY === true;
-  const stream = pretty({
-    destination: 2,
-    sync: true,
-    colorize,
+export async function createLog(
+  { level, format }: LogSettings,
+  output: LogOutput = standardErrorOutput(),
+): Promise<Log> {
+  const write = format === "json" ? output.write : await forPeople(output.write);
+  const log = pino({ name: "portcullis", level, serializers: { err: describeError } }, { write });
+  output.onLost = (lines) =>
+    log.warn(
+      { lines },
+      "lines of the log were lost: what reads standard error, or its disk, does not keep up or is full",
+    );
+  return log;
+}
+
+/** Only people at a terminal need it. */
+async function forPeople(write: LogOutput["write"]): Promise<LogOutput["write"]> {
+  const { prettyFactory } = await import("pino-pretty");
+  const toText = prettyFactory({
+    colorize: process.stderr.isTTY === true,
     ignore: "pid,hostname,name",
     translateTime: "HH:MM:ss.l",
   });
-  return pino(options, tolerant(stream));
+  return (line) => write(toText(line));
 }
-
-/** Where a full disk or a closed terminal takes no line, the server goes on without. */
-function tolerant<Stream extends { on(event: "error", listener: () => void): unknown }>(stream: Stream): Stream {
-  stream.on("error", () => {});
-  return stream;
-}
-
-/** Logs failures of the server's own, under the id that the caller was told. */
-export const reportTo =
-  (log: Log) =>
-  ({ requestId, reason }: { readonly requestId?: string; readonly reason: unknown }): void => {
-    log.error({ requestId, err: reason }, "call failed");
-  };
 
 interface DescribedError {
   readonly type: string;

@@ -27,6 +27,7 @@ import { type Listener, openListener, type TlsOptions } from "./rpc/listener/lis
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
 import type { PublicStreamOptions } from "./rpc/public-streams.ts";
+import { nameAnswer, requestIdHeader } from "./rpc/request-id.ts";
 import { createRpcTable } from "./rpc/router.ts";
 import { createAdminService } from "./services/admin.ts";
 import { createAuthService } from "./services/auth.ts";
@@ -108,6 +109,8 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   });
   const serveDebug = openToPages(debug, options);
   const handler = aroundHandler(serveApi, (request, response) => {
+    // Also of what is no RPC, so that who asks can name the answer.
+    nameAnswer(request, response);
     const path = rawPath(request);
     if (debugListen === undefined && isDebugPath(path)) return serveDebug(request, response);
     const issuer = serveIssuer && issuerRoute(path);
@@ -210,7 +213,7 @@ async function createApi(
     reservedPaths: [...openApiPaths, ...debugPaths],
     // In the details of errors, and in no file of a service.
     registry: createRegistry(file_zitadel_message),
-    onFailure: (reason) => report({ reason }),
+    onFailure: (reason, contextValues) => report({ reason, contextValues }),
   });
 }
 
@@ -243,7 +246,7 @@ const openToPages = (
   withCors(handler, {
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders, ...corsHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", "x-request-id"],
+    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", requestIdHeader],
   });
 
 /** What checks their tokens is loaded only where there are any. */

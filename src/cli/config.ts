@@ -1,11 +1,9 @@
 import { Command } from "commander";
-import { type Config, type RawConfig, readConfig } from "../config.ts";
+import { type RawConfig, readConfig } from "../config.ts";
 import { parseLocation } from "../store/open.ts";
-import { type Setting, serverSettings, toOption } from "./settings.ts";
+import { serverSettings } from "./settings.ts";
+import { settingsInUse } from "./settings-in-use.ts";
 import { print, type SharedOptions, table, withSettings } from "./shared.ts";
-
-/** Where a value comes from, in commander's words. */
-const sources: Readonly<Record<string, string>> = { cli: "flag", env: "environment", default: "default" };
 
 export function configCommand(): Command {
   const printing = withSettings(
@@ -17,10 +15,7 @@ export function configCommand(): Command {
       // What serve would refuse is refused here as well.
       const config = readConfig(raw, process.env);
       parseLocation(config.storeLocation);
-      const rows = [
-        ...serverSettings.map((setting) => rowOf(setting, { command, raw, config })),
-        adminTokenRow(process.env),
-      ];
+      const rows = settingsInUse({ command, raw, config });
       const cells = rows.map(({ setting, value, source, variable }) => [
         setting,
         textOf(value),
@@ -30,71 +25,6 @@ export function configCommand(): Command {
       print(raw, { json: rows, text: table(["SETTING", "VALUE", "FROM", "ENVIRONMENT"], cells) });
     });
   return new Command("config").description("settings of the server").addCommand(printing);
-}
-
-interface Row {
-  readonly setting: string;
-  readonly variable: string | null;
-  readonly value: unknown;
-  readonly source: string;
-}
-
-interface Given {
-  readonly command: Command;
-  readonly raw: RawConfig;
-  readonly config: Config;
-}
-
-function rowOf(setting: Setting, { command, raw, config }: Given): Row {
-  const option = toOption(setting);
-  const name = option.attributeName();
-  const given: unknown = command.getOptionValue(name);
-  const value = name === "store" ? withoutPassword(config.storeLocation) : (given ?? setting.default ?? null);
-  const source = sources[command.getOptionValueSource(name) ?? "default"] ?? "default";
-  const followed = given === undefined ? followedFrom(name, { raw, config }) : undefined;
-  return { setting: option.long ?? "", variable: setting.env ?? null, value, source, ...followed };
-}
-
-/** The value of a setting that was not given where it follows from another, which is the source then. */
-function followedFrom(name: string, { raw, config }: Omit<Given, "command">): Partial<Row> | undefined {
-  switch (name) {
-    case "store":
-      return raw.storeFile === undefined ? undefined : { source: "--store-file" };
-    case "corsOrigin":
-      return raw.dev ? { value: config.corsOrigins, source: "--dev" } : undefined;
-    case "issuer":
-      return raw.dev ? { value: true, source: "--dev" } : undefined;
-    case "postgresConnectTimeout": {
-      const [, seconds] = /^postgres.*[?&]connect_timeout=(\d+)/.exec(config.storeLocation) ?? [];
-      return seconds === undefined ? undefined : { value: String(Number(seconds) * 1000), source: "--store" };
-    }
-    default:
-      return undefined;
-  }
-}
-
-function adminTokenRow(environment: NodeJS.ProcessEnv): Row {
-  const variable = environment["PORTCULLIS_ADMIN_TOKEN_FILE"]
-    ? "PORTCULLIS_ADMIN_TOKEN_FILE"
-    : "PORTCULLIS_ADMIN_TOKEN";
-  const value = environment[variable];
-  const shown = variable === "PORTCULLIS_ADMIN_TOKEN" ? "(hidden)" : value;
-  return value === undefined
-    ? { setting: "admin token", variable, value: "admin.token in the data directory", source: "default" }
-    : { setting: "admin token", variable, value: shown, source: "environment" };
-}
-
-/** The location of a store without what may be a password: of one that is not understood, nothing but its scheme. */
-function withoutPassword(location: string): string {
-  if (/^(sqlite|memory):/.test(location)) return location;
-  const [, scheme = "", user, rest = ""] = /^(postgres(?:ql)?:\/\/)(.*@)?([^@]*)$/s.exec(location) ?? [];
-  if (!/^[\w.,[\]-]*(:\d+)?(,[\w.[\]-]+(:\d+)?)*([/?].*)?$/s.test(rest) || scheme === "")
-    return "(hidden: not understood)";
-  // Names may be escaped too.
-  const shown = rest.replace(/(?<=[?&])([^&=]*)=[^&]*/g, (parameter, name: string) =>
-    /^[\w.-]+$/.test(name) && !/password/i.test(name) ? parameter : `${name}=(hidden)`,
-  );
-  return `${scheme}${user === undefined ? "" : "(hidden)@"}${shown}`;
 }
 
 function textOf(value: unknown): string {

@@ -13,6 +13,7 @@ import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { version } from "../version.ts";
 import { serverSettings } from "./settings.ts";
+import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
 import { withSettings } from "./shared.ts";
 import { watchTls } from "./watch-tls.ts";
 import { welcome } from "./welcome.ts";
@@ -20,32 +21,42 @@ import { welcome } from "./welcome.ts";
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
 const graceMs = 8_000;
 const exitAfterMs = 9_500;
+/** Of the last lines of the log, for who reads them slowly. */
+const logPatienceMs = 500;
 
 export function serveCommand(): Command {
   return withSettings(new Command("serve").description("run the server"), serverSettings).action(
-    async (raw: RawConfig) => serve(readConfig(raw, process.env)),
+    async (raw: RawConfig, command: Command) => {
+      const config = readConfig(raw, process.env);
+      await serve(config, settingsInUse({ command, raw, config }));
+    },
   );
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve(config: Config, settings: readonly SettingInUse[]): Promise<void> {
   const stopObeying = obeySignals();
   // Only here, so that the other commands start without the server: in less than half the time.
   const [
     { openServer },
-    { createLog, reportTo },
+    { createLog },
+    { standardErrorOutput },
     { createLimitedLog },
+    { reportTo },
     { startTelemetry },
     { observeStore },
     { probeStore },
   ] = await Promise.all([
     import("../server.ts"),
     import("../log.ts"),
+    import("../log-output.ts"),
     import("../log-limits.ts"),
+    import("../report.ts"),
     import("../telemetry/index.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),
   ]);
-  const log = await createLog(config.log);
+  const logOutput = standardErrorOutput();
+  const log = await createLog(config.log, logOutput);
   const telemetry = await startTelemetry({
     log,
     version,
@@ -53,6 +64,12 @@ async function serve(config: Config): Promise<void> {
     environment: process.env,
   });
   const { metrics } = telemetry;
+  metrics.addCounter({
+    name: "portcullis_log_lines_lost_total",
+    help: "Lines of the log that were lost: there was no room for more, or they could not be written.",
+    label: "reason",
+    read: () => logOutput.lost,
+  });
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
@@ -98,7 +115,9 @@ async function serve(config: Config): Promise<void> {
   warnOfPlaintext(config, log);
   const stopWatchingTls = keepTlsFresh(config, { listener, log });
   stopObeying();
-  closeOnSignal(async () => {
+  const about = aboutServer(listener.url, settings);
+  log.info(about, "serving");
+  closeOnSignal(async (signal) => {
     log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
     readiness.set("draining", true);
     const onUnfinished = (connections: number) =>
@@ -108,8 +127,21 @@ async function serve(config: Config): Promise<void> {
     probe.stop();
     await store.close();
     await telemetry.stop();
+    log.info({ ...about, signal }, "stopped");
+    await logOutput.flush(logPatienceMs);
   }, config);
   greet(config, { url: listener.url, tokenPlace });
+}
+
+/** What the lines of a start and a stop have: which program it is, where, and what was asked of it. */
+function aboutServer(url: string, settings: readonly SettingInUse[]) {
+  const given = settings.filter(({ setting, source }) => source !== "default" && setting !== "--store");
+  return {
+    version,
+    url,
+    store: settings.find(({ setting }) => setting === "--store")?.value,
+    settings: Object.fromEntries(given.map(({ setting, value }) => [setting, value])),
+  };
 }
 
 /** One line says where, for people and programs; at a terminal, more follows. */
@@ -236,13 +268,13 @@ function obeySignals(): () => void {
 }
 
 /** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
-function closeOnSignal(close: () => Promise<void>, { drainDelayMs }: Config): void {
+function closeOnSignal(close: (signal: NodeJS.Signals) => Promise<void>, { drainDelayMs }: Config): void {
   let isClosing = false;
-  const onSignal = () => {
+  const onSignal = (signal: NodeJS.Signals) => {
     if (isClosing) process.exit(1);
     isClosing = true;
     setTimeout(() => process.exit(1), drainDelayMs + exitAfterMs).unref();
-    close().then(
+    close(signal).then(
       () => process.exit(0),
       (reason: unknown) => {
         process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { backupStore, migrateStore } from "../store/open.ts";
 import { existingStoreOf, print, type SharedOptions, storeSubcommand, withNewStore, withStore } from "./shared.ts";
-import { openInput, readHistory, writeHistory } from "./transfer.ts";
+import { openInput, readHistory, standardStream, writeHistory } from "./transfer.ts";
 
 export function storeCommand(): Command {
   const store = new Command("store").description("the store itself");
@@ -27,12 +27,12 @@ export function storeCommand(): Command {
 
   store.addCommand(
     storeSubcommand("export", "write all events as JSON lines, as of one moment; records, such as sessions, are none")
-      .argument("[file]", "a new file that only you can read (default: standard output)")
-      .action(async (file: string | undefined, options: SharedOptions) => {
+      .argument("[file]", "a new file that only you can read; - is standard output", standardStream)
+      .action(async (file: string, options: SharedOptions) => {
         const { events, aggregates } = await withStore(options, (opened) =>
           opened.export((history) => writeHistory(history, file)),
         );
-        if (file === undefined) return;
+        if (file === standardStream) return;
         const text = `exported ${events} events of ${aggregates} aggregates to ${file}`;
         print(options, { json: { events, aggregates, file }, text });
       }),
@@ -40,8 +40,8 @@ export function storeCommand(): Command {
 
   store.addCommand(
     storeSubcommand("import", "read what export wrote into an empty store, and check that it has the same state")
-      .argument("[file]", "what to read (default: standard input)")
-      .action(async (file: string | undefined, options: SharedOptions) => {
+      .argument("[file]", "what to read; - is standard input", standardStream)
+      .action(async (file: string, options: SharedOptions) => {
         const input = await openInput(file);
         const { events, aggregates } = await withNewStore(options, (opened) => readHistory(opened, input));
         const text = `imported ${events} events of ${aggregates} aggregates, in the same state`;

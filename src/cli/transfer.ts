@@ -1,13 +1,15 @@
-import { once } from "node:events";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { StoreError } from "../store/errors.ts";
 import type { History, Store } from "../store/store.ts";
 import { LineReader, type Totals, type Watch, writeLines } from "./history-lines.ts";
 
+/** Stands for standard output or standard input in place of a file. */
+export const standardStream = "-";
+
 /** Writes a history to a new file that only this user can read, or to standard output. */
-export async function writeHistory(history: History, file: string | undefined): Promise<Totals> {
-  if (file === undefined) return writeBy(sendToOutput, history);
+export async function writeHistory(history: History, file: string): Promise<Totals> {
+  if (file === standardStream) return writeToOutput(history);
   const handle = await openFile(file, { flags: "wx", verb: "written" });
   try {
     const totals = await writeBy((text) => handle.appendFile(text), history);
@@ -38,8 +40,8 @@ export interface Input {
   readonly name: string;
 }
 
-export async function openInput(file: string | undefined): Promise<Input> {
-  if (file === undefined) return { stream: process.stdin, name: "The standard input" };
+export async function openInput(file: string): Promise<Input> {
+  if (file === standardStream) return { stream: process.stdin, name: "The standard input" };
   const handle = await openFile(file, { flags: "r", verb: "read" });
   return { stream: handle.createReadStream(), name: `The file ${file}` };
 }
@@ -61,8 +63,20 @@ async function writeBy(send: (text: string) => Promise<void>, history: History):
   return totals;
 }
 
-async function sendToOutput(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, "drain");
+/** Where the reader stops before the end, or the disk is full, main.ts ends the process: with 1, since this was not whole. */
+async function writeToOutput(history: History): Promise<Totals> {
+  process.exitCode = 1;
+  const totals = await writeBy(sendToOutput, history);
+  process.exitCode = 0;
+  return totals;
+}
+
+function sendToOutput(text: string): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdout.write(text, (error) => {
+      if (!error) resolve();
+    });
+  });
 }
 
 const chunkLength = 65_536;

@@ -1,12 +1,12 @@
-import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../policy/errors.ts";
 import { requestIdOf } from "../rpc/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
-/** Told of a failure that is the server's own, with the id under which a caller was told of it, where one was. */
-export type ReportFailure = (failure: { readonly requestId?: string; readonly reason: unknown }) => void;
+/** Told of a failure that is the server's own, and of the call that met it, where one did. */
+export type ReportFailure = (failure: { readonly reason: unknown; readonly contextValues?: ContextValues }) => void;
 
 const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
   invalid: Code.InvalidArgument,
@@ -37,7 +37,7 @@ const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; read
  */
 export function toConnectError(
   reason: unknown,
-  options: { readonly report: ReportFailure; readonly requestId: () => string },
+  options: { readonly report: ReportFailure; readonly contextValues: ContextValues },
 ): ConnectError {
   if (reason instanceof PolicyError || reason instanceof AuthError) {
     const { id, message, kind } = reason;
@@ -47,8 +47,9 @@ export function toConnectError(
     ]);
   }
   if (reason instanceof ConnectError) return reason;
-  const requestId = options.requestId();
-  options.report({ requestId, reason });
+  const { report, contextValues } = options;
+  report({ reason, contextValues });
+  const requestId = requestIdOf(contextValues);
   if (reason instanceof StoreError) {
     const { code, text } = storeFailures[reason.code];
     return new ConnectError(`${text} (request ${requestId})`, code);
@@ -59,8 +60,8 @@ export function toConnectError(
 /** Maps what interceptors further in and implementations throw. It must be the outermost one that can see an error. */
 export function mapErrors(report: ReportFailure): Interceptor {
   return (next) => async (request) => {
-    const map = (reason: unknown) =>
-      toConnectError(reason, { report, requestId: () => requestIdOf(request.contextValues, request.header) });
+    const { contextValues } = request;
+    const map = (reason: unknown) => toConnectError(reason, { report, contextValues });
     try {
       const response = await next(request);
       return response.stream ? { ...response, message: mapEach(response.message, map) } : response;
@@ -94,6 +95,6 @@ export function mapGateErrors(
 ): (context: HandlerContext) => Promise<void> {
   return (context) =>
     gate(context).catch((reason: unknown) => {
-      throw toConnectError(reason, { report, requestId: () => requestIdOf(context.values, context.requestHeader) });
+      throw toConnectError(reason, { report, contextValues: context.values });
     });
 }

@@ -4,7 +4,7 @@ import { keyClientId } from "../auth/issued.ts";
 import { provideIssuerKeys, publishedKeys, readIssuerKeys } from "../commands/issuer-keys.ts";
 import type { LimitedLog } from "../log-limits.ts";
 import { createClientAddress } from "../rpc/client-address.ts";
-import { rawPath } from "../rpc/http.ts";
+import { isGone, rawPath } from "../rpc/http.ts";
 import type { ListenerHandler, ListenerRequest } from "../rpc/listener/handler.ts";
 import type { Clock, Store } from "../store/store.ts";
 import { generateIssuerKeys } from "./generate-keys.ts";
@@ -109,7 +109,8 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     // Both response types behave alike where oidc-provider and the pages use them.
     const answer = response as ServerResponse;
     serve(request, answer).catch((reason: unknown) => {
-      if (answer.destroyed || answer.writableEnded) return;
+      // Also of a form that broke off, or did not come in time.
+      if (isGone(response) || answer.writableEnded) return;
       report(reason);
       if (answer.headersSent) answer.destroy();
       else refuse(answer, 500, "server_error", "the server failed");

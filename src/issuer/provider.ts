@@ -1,4 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
 import {
   type Configuration,
   errors,
@@ -11,6 +13,7 @@ import { apiScope, keyClientId } from "../auth/issued.ts";
 import { digestToken } from "../auth/token.ts";
 import type { IssuerKeys } from "../commands/issuer-keys.ts";
 import type { LimitedLog } from "../log-limits.ts";
+import { isGone } from "../rpc/http.ts";
 import { type Clock, type Store, userRef } from "../store/store.ts";
 import { createAdapter } from "./adapter.ts";
 import { completeIntrospection } from "./introspection.ts";
@@ -141,6 +144,14 @@ export function createProvider(options: ProviderOptions): Provider {
   provider.on("server_error", (_context, error) => report(error));
   logRefusals(provider, limitedLog);
   completeIntrospection(provider, store);
+  // Koa's own, of which the types do not know. Without a listener it writes them to standard error, with their stacks.
+  (provider as EventEmitter).on(
+    "error",
+    (error: Error & { readonly expose?: boolean }, { res }: { readonly res: ServerResponse }) => {
+      const isOfClient = error.expose === true || res.writableEnded || isGone(res);
+      if (!isOfClient) report(error);
+    },
+  );
   return provider;
 }
 

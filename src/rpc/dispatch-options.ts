@@ -5,7 +5,7 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import type { Gate } from "./call.ts";
 import { CallerTurns } from "./caller-turns.ts";
 import { toStandardError } from "./failure.ts";
-import type { Observe } from "./outcome.ts";
+import type { Observe, OnFailure } from "./outcome.ts";
 import type { PublicStreamOptions } from "./public-streams.ts";
 import type { RestOptions } from "./rest/codec.ts";
 import type { RpcTable } from "./router.ts";
@@ -30,7 +30,7 @@ export interface DispatchOptions extends Partial<RestOptions> {
    * Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. Default: it is
    * written to standard error, with its stack.
    */
-  onFailure?(reason: unknown): void;
+  readonly onFailure?: OnFailure;
   /**
    * Whether Connect's own handlers serve the unary calls of gRPC, gRPC-Web and Connect too, as they serve streams. Default false:
    * they take several times as long for the same answers.

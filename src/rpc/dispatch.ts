@@ -1,7 +1,7 @@
 import { constants } from "node:http2";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
-import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
 import type { PathBinding } from "./call.ts";
 import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
@@ -27,6 +27,7 @@ import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
+import { nameAnswer, readRequestId, setRequestId } from "./request-id.ts";
 import { createRestCodec } from "./rest/codec.ts";
 import { readMetadataHeaders } from "./rest/metadata-headers.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -136,12 +137,12 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   let isBodyTakenTold = false;
 
   /** It is a mistake of the server's author, the same for each request: told once, lest callers fill a log with it. */
-  function bodyTaken(): HttpRefusal {
+  function bodyTaken(contextValues: ContextValues): HttpRefusal {
     const error = new ConnectError(
       "the body of the request was read before it came here: put the dispatch before what parses bodies",
       Code.Internal,
     );
-    if (!isBodyTakenTold) options.onFailure(error);
+    if (!isBodyTakenTold) options.onFailure(error, contextValues);
     isBodyTakenTold = true;
     return { error, status: 500 };
   }
@@ -165,6 +166,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+    const contextValues = createContextValues().set(connectionKey, request.socket);
+    setRequestId(contextValues, nameAnswer(request, response));
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
     let publicStream: ReturnType<PublicStreams["begin"]>;
@@ -172,8 +175,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       const found = find(request);
       const { protocol, method } = found;
       // What is refused before it reaches an RPC needs no body.
-      const { serve } = method !== undefined && isBodyTaken(request) ? refused(codecOf(request), bodyTaken()) : found;
-      const contextValues = createContextValues().set(connectionKey, request.socket);
+      const isLost = method !== undefined && isBodyTaken(request);
+      const { serve } = isLost ? refused(codecOf(request), bodyTaken(contextValues)) : found;
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       publicStream = publicStreams?.begin(method, request);
       outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
@@ -182,7 +185,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
         outcome = Code.Canceled;
         return;
       }
-      options.onFailure(reason);
+      options.onFailure(reason, contextValues);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
       publicStream?.end();
@@ -202,11 +205,13 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     if (rpc?.spec.kind !== "unary" || headerProblem({ url, rawHeaders }) || !hasAuthority(head)) return false;
     const { socket } = stream.session ?? {};
     const contextValues = createContextValues().set(connectionKey, socket);
+    const requestId = readRequestId(headers);
+    setRequestId(contextValues, requestId);
     const end = observe?.({ protocol: "grpc", method: rpc.spec.method, head, socket, contextValues });
     grpc
-      .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream), contextValues })
+      .serveUnary({ rpc, head, source: stream, reply: new StreamReply(stream, requestId), contextValues })
       .then(end, (reason: unknown) => {
-        options.onFailure(reason);
+        options.onFailure(reason, contextValues);
         stream.close(constants.NGHTTP2_INTERNAL_ERROR);
         end?.(Code.Internal);
       });

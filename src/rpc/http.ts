@@ -63,8 +63,13 @@ const isTaken = (source: Readable | undefined): boolean =>
 
 /** Whether the connection or stream is no longer there to answer on. */
 export function isGone(response: HttpResponse): boolean {
-  return "stream" in response ? response.stream === undefined || response.stream.destroyed : response.destroyed;
+  if ("stream" in response) return response.stream === undefined || isClosed(response.stream);
+  // The socket is the first to know; the response learns of it by an event.
+  return response.destroyed || response.socket?.destroyed === true;
 }
+
+/** Whether a stream takes no answer any more. One that was reset is closed at once, and destroyed when its body was read. */
+export const isClosed = (stream: ServerHttp2Stream): boolean => stream.closed || stream.destroyed;
 
 /** Calls back when the connection or stream closes, whether the answer was complete or not. */
 export function onClose(request: HttpRequest, response: HttpResponse, listener: () => void): void {
@@ -127,13 +132,17 @@ const smallBytes = 16 * 1024;
 export function send(response: HttpResponse, answer: Answer): void {
   if (response.headersSent || isGone(response)) return;
   if ("stream" in response) {
-    const { vary, ...set } = response.getHeaders();
-    const given = answer.header["vary"];
-    const merged = vary === undefined ? {} : { vary: given === undefined ? vary : `${given}, ${vary}` };
+    const header = { ...answer.header };
+    for (const name of response.getHeaderNames()) {
+      const set = response.getHeader(name);
+      const given = header[name];
+      if (given === undefined) header[name] = set;
+      else if (name === "vary") header[name] = `${given}, ${set}`;
+    }
     if (answer.trailer !== undefined) response.addTrailers(answer.trailer);
     // Node's response object would send an answer without a body in two frames: what has a status in its headers and does not
     // end with them is no gRPC answer.
-    sendOnStream(response.stream, { ...answer, header: { ...set, ...answer.header, ...merged } });
+    sendOnStream(response.stream, { ...answer, header });
   } else {
     const { status, header, body } = answer;
     response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
@@ -143,9 +152,16 @@ export function send(response: HttpResponse, answer: Answer): void {
   }
 }
 
-/** Sends a complete answer but for its trailers, which who listens for `wantTrailers` sends. */
-export function sendOnStream(stream: ServerHttp2Stream, { status, header, body, trailer }: Answer): void {
-  const headers: OutgoingHttpHeaders = { ":status": status, ...header };
+/**
+ * Sends a complete answer but for its trailers, which who listens for `wantTrailers` sends. Of `defaults`, the answer's own headers
+ * take the place.
+ */
+export function sendOnStream(
+  stream: ServerHttp2Stream,
+  { status, header, body, trailer }: Answer,
+  defaults?: OutgoingHttpHeaders,
+): void {
+  const headers: OutgoingHttpHeaders = { ":status": status, ...defaults, ...header };
   // HTTP/2 has no such field, and Node warns of it.
   if (headers.connection !== undefined) delete headers.connection;
   if (trailer !== undefined) {

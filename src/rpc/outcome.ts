@@ -27,6 +27,9 @@ export interface ObservedCall {
  */
 export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 
+/** Told of a failure that is a bug, and of which call: `requestIdOf` and an observer's own keys tell more. */
+export type OnFailure = (reason: unknown, contextValues: ContextValues) => void;
+
 /** HTTP statuses of what a server does not do, which Connect's handlers answer without a body that says so. */
 const unserved: ReadonlySet<number> = new Set([404, 405, 415, 505]);
 

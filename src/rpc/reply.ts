@@ -1,7 +1,17 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { type Answer, type HttpRequest, type HttpResponse, isGone, onClose, send, sendOnStream } from "./http.ts";
+import {
+  type Answer,
+  type HttpRequest,
+  type HttpResponse,
+  isClosed,
+  isGone,
+  onClose,
+  send,
+  sendOnStream,
+} from "./http.ts";
 import { discardRest } from "./listener/discard.ts";
+import { requestIdHeader } from "./request-id.ts";
 
 /** Where the one answer of a call goes. */
 export interface Reply {
@@ -38,15 +48,17 @@ export class ResponseReply implements Reply {
 /** On a stream of which no response object was made. */
 export class StreamReply implements Reply {
   readonly #stream: ServerHttp2Stream;
+  readonly #requestId: string;
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, requestId: string) {
     this.#stream = stream;
+    this.#requestId = requestId;
     // A reset is everyday, and an error that nobody listens to would end the process.
     stream.on("error", ignore);
   }
 
   isGone(): boolean {
-    return this.#stream.destroyed;
+    return isClosed(this.#stream);
   }
 
   onClose(listener: () => void): void {
@@ -55,10 +67,10 @@ export class StreamReply implements Reply {
 
   send(answer: Answer): void {
     const stream = this.#stream;
-    if (stream.destroyed || stream.headersSent) return;
+    if (isClosed(stream) || stream.headersSent) return;
     const { trailer } = answer;
     if (trailer !== undefined) stream.on("wantTrailers", () => sendTrailers(stream, trailer));
-    sendOnStream(stream, answer);
+    sendOnStream(stream, answer, { [requestIdHeader]: this.#requestId });
     if (!stream.readableEnded) discardRest(stream);
   }
 }

@@ -6,14 +6,14 @@ import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { mediaType, withoutConnection } from "./http.ts";
-import { type Outcome, withOutcome } from "./outcome.ts";
+import { type OnFailure, type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
   /** Told of what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
-  onFailure(reason: unknown): void;
+  readonly onFailure: OnFailure;
 }
 
 /** One request and the RPC it is for, to be served by Connect's own handlers. */
@@ -49,11 +49,13 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
     const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
     if (end !== undefined) Object.assign(received, { signal: AbortSignal.any([received.signal as AbortSignal, end]) });
+    let sent = received.body as AsyncIterable<Uint8Array>;
     if (!("stream" in request)) {
       // A reading that ends early destroys the request by default, and the connection would never be read again.
-      Object.assign(received, { body: request.iterator({ destroyOnReturn: false }) });
+      sent = request.iterator({ destroyOnReturn: false });
       response.once("finish", () => request.resume());
     }
+    Object.assign(received, { body: untilGone(sent) });
     // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
     received.header.set("content-type", mediaType(request));
     const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
@@ -64,7 +66,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
     const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
-    const sent = {
+    const toSend = {
       status,
       ...(body && { body }),
       // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
@@ -76,7 +78,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
       },
     };
     // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
-    await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
+    await Promise.race([universalResponseToNodeResponse(toSend as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;
   };
 
@@ -102,12 +104,21 @@ const endWithCall: Interceptor = (next) => async (request) => {
   const response = await untilAborted(next(request), request.signal);
   return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
 };
+/** A body that breaks off: its client has gone, which Node tells in a dozen ways, by its errors of streams and of the system. */
+async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("the client is gone", Code.Canceled, undefined, undefined, cause);
+  }
+}
 
 /** What an implementation throws because its client has gone is no failure. */
-function tellFailures(onFailure: (reason: unknown) => void): Interceptor {
+function tellFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
     const tell = (reason: unknown): never => {
-      if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason);
+      if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason, request.contextValues);
       throw reason;
     };
     const response = await next(request).catch(tell);

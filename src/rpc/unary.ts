@@ -15,14 +15,14 @@ import { compress, compressions, decompress, knownEncodings } from "./encoding.t
 import type { Sent } from "./envelope.ts";
 import type { UnaryExchange } from "./exchange.ts";
 import type { RequestHead } from "./http.ts";
-import type { Outcome } from "./outcome.ts";
+import type { OnFailure, Outcome } from "./outcome.ts";
 import type { Reply } from "./reply.ts";
 import { readTimeout, type TimeHeaderName } from "./timeout.ts";
 
 export interface UnaryOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
   /** Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. */
-  onFailure(reason: unknown): void;
+  onFailure: OnFailure;
 }
 
 /** How one protocol carries the one message each way. */
@@ -116,7 +116,7 @@ class UnaryCall {
     } catch (reason) {
       if (reply.isGone()) return Code.Canceled;
       // Interceptors and gate have mapped what is expected.
-      if (!(reason instanceof ConnectError)) this.#options.onFailure(reason);
+      if (!(reason instanceof ConnectError)) this.#options.onFailure(reason, this.#exchange.contextValues);
       const error = toConnectError(reason);
       this.#protocol.sendError(this.#exchange, { context, error });
       return error.code;

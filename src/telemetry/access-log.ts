@@ -1,9 +1,10 @@
 import type { Log } from "../log.ts";
 import type { createClientAddress } from "../rpc/client-address.ts";
 import { type RequestHead, rawPath } from "../rpc/http.ts";
-import type { Observe, ObservedCall } from "../rpc/outcome.ts";
+import type { Observe } from "../rpc/outcome.ts";
 import { requestIdOf } from "../rpc/request-id.ts";
 import { nameOf } from "./metrics.ts";
+import { traceOf } from "./trace-ids.ts";
 
 /** A line for each request, with nothing of its body and of its headers only the id. Where it reached no RPC, its path tells why. */
 export function createAccessLog(log: Log, clientAddress: ReturnType<typeof createClientAddress>): Observe {
@@ -12,10 +13,10 @@ export function createAccessLog(log: Log, clientAddress: ReturnType<typeof creat
     // Later the socket may be closed, and forget it.
     const client = clientAddress({ socket: socket ?? {}, headers: head.headers });
     return (outcome) => {
-      const requestId = requestIdOfCall({ head, contextValues });
+      const requestId = requestIdOf(contextValues);
       const call = method === undefined ? unserved(head) : `${method.parent.typeName}/${method.name}`;
       const ms = Math.round((performance.now() - started) * 1000) / 1000;
-      log.debug({ requestId, client, protocol, call, code: nameOf(outcome), ms }, "call");
+      log.debug({ requestId, ...traceOf(contextValues), client, protocol, call, code: nameOf(outcome), ms }, "call");
     };
   };
 }
@@ -23,9 +24,3 @@ export function createAccessLog(log: Log, clientAddress: ReturnType<typeof creat
 /** What anybody made up: without its query, and no more of it than finds a mistake. Over HTTP/2 it may hold any bytes. */
 const unserved = (head: RequestHead): string =>
   `${head.method} ${rawPath(head)}`.slice(0, 256).replace(/[^\x20-\x7e]/g, "?");
-
-/** The id by which logs, traces and error texts name a call. */
-export function requestIdOfCall({ head, contextValues }: Pick<ObservedCall, "head" | "contextValues">): string {
-  const { "x-request-id": given } = head.headers;
-  return requestIdOf(contextValues, { get: () => (typeof given === "string" ? given : null) });
-}

@@ -2,6 +2,7 @@ import type { Readiness } from "../readiness.ts";
 import { rawPath, send } from "../rpc/http.ts";
 import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
 import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
+import { nameAnswer } from "../rpc/request-id.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The paths that answer operators rather than callers. */
@@ -65,6 +66,7 @@ export function createDebugHandler(options: {
   }
 
   return (request, response) => {
+    nameAnswer(request, response);
     serve(request, response).catch((reason: unknown) => {
       onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });

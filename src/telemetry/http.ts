@@ -1,9 +1,8 @@
-import { createContextValues } from "@connectrpc/connect";
 import type { Log } from "../log.ts";
 import type { createClientAddress } from "../rpc/client-address.ts";
 import { onClose } from "../rpc/http.ts";
 import type { ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
-import { requestIdOfCall } from "./access-log.ts";
+import { nameAnswer } from "../rpc/request-id.ts";
 import type { Metrics } from "./metrics.ts";
 
 /**
@@ -28,7 +27,7 @@ export function createObserveHttp(options: {
       const status = response.headersSent ? String(response.statusCode) : "none";
       metrics.onHttpAnswer({ route, method, status, ms });
       if (!log.isLevelEnabled("debug")) return;
-      const requestId = requestIdOfCall({ head: request, contextValues: createContextValues() });
+      const requestId = nameAnswer(request, response);
       log.debug({ requestId, client, method, route, status, ms }, "request");
     });
   };

@@ -21,7 +21,13 @@ export interface Metrics {
     readonly label: string;
     read(): Readonly<Record<string, number>>;
   }): void;
-  render(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** The text of a second ago at most, which all share who ask meanwhile: to make it takes longer than thousands of calls. */
+  render(): Promise<RenderedMetrics>;
+}
+
+export interface RenderedMetrics {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 /** An answer to a request that is for no RPC. Each member but the time is one of few values. */
@@ -37,8 +43,14 @@ export interface HttpAnswer {
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const storeBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5];
 
-/** Creates metrics of one server, beside Node's own: several servers of one process count apart. */
-export function createMetrics(options: { readonly version: string }): Metrics {
+const renderEveryMs = 1_000;
+
+/**
+ * Creates metrics of one server, beside Node's own: several servers of one process count apart. `now` gives milliseconds; the
+ * default is a clock that never goes back.
+ */
+export function createMetrics(options: { readonly version: string; now?(): number }): Metrics {
+  const { now = () => performance.now() } = options;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -78,6 +90,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     buckets: callBuckets,
     registers,
   });
+  let rendered: { readonly at: number; readonly made: Promise<RenderedMetrics> } | undefined;
   let served = 0;
   addGauge({ name: "portcullis_rpc_in_flight", help: "Requests that are being served.", read: () => served });
 
@@ -114,8 +127,16 @@ export function createMetrics(options: { readonly version: string }): Metrics {
         },
       });
     },
-    async render() {
-      return { contentType: registry.contentType, text: await registry.metrics() };
+    render() {
+      if (rendered === undefined || now() - rendered.at >= renderEveryMs) {
+        const made = registry.metrics().then((text) => ({ contentType: registry.contentType, text }));
+        rendered = { at: now(), made };
+        // Who asks next tries again.
+        made.catch(() => {
+          rendered = undefined;
+        });
+      }
+      return rendered.made;
     },
   };
 }

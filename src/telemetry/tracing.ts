@@ -12,8 +12,9 @@ import {
 } from "@opentelemetry/api";
 import type { Log } from "../log.ts";
 import type { Observe, ObservedCall } from "../rpc/outcome.ts";
-import { requestIdOfCall } from "./access-log.ts";
+import { requestIdOf } from "../rpc/request-id.ts";
 import { nameOf } from "./metrics.ts";
+import { setTrace } from "./trace-ids.ts";
 
 /** Traces on their way out of the process. */
 export interface Tracing {
@@ -58,8 +59,10 @@ export async function startTracing(options: { readonly version: string; readonly
   const observe: Observe = (call) => {
     const parent = propagation.extract(context.active(), call.head.headers, defaultTextMapGetter);
     const span = tracer.startSpan(nameOfSpan(call), { kind: SpanKind.SERVER, attributes: attributesOf(call) }, parent);
+    const { traceId, spanId } = span.spanContext();
+    setTrace(call.contextValues, { trace_id: traceId, span_id: spanId });
     return (outcome) => {
-      span.setAttribute("portcullis.request_id", requestIdOfCall(call));
+      span.setAttribute("portcullis.request_id", requestIdOf(call.contextValues));
       span.setAttribute("rpc.response.status_code", nameOf(outcome));
       if (outcome !== 0 && serverFaults.has(outcome)) span.setStatus({ code: SpanStatusCode.ERROR });
       span.end();

@@ -148,7 +148,7 @@ describe.concurrent("the log", () => {
       code: "OK",
       ms: expect.any(Number),
     });
-    expect(calls[1]).toMatchObject({ requestId: expect.stringMatching(/^[0-9a-f-]{36}$/), code: "UNAUTHENTICATED" });
+    expect(calls[1]).toMatchObject({ requestId: expect.stringMatching(/^[0-9a-f]{24}$/), code: "UNAUTHENTICATED" });
     expect(server.stderr).not.toContain("a-secret-of-somebody");
     expect(server.stderr).not.toContain(server.adminToken);
   });
@@ -185,9 +185,40 @@ describe.concurrent("the log", () => {
     await until(open, (isOpen) => isOpen);
     const { exitCode } = await server.stop();
     expect(exitCode).toBe(0);
-    expect(entries(server.stderr).map(({ level, msg, connections }) => ({ level, msg, connections }))).toEqual([
+    const complaints = entries(server.stderr).filter(({ level }) => level !== 30);
+    expect(complaints.map(({ level, msg, connections }) => ({ level, msg, connections }))).toEqual([
       { level: 40, msg: "connections were still in use when their time was over, and are cut", connections: 1 },
     ]);
+  });
+
+  it("has a line of the start and one of the stop, with what was asked for and without its secrets", async () => {
+    using directory = new TemporaryDirectory();
+    const data = directory.join("data");
+    const env = { PORTCULLIS_ADMIN_TOKEN: "a-secret-that-is-long-enough-to-be-taken" };
+    await using server = await startServer({
+      data,
+      env,
+      flags: ["--drain-delay", "1", "--cors-origin", "https://a.example"],
+    });
+    await server.stop();
+    const about = {
+      level: 30,
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      url: server.url,
+      store: `sqlite:${data}/portcullis.db`,
+      settings: {
+        "--listen": "127.0.0.1:0",
+        "--data": data,
+        "--drain-delay": "1",
+        "--cors-origin": ["https://a.example"],
+        "admin token": "(hidden)",
+      },
+    };
+    expect(entries(server.stderr)).toMatchObject([
+      { ...about, msg: "serving" },
+      { ...about, msg: "stopped", signal: "SIGTERM" },
+    ]);
+    expect(server.stderr).not.toContain("a-secret");
   });
 
   it("is text where that is asked for", async () => {
@@ -200,7 +231,8 @@ describe.concurrent("the log", () => {
       (text) => text.includes("ListLoginPolicySecondFactors"),
     );
     // In a file there is no colour.
-    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG/);
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: serving\n/);
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG: call\n/m);
   });
 
   it("warns where tokens cross a network in plaintext", async () => {
@@ -227,14 +259,21 @@ describe.concurrent("traces", () => {
       OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
       OTEL_SERVICE_NAME: "gate",
     };
-    await using server = await startServer({ data: directory.join("data"), env });
+    await using server = await startServer({ data: directory.join("data"), env, flags: ["--log-level", "debug"] });
     await list(server, { traceparent });
     await list(server, { traceparent, authorization: "Bearer wrong" });
+    const calls = await until(
+      async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
+      ({ length }) => length === 2,
+    );
+    const trace = { trace_id: "0af7651916cd43dd8448eb211c80319c", span_id: expect.stringMatching(/^[0-9a-f]{16}$/) };
+    expect(calls).toMatchObject([trace, trace]);
     // What has not been sent is sent at the end.
     expect((await server.stop()).exitCode).toBe(0);
     const sent = JSON.stringify(collector.received);
     expect(sent).toContain('"service.name","value":{"stringValue":"gate"}');
     expect(sent).toContain('"traceId":"0af7651916cd43dd8448eb211c80319c"');
+    for (const { span_id: spanId } of calls) expect(sent).toContain(`"spanId":"${spanId}"`);
     expect(sent).toContain('"parentSpanId":"b7ad6b7169203331"');
     expect(sent).toContain('"name":"zitadel.management.v1.ManagementService/ListLoginPolicySecondFactors"');
     expect(sent).toContain('"rpc.response.status_code","value":{"stringValue":"UNAUTHENTICATED"}');

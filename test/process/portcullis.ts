@@ -127,6 +127,10 @@ export class PortcullisProcess implements AsyncDisposable {
   }
 }
 
+/** The lines of a log that tell of more than its start and its stop. */
+export const complaintsIn = (stderr: string): readonly string[] =>
+  stderr.split("\n").filter((line) => line !== "" && !/^\{"level":30,.*"msg":"(serving|stopped)"\}$/.test(line));
+
 /** Runs a command to its end, which it must reach on its own. */
 export function runCommand(
   args: readonly string[],

@@ -95,7 +95,7 @@ describe("store export and import", () => {
     expect(JSON.parse(toPostgres.stdout)).toEqual({ events, aggregates });
     const back = directory.join("back");
     const piped = shell(
-      `"$node" "$program" store export --store ${url} | "$node" "$program" store import --data ${back}`,
+      `"$node" "$program" store export - --store ${url} | "$node" "$program" store import - --data ${back}`,
     );
     expect(piped).toMatchObject({
       status: 0,
@@ -107,9 +107,22 @@ describe("store export and import", () => {
     expect(await store("verify", "--store", url)).toEqual(success(/^the store is sound/));
   });
 
-  it("end quietly when the reader stops early", () => {
-    const ended = shell('"$node" "$program" store export --data "$data" | head -n 1');
-    expect(ended).toMatchObject({ status: 0, stdout: '{"format":"portcullis-events","version":1}\n', stderr: "" });
+  it.each(["", "-"])("end quietly, but not with 0, when the reader stops before the end ('%s')", (file) => {
+    const ended = shell(`"$node" "$program" store export ${file} --data "$data" | true`);
+    expect(ended).toMatchObject({ status: 1, stdout: "", stderr: "" });
+  });
+
+  it("make no file and no store of what breaks off on the way", () => {
+    const elsewhere = directory.join("cut");
+    const pipe = `"$node" "$program" store export - --data "$data" | head -c 1000`;
+    const ended = shell(`(${pipe} || true) | "$node" "$program" store import - --data ${elsewhere}`);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(ended.stderr).toMatch(/^portcullis: The standard input is cut short [^\n]*\n$/);
+    const whole = shell(
+      `"$node" "$program" store export - --data "$data" | "$node" "$program" store import - --data ${elsewhere}`,
+    );
+    expect(whole).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync("-")).toBe(false);
   });
 
   it.runIf(existsSync("/dev/full"))("say in one sentence that the output cannot be written", () => {

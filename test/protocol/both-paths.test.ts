@@ -135,7 +135,7 @@ interface Seen {
   details: unknown;
   /** Where the code stood. */
   place: "headers" | "trailers" | "frame" | "http" | "nowhere";
-  /** Without what is above, and without `date`. */
+  /** Without what is above, and without `date` and `x-request-id`. */
   headers: Record<string, unknown>;
   trailers: Record<string, unknown>;
   /** The bytes of the answer's message before compression, as Latin-1. */
@@ -150,7 +150,9 @@ function see(
   reply: Reply,
   { request, calls, failures }: Pick<Seen, "calls" | "failures"> & { readonly request: Exchange },
 ): Seen {
-  const { date: _, ":status": __, "content-length": length, ...headers } = reply.headers as Record<string, unknown>;
+  const { date: _, ":status": __, ...more } = reply.headers as Record<string, unknown>;
+  const { "content-length": length, "x-request-id": id, ...headers } = more;
+  expect(id).toMatch(/^[0-9a-f]{24}$/);
   if (length !== undefined && request.method !== "HEAD") expect(length).toBe(String(reply.body.length));
   const whole = decompress(reply.body, headers["content-encoding"]);
   const isGrpc = String(headers["content-type"]).startsWith("application/grpc");

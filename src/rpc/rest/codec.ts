@@ -8,7 +8,7 @@ import { CallContext } from "../context.ts";
 import { compress, responseEncodings } from "../encoding.ts";
 import type { RpcExchange } from "../exchange.ts";
 import { type HttpResponse, isGone, onClose, type RequestHead, rawQuery, send } from "../http.ts";
-import type { Outcome } from "../outcome.ts";
+import type { OnFailure, Outcome } from "../outcome.ts";
 import { readTimeout } from "../timeout.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
 import { mergeBody } from "./body.ts";
@@ -48,7 +48,7 @@ export interface RestOptions extends CallOptions {
   /** Whether answers to GET carry an ETag and may be kept by the caller for comparison. Default false: `no-store`. */
   readonly etags?: boolean;
   /** Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. */
-  onFailure(reason: unknown): void;
+  readonly onFailure: OnFailure;
 }
 
 /** REST JSON as google.api.http rules describe it: a request becomes the same in-process call as in any other protocol. */
@@ -125,7 +125,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
     let outcome: Outcome = 0;
     const onFailure = (reason: unknown): void => {
       outcome = codeOf(reason);
-      if (!(reason instanceof ConnectError)) options.onFailure(reason);
+      if (!(reason instanceof ConnectError)) options.onFailure(reason, exchange.contextValues);
     };
     if (isRaw) {
       const chunks = map(answers, (answer) => rawAnswer(rawPart(answer, route)));
@@ -176,7 +176,7 @@ export function createRestCodec(options: RestOptions): RestCodec {
       } catch (reason) {
         // Interceptors and gate have mapped what is expected: the rest comes from an answer that cannot be encoded.
         const isExpected = reason instanceof ConnectError || reason instanceof HttpRefusalError;
-        if (!isExpected && !isGone(response)) options.onFailure(reason);
+        if (!isExpected && !isGone(response)) options.onFailure(reason, exchange.contextValues);
         const isHead = request.method === "HEAD";
         sendStatus(response, reason, { registry, isHead, header: answerHeaders(context) });
         return isGone(response) ? Code.Canceled : codeOf(reason);
