@@ -5,7 +5,7 @@ import { Code, ConnectError, type ContextValues, createContextValues } from "@co
 import type { PathBinding } from "./call.ts";
 import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
-import { createConnectCodec, seemsConnect } from "./connect/codec.ts";
+import { createConnectCodec, methodsOf, seemsConnect } from "./connect/codec.ts";
 import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
@@ -87,7 +87,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     }
     if (isGrpcWeb(request)) return findFramed(grpcWeb, request);
     const rpc = rpcs.get(rawPath(request));
-    return rpc === undefined ? findRest(request) : called(connect, rpc);
+    if (rpc === undefined) return findRest(request);
+    return request.method === "OPTIONS" ? allowed(methodsOf(rpc)) : called(connect, rpc);
   }
 
   /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
