@@ -6,7 +6,8 @@ import { connect, type OutgoingHttpHeaders } from "node:http2";
 import { request } from "node:https";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { headersFrame } from "../fixtures/http2-frames.ts";
-import { isInstalled, type Proxy, startHaproxy, startNginx } from "../fixtures/proxies.ts";
+import { isInstalled, type RunningProxy, startHaproxy, startNginx } from "../fixtures/proxies.ts";
+import { isLeftOut } from "../interop/left-out.ts";
 import { frameClient } from "../protocol/listener-clients.ts";
 import { type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
 
@@ -69,19 +70,18 @@ const proxies = [
 ] as const;
 
 describe.each(proxies)("$name", ({ name, start }) => {
-  const isThere = isInstalled(name);
-  if (!isThere) console.log(`skipped: there is no ${name} on this machine`);
-  const test = it.skipIf(!isThere && process.env["CI"] !== "true");
+  const isMissing = isLeftOut(isInstalled(name) ? undefined : `${name} is not on the PATH`);
+  const test = it.skipIf(isMissing);
   let directory: TemporaryDirectory;
   let server: ServerProcess;
-  let proxy: Proxy;
+  let proxy: RunningProxy;
   let authorization: string;
   const grpc = () => ({ authorization, "content-type": "application/grpc", te: "trailers" });
   const rest = (headers: OutgoingHttpHeaders = {}) => ({ authorization, ...json, ...headers });
   const get = (headers: OutgoingHttpHeaders = {}): Call => ({ method: "GET", path: policy, headers: rest(headers) });
 
   beforeAll(async () => {
-    if (!isThere) return;
+    if (isMissing) return;
     directory = new TemporaryDirectory();
     server = await startServer({ data: directory.join("data") });
     authorization = `Bearer ${server.adminToken}`;
@@ -90,7 +90,7 @@ describe.each(proxies)("$name", ({ name, start }) => {
     await vi.waitUntil(async () => (await over1(proxy.port, get()).catch(() => undefined))?.status === 200, 30_000);
   });
   afterAll(async () => {
-    if (!isThere) return;
+    if (isMissing) return;
     await proxy.stop();
     await server[Symbol.asyncDispose]();
     directory[Symbol.dispose]();

@@ -1,5 +1,5 @@
 // Answers that go out before the body was read reach clients that are still sending it, over HTTP/1.1.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { factorsPath, policyPath, rpcPath } from "../fixtures/sturdy.ts";
+import { isLeftOut } from "../interop/left-out.ts";
+import { missingProgram } from "../interop/run.ts";
 import { tls } from "./listener-clients.ts";
 
 const body = Buffer.alloc(4 * 1024 * 1024, "a");
@@ -92,10 +94,7 @@ describe.each([
   });
 });
 
-const hasCurl = spawnSync("curl", ["--version"]).status === 0;
-if (!hasCurl) console.log("skipped: there is no curl on this machine");
-
-describe.skipIf(!hasCurl && process.env["CI"] !== "true")("curl", () => {
+describe.skipIf(isLeftOut(missingProgram("curl")))("curl", () => {
   const file = join(tmpdir(), `portcullis-early-answers-${process.pid}`);
   beforeAll(() => writeFileSync(file, body));
   afterAll(() => rmSync(file));
