@@ -32,7 +32,7 @@ describe.each(["Dockerfile", "compose.yaml", "examples/portcullis.service"])("%s
   });
 });
 
-describe.each(["examples/nginx.conf", "examples/portcullis.service"])("%s", (path) => {
+describe.each(["examples/nginx.conf", "examples/haproxy.cfg", "examples/portcullis.service"])("%s", (path) => {
   it("names only flags that there are", () => {
     const found = matches(read(path), /(?<![\w-])--[a-z][a-z-]+/g);
     expect(found.length).toBeGreaterThan(0);
