@@ -13,6 +13,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   hasAuthority,
+  httpStatus,
   isGone,
   mediaType,
   rawPath,
@@ -21,7 +22,7 @@ import {
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
-import { type PublicStreamOptions, PublicStreams } from "./public-streams.ts";
+import { type PublicStream, type PublicStreamOptions, PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
 import { createRestCodec, type RestOptions } from "./rest/codec.ts";
 import { bindPath } from "./rest/path-binding.ts";
@@ -63,7 +64,7 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   const connect = createConnectCodec(codecOptions);
   const rest = createRestCodec(options);
 
-  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse"> {
+  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse" | "refuseStream"> {
     if (isGrpc(request)) return grpc;
     if (isGrpcWeb(request)) return grpcWeb;
     return rpcs.has(rawPath(request)) ? connect : rest;
@@ -128,16 +129,41 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   const { observe } = options;
   const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
+  /** Refused before anything is made of it: what is refused must cost little. */
+  async function servePublicStream(
+    streams: PublicStreams,
+    { serve, exchange }: Pick<Served, "serve"> & { readonly exchange: Parameters<Served["serve"]>[0] },
+  ): Promise<Outcome> {
+    const { request, response } = exchange;
+    let stream: PublicStream;
+    try {
+      stream = streams.begin(request, response);
+    } catch (reason) {
+      const error = ConnectError.from(reason);
+      const codec = codecOf(request);
+      if (codec.refuseStream) codec.refuseStream(exchange, error);
+      else codec.refuse(response, { error, status: httpStatus(error.code) });
+      return error.code;
+    }
+    try {
+      return await serve({ ...exchange, end: stream.signal });
+    } finally {
+      stream.end();
+    }
+  }
+
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
-    let publicStream: ReturnType<PublicStreams["begin"]>;
     try {
       const { protocol, method, serve } = find(request);
       const contextValues = createContextValues();
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
-      publicStream = publicStreams?.begin(method, request);
-      outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
+      const exchange = { request, response, contextValues };
+      outcome =
+        method !== undefined && publicStreams?.counts(method)
+          ? await servePublicStream(publicStreams, { serve, exchange })
+          : await serve(exchange);
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
         outcome = Code.Canceled;
@@ -146,7 +172,6 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
       options.onFailure(reason);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
-      publicStream?.end();
       end?.(outcome);
     }
   }

@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import type { ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
 
@@ -54,6 +54,13 @@ export function hasForeignCharset(request: RequestHead): boolean {
 /** Whether the connection or stream is no longer there to answer on. */
 export function isGone(response: HttpResponse): boolean {
   return "stream" in response ? response.stream === undefined || response.stream.destroyed : response.destroyed;
+}
+
+/** Breaks off an answer: its stream over HTTP/2, otherwise its connection. */
+export function reset(response: HttpResponse): void {
+  if (!("stream" in response)) response.destroy();
+  // Not CANCEL: Node sends that one with the next frame, and there may be none.
+  else response.stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /** Calls back when the connection or stream closes, whether the answer was complete or not. */

@@ -58,6 +58,11 @@ export function createHttp1(options: {
     const connection = connections.get(socket);
     if (connection === undefined) return;
     const { responses } = connection;
+    if (responses.length >= mostPipelined) {
+      if (!socket.destroyed) onCut("flood");
+      socket.destroy();
+      return;
+    }
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
     if (draining && !makeLast(res, responses.at(-1))) return;
@@ -134,6 +139,9 @@ export function createHttp1(options: {
     },
   };
 }
+
+/** Requests at once, each of which is served while it waits for the answers before it. Hardly any client sends more than one. */
+const mostPipelined = 16;
 
 /** What is known of a socket. */
 interface Connection {

@@ -116,7 +116,7 @@ export function createHttp2(options: {
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const connection = new Http2Connection(session, socket, { limits, share: streams.open(), onCut });
+    const connection = new Http2Connection(session, socket, { limits, places: streams, onCut });
     connections.set(session, connection);
     session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.

@@ -11,9 +11,10 @@ export interface ListenerLimits {
   /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
   maxConcurrentStreams: number;
   /**
-   * Open streams of HTTP/2 on all connections together. As they become few, those connections get no more that hold as many as
-   * are left: their next are refused with REFUSED_STREAM, which libraries repeat by themselves. Default: what fits into a
-   * quarter of the heap at 16 KiB each; requests that never end take 10.
+   * Open streams of HTTP/2 on all connections together. When there are as many, whoever asks for one more gets the place of the
+   * oldest stream that waits for its client, on the connection that holds most; that one is reset with ENHANCE_YOUR_CALM. Those
+   * who hold most themselves are refused with REFUSED_STREAM, which libraries repeat. Default: what fits into a quarter of
+   * the heap at 16 KiB each; requests that never end take 10.
    */
   maxStreams: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
