@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
+import { uncountedBytes, unreadAnswer } from "./listener/unread.ts";
 
 export type HttpRequest = ListenerRequest;
 export type HttpResponse = ListenerResponse;
@@ -129,6 +130,9 @@ export function send(response: HttpResponse, answer: Answer): void {
     sendOnStream(response.stream, { ...answer, header: { ...set, ...answer.header, ...merged } });
   } else {
     const { status, header, body } = answer;
+    if (body !== undefined && body.length > uncountedBytes) unreadAnswer(response)?.wait(body.length);
+    // Too much, by that.
+    if (isGone(response)) return;
     response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
     // As a text of single bytes, Node sends a body together with the headers, in one write.
     if (body === undefined || body.length > smallBytes) response.end(body);
@@ -141,6 +145,9 @@ export function sendOnStream(stream: ServerHttp2Stream, { status, header, body, 
   const headers: OutgoingHttpHeaders = { ":status": status, ...header };
   // HTTP/2 has no such field, and Node warns of it.
   if (headers.connection !== undefined) delete headers.connection;
+  if (body !== undefined && body.length > uncountedBytes) unreadAnswer(stream)?.wait(body.length);
+  // Too much, by that.
+  if (stream.closed) return;
   if (trailer !== undefined) {
     stream.respond(headers, { waitForTrailers: true });
     stream.end(body);

@@ -5,7 +5,8 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import { applyPathBinding, type CallOptions, passGate, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
-import { mediaType, withoutConnection } from "./http.ts";
+import { type HttpResponse, mediaType, withoutConnection } from "./http.ts";
+import { unreadAnswer } from "./listener/unread.ts";
 import { type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
@@ -63,7 +64,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
     const sent = {
       status,
-      ...(body && { body }),
+      ...(body && { body: countUnread(body as AsyncIterable<Uint8Array>, response) }),
       // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
       get header() {
         return withoutConnection(rest.header);
@@ -76,6 +77,16 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     await Promise.race([universalResponseToNodeResponse(sent as UniversalServerResponse, response), closed]);
     return response.writableEnded ? outcome() : Code.Canceled;
   };
+}
+
+/** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
+async function* countUnread(body: AsyncIterable<Uint8Array>, response: HttpResponse): AsyncIterable<Uint8Array> {
+  const unread = unreadAnswer(response);
+  for await (const bytes of body) {
+    unread?.wait(bytes.length);
+    yield bytes;
+    unread?.taken();
+  }
 }
 
 /**

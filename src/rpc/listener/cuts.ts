@@ -18,6 +18,8 @@ export interface Cuts {
   slow_request: number;
   /** The client took nothing of an answer for too long: it hangs, or is to hold memory. */
   not_read: number;
+  /** More than `maxUnreadBytes`, or `maxUnreadBytesOnConnection`, each answer that was cut: clients ask for much and do not read. */
+  too_much_unread: number;
   /**
    * HTTP/2 with more resets, control frames or useless frames than calls need, or HTTP/1.1 with many requests before an answer: stop the address in front of the server. Single
    * frames that break the protocol are among them, since nghttp2 says no more of either than that.
@@ -37,6 +39,7 @@ export const noCuts: Readonly<Cuts> = Object.freeze({
   silent: 0,
   slow_request: 0,
   not_read: 0,
+  too_much_unread: 0,
   flood: 0,
   malformed: 0,
 });

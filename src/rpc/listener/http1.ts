@@ -6,6 +6,7 @@ import type { ListenerHandler } from "./handler.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
+import type { Unread } from "./unread.ts";
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
@@ -21,9 +22,10 @@ export interface ProtocolServer {
 export function createHttp1(options: {
   handler: ListenerHandler;
   limits: ListenerLimits;
+  unread: Unread;
   onCut: CountCut;
 }): ProtocolServer {
-  const { handler, limits, onCut } = options;
+  const { handler, limits, unread, onCut } = options;
   const connections = new Map<Socket, Connection>();
   const refused = new WeakSet<Socket>();
   let draining = false;
@@ -120,6 +122,7 @@ export function createHttp1(options: {
   return {
     accept(socket) {
       connections.set(socket, { responses: [], bytesReadIdle: 0 });
+      unread.watch(socket);
       socket.once("close", () => connections.delete(socket));
       server.emit("connection", socket);
       // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.

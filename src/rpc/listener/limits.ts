@@ -52,6 +52,14 @@ export interface ListenerLimits {
    */
   writeTimeoutMs: number;
   /**
+   * Bytes of answers on one connection that were written and that its client does not take; then the answer with most of them
+   * is cut: its stream is reset with ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not
+   * count. Default: as many as an eighth of the heap has.
+   */
+  maxUnreadBytesOnConnection: number;
+  /** The same on all connections together, cut on the connection that holds most. Default: as many as half of the heap has. */
+  maxUnreadBytes: number;
+  /**
    * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 300: all that may be in
    * flight can be cancelled at once, as where a deadline passes. Each of them keeps the calls of others waiting.
    */
@@ -90,6 +98,8 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
   writeTimeoutMs: 30_000,
+  maxUnreadBytesOnConnection: fitInHeap({ part: 1 / 8, bytes: 1 }),
+  maxUnreadBytes: fitInHeap({ part: 1 / 2, bytes: 1 }),
   streamResetBurst: 300,
   streamResetsPerSecond: 100,
   controlFrameBurst: 2_000,
