@@ -21,6 +21,7 @@ import {
 } from "./http.ts";
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
+import { isBehind, untilRead } from "./listener/unread.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
 import { type PublicStream, type PublicStreamOptions, PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
@@ -153,6 +154,10 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
   }
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+    if (isBehind(response)) {
+      await untilRead(response);
+      if (isGone(response)) return;
+    }
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
     try {
@@ -181,6 +186,8 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
     if (grpc.serveUnary === undefined || method !== "POST" || url === undefined) return false;
     // Of concern to what is around the dispatch, and to Node.
     if (headers.origin !== undefined || headers.expect !== undefined) return false;
+    if (isBehind(stream)) return false;
+
     if (type !== "application/grpc" && type !== "application/grpc+proto" && type !== "application/grpc+json")
       return false;
     const rpc = rpcs.get(url);

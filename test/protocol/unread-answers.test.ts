@@ -1,5 +1,6 @@
 // Clients that ask for much and take none of it: what waits for them is bounded in bytes, whatever the protocol.
-import { constants } from "node:http2";
+import { once } from "node:events";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import { create, createRegistry, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
@@ -76,15 +77,13 @@ const windowOf0 = { settings: settingsFrame([[initialWindowSetting, 0]]) };
 const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
 describe.each(asks)("answers that nobody reads, $name", ({ stockHandlers = false, send }) => {
-  it("are bounded on one connection, and others of it go on", async () => {
-    const listener = await start({ maxUnreadBytesOnConnection: 2_500_000 }, { stockHandlers });
+  it("are bounded on one connection, which goes on", async () => {
+    const listener = await start({ maxUnreadBytesOnConnection: 900_000 }, { stockHandlers });
     const client = await frameClient(listener, windowOf0);
-    for (const stream of [1, 3, 5]) send(client, stream);
-    expect(await client.next("reset")).toMatchObject({ code: NGHTTP2_ENHANCE_YOUR_CALM });
-    expect(cutsOf(listener)).toEqual({ too_much_unread: 1 });
-    // The two that are left hold their bytes on.
-    send(client, 7);
-    await client.next("reset");
+    for (const stream of [1, 3]) {
+      send(client, stream);
+      expect(await client.next("reset")).toMatchObject({ stream, code: NGHTTP2_ENHANCE_YOUR_CALM });
+    }
     expect(cutsOf(listener)).toEqual({ too_much_unread: 2 });
   });
 
@@ -104,12 +103,54 @@ describe.each(asks)("answers that nobody reads, $name", ({ stockHandlers = false
 });
 
 it("answers over HTTP/1.1 that nobody reads end their connection", async () => {
-  const listener = await start({ maxUnreadBytesOnConnection: 2_500_000 });
+  const listener = await start({ maxUnreadBytesOnConnection: 900_000 });
   const client = await rawClient(listener);
   client.socket.pause();
   client.socket.write("GET /test/v1/rooms/a HTTP/1.1\r\nHost: h\r\n\r\n".repeat(10));
   await expect.poll(() => listener.usage().connections).toBe(0);
   expect(cutsOf(listener)["too_much_unread"]).toBeGreaterThan(0);
+});
+
+it.each([
+  {
+    name: "gRPC",
+    headers: { ":method": "POST", ":path": `/${EchoService.typeName}/Bare`, "content-type": "application/grpc" },
+  },
+  { name: "REST", headers: { ":path": "/test/v1/rooms/a" } },
+])(
+  "calls whose answers would be too much begin when their client has read, and none fails: $name",
+  async ({ headers }) => {
+    const listener = await start({ maxUnreadBytesOnConnection: 24_000_000 });
+    const session = session2(listener);
+    const call = () => {
+      const stream = session.request(headers, { endStream: headers[":method"] === undefined });
+      if (headers[":method"]) stream.end(bareRequest);
+      return stream;
+    };
+    const read = async (stream: ClientHttp2Stream) => {
+      let length = 0;
+      for await (const chunk of stream) length += chunk.length;
+      return length;
+    };
+    // More than a quarter of the bound.
+    const first = Array.from({ length: 8 }, call);
+    await Promise.all(first.map((stream) => once(stream, "readable")));
+    // With them, more than four times the bound.
+    const others = Array.from({ length: 100 }, call);
+    await new Promise((resolve) => session.ping(resolve));
+    const lengths = await Promise.all([...first, ...others].map(read));
+    expect(Math.min(...lengths)).toBeGreaterThanOrEqual(1_000_000);
+    expect(cutsOf(listener)).toEqual({});
+  },
+);
+
+it("calls that wait for their client to read go with it", async () => {
+  const listener = await start({ maxUnreadBytesOnConnection: 6_000_000 });
+  const client = await frameClient(listener, windowOf0);
+  for (let stream = 1; stream < 100; stream += 2) bare(client, stream);
+  await client.next("headers");
+  client.socket.destroy();
+  await expect.poll(() => listener.usage().streams).toBe(0);
 });
 
 it("answers that are read are none of these, one after the other or at once", async () => {

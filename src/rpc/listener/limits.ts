@@ -52,8 +52,8 @@ export interface ListenerLimits {
    */
   writeTimeoutMs: number;
   /**
-   * Bytes of answers on one connection that were written and that its client does not take; then the answer with most of them
-   * is cut: its stream is reset with ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not
+   * Bytes of answers on one connection that were written and that its client does not take. From a quarter of them on, calls of
+   * that connection begin when it has read; beyond, the answer with most of them is cut: its stream is reset with ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not
    * count. Default: as many as an eighth of the heap has.
    */
   maxUnreadBytesOnConnection: number;

@@ -15,11 +15,32 @@ export const uncountedBytes = 16 * 1024;
 /** Which `Unread` counts for a connection: a session of HTTP/2, otherwise a socket. */
 const counting = new WeakMap<object, Unread>();
 
+/**
+ * Whether so much waits for the client of an answer that it should not be made yet: a client that asks faster than it reads is
+ * served as fast as it reads.
+ */
+export function isBehind(response: Out | Http2ServerResponse): boolean {
+  const connection = connectionOf(response);
+  return connection !== undefined && (counting.get(connection)?.isBehind(connection) ?? false);
+}
+
+/** Resolves when the client has taken enough, or is gone. To be asked for only where it is behind. */
+export function untilRead(response: Out | Http2ServerResponse): Promise<void> {
+  const connection = connectionOf(response);
+  return (connection && counting.get(connection)?.untilRead(connection)) ?? Promise.resolve();
+}
+
 /** What waits for its client on the connection of an answer. Absent where the connection is gone, or no listener of ours has it. */
 export function unreadAnswer(response: Out | Http2ServerResponse): UnreadAnswer | undefined {
-  const out: Out | undefined = "stream" in response ? response.stream : response;
-  const connection = out && ("session" in out ? out.session : (out as ServerResponse).req.socket);
-  return connection ? counting.get(connection)?.open(connection, out) : undefined;
+  const connection = connectionOf(response);
+  return connection && counting.get(connection)?.open(connection, outOf(response));
+}
+
+const outOf = (response: Out | Http2ServerResponse): Out => ("stream" in response ? response.stream : response);
+
+function connectionOf(response: Out | Http2ServerResponse): object | undefined {
+  const out: Out | undefined = outOf(response);
+  return out && ("session" in out ? out.session : (out as ServerResponse).req.socket);
 }
 
 /**
@@ -44,9 +65,31 @@ export class Unread {
   }
 
   open(connection: object, out: Out): UnreadAnswer {
-    const holder = this.#connections.get(connection) ?? { bytes: 0, answers: new Set<UnreadAnswer>() };
+    const holder = this.#connections.get(connection) ?? { bytes: 0, answers: new Set<UnreadAnswer>(), waiting: [] };
     this.#connections.set(connection, holder);
     return new UnreadAnswer(out, (answer, bytes) => this.#add(holder, answer, bytes));
+  }
+
+  isBehind(connection: object): boolean {
+    if (this.#bytes === 0) return false;
+    const holder = this.#connections.get(connection);
+    return holder !== undefined && this.#isSlow(holder);
+  }
+
+  untilRead(connection: object): Promise<void> | undefined {
+    const holder = this.#connections.get(connection);
+    return holder && new Promise((resolve) => holder.waiting.push(resolve));
+  }
+
+  #isSlow({ bytes }: Holder): boolean {
+    return bytes > this.#limits.maxUnreadBytesOnConnection / 4;
+  }
+
+  /** One in each turn, so that what it answers counts soon after. */
+  #wake(holder: Holder): void {
+    if (this.#isSlow(holder)) return;
+    holder.waiting.shift()?.();
+    if (holder.waiting.length > 0) setImmediate(() => this.#wake(holder));
   }
 
   #add(holder: Holder, answer: UnreadAnswer, bytes: number): void {
@@ -56,8 +99,8 @@ export class Unread {
     else holder.answers.delete(answer);
     if (holder.bytes > 0) this.#holders.add(holder);
     else this.#holders.delete(holder);
-    if (bytes <= 0) return;
-    if (holder.bytes > this.#limits.maxUnreadBytesOnConnection) this.#cut(holder);
+    if (bytes < 0) this.#wake(holder);
+    else if (holder.bytes > this.#limits.maxUnreadBytesOnConnection) this.#cut(holder);
     else if (this.#bytes > this.#limits.maxUnreadBytes) this.#cut(largest(this.#holders));
   }
 
@@ -73,6 +116,8 @@ export class Unread {
 interface Holder {
   bytes: number;
   readonly answers: Set<UnreadAnswer>;
+  /** Calls that begin when its client has read. */
+  readonly waiting: (() => void)[];
 }
 
 function largest<Counted extends { readonly bytes: number }>(all: Iterable<Counted>): Counted | undefined {
