@@ -1,6 +1,7 @@
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { endStreamFlag, endStreamToJson, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec, CodecOptions } from "../codec.ts";
 import { toUnaryExchange } from "../exchange.ts";
 import { type HttpRequest, hasForeignCharset, mediaType, rawPath, send } from "../http.ts";
@@ -41,6 +42,11 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
   return {
     protocol: "connect",
     refuse,
+    refuseStream({ request, response }, error) {
+      const end = JSON.stringify(endStreamToJson(new Headers(), error, undefined));
+      const header = { "content-type": mediaType(request) };
+      send(response, { status: 200, header, body: encodeEnvelope(endStreamFlag, Buffer.from(end)) });
+    },
     // Connect's handlers answer a wrong verb or content type with a bare status; ours say what is wanted.
     async serve(exchange) {
       const { rpc, request, response } = exchange;

@@ -5,6 +5,7 @@ import type { ListenerHandler } from "./handler.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
 import { notSupported, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
+import type { Unread } from "./unread.ts";
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
@@ -20,9 +21,10 @@ export interface ProtocolServer {
 export function createHttp1(options: {
   handler: ListenerHandler;
   limits: ListenerLimits;
+  unread: Unread;
   onCut: CountCut;
 }): ProtocolServer {
-  const { handler, limits, onCut } = options;
+  const { handler, limits, unread, onCut } = options;
   const connections = new Map<Socket, Http1Connection>();
   let draining = false;
 
@@ -105,6 +107,7 @@ export function createHttp1(options: {
       const connection = new Http1Connection(socket, { quietMs: limits.drainQuietMs });
       connections.set(socket, connection);
       if (draining) connection.drain();
+      unread.watch(socket);
       socket.once("close", () => connections.delete(socket));
       read(socket);
     },

@@ -17,6 +17,7 @@ import { linger } from "./linger.ts";
 import { Shares } from "./shares.ts";
 import { notSupported, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 import { Turns } from "./turns.ts";
+import type { Unread } from "./unread.ts";
 
 /** The HTTP/2 half. */
 export interface Http2Server extends ProtocolServer {
@@ -28,9 +29,10 @@ export interface Http2Server extends ProtocolServer {
 export function createHttp2(options: {
   handler: ListenerHandler;
   limits: ListenerLimits;
+  unread: Unread;
   onCut: CountCut;
 }): Http2Server {
-  const { handler, limits, onCut } = options;
+  const { handler, limits, unread, onCut } = options;
   const { streamHandler } = handler;
   const connections = new Map<ServerHttp2Session, Http2Connection>();
   const streams = new Shares({ most: limits.maxStreams });
@@ -123,8 +125,9 @@ export function createHttp2(options: {
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const connection = new Http2Connection(session, socket, { limits, share: streams.open(), onCut });
+    const connection = new Http2Connection(session, socket, { limits, places: streams, onCut });
     connections.set(session, connection);
+    unread.watch(session);
     session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
     socket.once("finish", () => linger(socket));
