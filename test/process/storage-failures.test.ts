@@ -138,7 +138,7 @@ describe("a damaged store", () => {
 
   function expectReport({ exitCode, signal, stdout, stderr }: Ended): void {
     expect({ exitCode, signal }).toEqual({ exitCode: 1, signal: null });
-    expect(stdout + stderr).toMatch(/damaged|differ|broken|cannot follow/i);
+    expect(stdout + stderr).toMatch(/damaged|differ|broken|cannot follow|cannot be read/i);
     expect(stdout + stderr).not.toMatch(/^\s+at /m);
   }
 

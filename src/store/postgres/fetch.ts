@@ -106,9 +106,11 @@ function attempt<T>(make: () => T): Made<T> {
   }
 }
 
-/** A row of which the digest is of an earlier version was written by a node that knows no digests. */
-export const stateColumns =
-  "a.type, a.id, a.version, a.state, CASE WHEN a.digest_version >= a.version THEN a.digest END AS digest";
+/** A digest of an earlier version does not count where a node that knows no digests has written the state since. */
+export const stateColumns = `a.type, a.id, a.version, a.state,
+  CASE WHEN a.digest_version < a.version AND EXISTS (SELECT 1 FROM portcullis.events AS e
+    WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id AND e.sequence = a.version)
+  THEN NULL ELSE a.digest END AS digest`;
 const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
   JOIN portcullis.aggregates a ON a.type = wanted.type AND a.id = wanted.id`;
 const selectHolders = `SELECT k.kind, k.value, ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
