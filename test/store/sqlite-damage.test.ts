@@ -87,10 +87,7 @@ describe("a broken history", () => {
       "UPDATE events SET recorded_at = 5 WHERE position = 32",
       ["Event 32 is older than the event before it.", "The state of user u in the projection differs from its events."],
     ],
-    [
-      "UPDATE events SET payload = '{' WHERE position = 32",
-      ["Event 32 of user u cannot be read: Expected property name or '}' in JSON at position 1 (line 1 column 2)."],
-    ],
+    ["UPDATE events SET payload = '{' WHERE position = 32", ["Event 32 of user u cannot be read: it is no JSON."]],
     [
       "UPDATE events SET version = 2 WHERE position = 32",
       [
@@ -248,5 +245,11 @@ describe("a state that cannot be read", () => {
     });
     await expectStoreError(damaged as Promise<unknown>, "corrupt");
     expect([await before, await after]).toEqual([3, 3]);
+  });
+
+  it("is not repeated by the error, which goes to the log", async () => {
+    const { store } = await tamper("UPDATE aggregates SET state = 'secret'; DELETE FROM state_digests");
+    const error = await store.read([organizationRef("o1")]).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "corrupt", cause: { message: "it is no JSON" } });
   });
 });

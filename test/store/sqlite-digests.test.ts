@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { openStore } from "../../src/store/open.ts";
 import { migrate, migrations } from "../../src/store/sqlite/schema.ts";
-import { organizationRef, type Snapshot, type Store } from "../../src/store/store.ts";
+import { organizationRef, type Snapshot, type Store, userRef } from "../../src/store/store.ts";
 import { createRandom } from "../process/random.ts";
 import { addCounter, countUp, readCount } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
@@ -85,7 +85,7 @@ describe("a row that is not as it was written", () => {
       "UPDATE aggregates SET state = (SELECT state FROM aggregates WHERE id = 'o2') WHERE id = 'o1'",
       /differs from its events/,
     ],
-    ["another digest", "UPDATE state_digests SET digest = 'x' WHERE id = 'o1'", /has the digest of another/],
+    ["another digest", "UPDATE state_digests SET digest = 'x' WHERE id = 'o1'", /does not match its digest/],
     ["no JSON object", "UPDATE aggregates SET state = 'null' WHERE id = 'o1'", /differs from its events/],
   ])("with %s is found by reads, writes, lists, exports and verify", async (_, sql, problem) => {
     const path = await makeStore();
@@ -105,11 +105,13 @@ describe("a row that is not as it was written", () => {
     expect((await store.execute(countUp("o1"))).value).toBe(2);
   });
 
-  it("and has no digest is found where it is no JSON object", async () => {
+  it.each(["null", "7", "{"])("and has no digest is found where it is no JSON object but %s", async (state) => {
     const path = await makeStore();
-    damage(path, "DELETE FROM state_digests; UPDATE aggregates SET state = 'null' WHERE id = 'o1'");
+    damage(path, "INSERT INTO aggregates VALUES ('user', 'u', 1, '{}')");
+    damage(path, `DELETE FROM state_digests; UPDATE aggregates SET state = '${state}'`);
     const store = await openAt(path);
     await expectStoreError(read(store, "o1"), "corrupt");
+    await expectStoreError(store.read([userRef("u")]), "corrupt");
   });
 });
 

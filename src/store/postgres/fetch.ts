@@ -3,6 +3,7 @@ import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { CachedMoment, Damaged, type Loaded } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
 import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
@@ -203,7 +204,7 @@ type RecordRow = Record<"kind" | "id" | "value", string> & { readonly expires_at
 
 function toRecord({ kind, value, expires_at: end }: RecordRow, name: string): StoreRecord {
   try {
-    return { value: JSON.parse(value), ...(end !== null && { expiresAt: Number(end) }) };
+    return { value: parseJson(value), ...(end !== null && { expiresAt: Number(end) }) };
   } catch (error) {
     const problem = `A record of kind ${kind} in the store ${name} is damaged`;
     throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);

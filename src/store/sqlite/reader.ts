@@ -3,6 +3,7 @@ import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { CachedMoment } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
 import { collectView } from "../view.ts";
@@ -126,7 +127,7 @@ export class Reader {
 
   #parseRecord(text: string, { record }: RecordRef): unknown {
     try {
-      return JSON.parse(text);
+      return parseJson(text);
     } catch (error) {
       const problem = `A record of kind ${record} in the store ${this.#source.name} is damaged`;
       throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
