@@ -6,6 +6,7 @@ import { createCredentials } from "../commands/credentials.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
 import { checkNewPassword, hashPassword } from "../issuer/password.ts";
 import type { RoleGrant } from "../policy/events.ts";
+import { type RoleScope, roles } from "../policy/roles.ts";
 import {
   asCommandLine,
   print,
@@ -25,9 +26,8 @@ export function userCommand(): Command {
   const user = new Command("user").description("service users and their roles");
 
   user.addCommand(
-    storeSubcommand("add", "add a service user")
+    roleSubcommand("add", "add a service user", "its first role")
       .argument("<name>")
-      .requiredOption("--role <role>", "its first role, such as IAM_OWNER or ORG_OWNER")
       .option("--org <id>", "its home organization (default: the default one)")
       .action(async (name: string, options: RoleOptions) => {
         const added = await withDirectory(options, (directory) => directory.addUser(wanted(name, options)));
@@ -37,9 +37,8 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("grant", "grant a role")
+    roleSubcommand("grant", "grant a role", "the role")
       .argument("<name>")
-      .requiredOption("--role <role>", "the role")
       .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
       .action(async (name: string, options: RoleOptions) => {
         await withDirectory(options, (directory) => directory.grantRole(wanted(name, options)));
@@ -48,9 +47,8 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("revoke", "revoke a role")
+    roleSubcommand("revoke", "revoke a role", "the role")
       .argument("<name>")
-      .requiredOption("--role <role>", "the role")
       .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
       .action(async (name: string, options: RoleOptions) => {
         await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options)));
@@ -123,6 +121,24 @@ export function userCommand(): Command {
   );
 
   return user;
+}
+
+/** A command about one role; its help names all there are. */
+function roleSubcommand(name: string, description: string, ofRole: string): Command {
+  const of = (scope: RoleScope) =>
+    Object.entries(roles)
+      .filter(([, role]) => role.scope === scope)
+      .map(([role, { permissions }]) => `  ${role.padEnd(31)}${permissions.join(" ") || "(nothing here)"}`.trimEnd());
+  const lines = [
+    "Roles on the whole instance, and what they permit:",
+    ...of("instance"),
+    "",
+    "Roles on one organization:",
+    ...of("organization"),
+  ];
+  return storeSubcommand(name, description)
+    .requiredOption("--role <role>", `${ofRole}, one of those below`)
+    .addHelpText("after", `\n${lines.join("\n")}`);
 }
 
 function readPassword(file: string): string {
