@@ -37,7 +37,8 @@ const dispatch = portcullis.createDispatch(rpcs, {
   maxRequestBytes: 64 * 1024,
   registry: createRegistry(file_library),
   reservedPaths: portcullis.openApiPaths,
-  onFailure: console.error,
+  // Named as the answer is, by its header x-request-id.
+  onFailure: (reason, call) => console.error(portcullis.requestIdOf(call), reason),
 });
 
 const handler = portcullis.withOpenApi(dispatch, {
