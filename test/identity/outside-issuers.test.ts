@@ -555,7 +555,7 @@ describe("the log of refused tokens", () => {
       /^its aud is \["a","b"\], and has to be or hold "urn:portcullis"$/,
     ],
     ["an aud without end", () => ({ claims: { aud: "x".repeat(5000) } }), /^its aud is "x{388}$/],
-    ["an unknown kid", () => ({ header: { kid: "unknown" } }), /^no applicable key found/],
+    ["an unknown kid", () => ({ header: { kid: "unknown" } }), /^its kid is that of no key of the issuer$/],
     [
       "a wrong signature",
       ({ key }) => ({ key: createSigningKey({ kid: key.kid }) }),

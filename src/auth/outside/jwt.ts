@@ -78,6 +78,7 @@ function describe(error: unknown, { audience }: OutsideIssuerSettings): string {
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === "aud") {
     return `its aud is ${JSON.stringify(error.payload.aud)}, and has to be or hold "${audience}"`;
   }
+  if (error instanceof errors.JWKSNoMatchingKey) return "its kid is that of no key of the issuer";
   return error instanceof errors.JOSEError ? error.message : "it is no JWT";
 }
 
