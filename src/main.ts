@@ -47,6 +47,16 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.stderr.write(`portcullis: the output cannot be written (${error.code})\n`);
   process.exit(1);
 });
+
+/** What was given to an option that does not exist may be a secret, so it is not repeated. */
+function hideValues(command: Command): void {
+  command.configureOutput({
+    outputError: (text, write) => write(text.replace(/(unknown option '[^'=]*)=.*'/s, "$1=…'")),
+  });
+  command.commands.forEach(hideValues);
+}
+hideValues(program);
+
 // An empty variable is one that was not set, as in shells and compose files, and so is a switch that is off there.
 for (const [name, value = ""] of Object.entries(process.env)) {
   if (!name.startsWith("PORTCULLIS_")) continue;

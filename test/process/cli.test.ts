@@ -179,6 +179,17 @@ describe("portcullis", () => {
     expect(readEvents(data)).toHaveLength(before);
   });
 
+  it.concurrent.each([
+    ["serve", "--client-secret=s3cr3t"],
+    ["--admin-token=s3cr3t's"],
+    ["user", "add", "ada", "--role", "ORG_OWNER", "--password=s3cr3t\nx"],
+  ])("does not repeat what was given to an option that does not exist: %s", async (...args) => {
+    const { exitCode, stdout, stderr } = await runCommand(args);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(/^error: unknown option '--[a-z-]+=…'/);
+    expect(stderr).not.toContain("s3cr3t");
+  });
+
   it("leaves the instance to nobody only by force, and says why", async () => {
     using own = new TemporaryDirectory();
     const at = { data: own.join("data") };
