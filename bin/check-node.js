@@ -4,7 +4,7 @@ const found = process.versions.node;
 if (Number(found.split(".")[0]) < wanted) {
   process.stderr.write(
     `portcullis needs Node ${wanted} or newer and this is Node ${found}: install a newer one, ` +
-      "or in a checkout run 'npm ci' with install scripts allowed, which brings it.\n",
+      "or in a checkout run 'npm ci' without --omit=dev and with install scripts allowed, which brings it.\n",
   );
   process.exit(1);
 }

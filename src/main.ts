@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type Option } from "commander";
 import { clientCommand } from "./cli/client.ts";
 import { configCommand } from "./cli/config.ts";
 import { issuerCommand } from "./cli/issuer.ts";
@@ -6,7 +6,7 @@ import { keyCommand } from "./cli/key.ts";
 import { openapiCommand } from "./cli/openapi.ts";
 import { orgCommand } from "./cli/org.ts";
 import { serveCommand } from "./cli/serve.ts";
-import { serverSettings } from "./cli/settings.ts";
+import { isOfStore, serverSettings } from "./cli/settings.ts";
 import { storeCommand } from "./cli/store.ts";
 import { tokenCommand } from "./cli/token.ts";
 import { userCommand } from "./cli/user.ts";
@@ -29,12 +29,17 @@ const program = new Command("portcullis")
   .addCommand(openapiCommand())
   .addCommand(configCommand());
 
-/** Usage errors end with the usage on standard error, and throw instead of exiting, so that there is one place to exit. */
-function prepare(command: Command): void {
-  command.showHelpAfterError().exitOverride();
-  command.commands.forEach(prepare);
+/**
+ * A usage error is its sentence and one line of where the help is, and throws instead of exiting, so that there is one place to
+ * exit. Help begins with the options of the command itself.
+ */
+function prepare(command: Command, path: string): void {
+  command.showHelpAfterError(`See: ${path} --help`).exitOverride();
+  (command.options as Option[]).sort((one, other) => rankOf(one) - rankOf(other));
+  for (const child of command.commands) prepare(child, `${path} ${child.name()}`);
 }
-prepare(program);
+const rankOf = (option: Option): number => (isOfStore(option) ? 2 : option.long === "--json" ? 1 : 0);
+prepare(program, program.name());
 
 // Who reads the output may stop early, as head does.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

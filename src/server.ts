@@ -86,7 +86,7 @@ export interface ServerOptions {
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
-  /** Gets why requests of strangers are refused. Default: nobody is told. */
+  /** Gets why the built-in issuer refuses requests, and why tokens of outside issuers are refused. Default: nobody is told. */
   readonly limitedLog?: LimitedLog;
 }
 
@@ -250,9 +250,12 @@ const openToPages = (
   });
 
 /** What checks their tokens is loaded only where there are any. */
-async function loadOutsideIssuers(settings: readonly OutsideIssuerSettings[], { clock, report }: ServerOptions) {
+async function loadOutsideIssuers(
+  settings: readonly OutsideIssuerSettings[],
+  { clock, report, limitedLog = () => {} }: ServerOptions,
+) {
   const { createOutsideIssuers } = await import("./auth/outside/issuers.ts");
-  return createOutsideIssuers(settings, { clock, report: (reason) => report({ reason }) });
+  return createOutsideIssuers(settings, { clock, limitedLog, report: (reason) => report({ reason }) });
 }
 
 /** Loads the issuer with the first request for it: most processes never need it, and it would double the time to start. */

@@ -33,6 +33,8 @@ const dispatch = portcullis.createDispatch(rpcs, {
     throw new ConnectError("say the secret", Code.Unauthenticated);
   },
   reservedPaths: portcullis.openApiPaths,
+  // Named as the answer is, by its header x-request-id.
+  onFailure: (reason, call) => console.error(portcullis.requestIdOf(call), reason),
 });
 
 const handler = portcullis.withOpenApi(dispatch, {

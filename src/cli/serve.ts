@@ -12,6 +12,7 @@ import type { ServerOptions } from "../server.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { version } from "../version.ts";
+import { misspeltVariables } from "./environment.ts";
 import { serverSettings } from "./settings.ts";
 import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
 import { withSettings } from "./shared.ts";
@@ -57,6 +58,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   ]);
   const logOutput = standardErrorOutput();
   const log = await createLog(config.log, logOutput);
+  for (const sentence of misspeltVariables(process.env)) log.warn(sentence);
   const telemetry = await startTelemetry({
     log,
     version,

@@ -153,9 +153,16 @@ export const serverSettings: readonly Setting[] = [
   },
 ];
 
-export function toOption({ flag, env, description, separator, ...setting }: Setting): Option {
+const storeHeading = "Options that say where the store is:";
+
+/** Whether an option is one of those that every command on a store has. */
+export const isOfStore = (option: Option): boolean => option.helpGroupHeading === storeHeading;
+
+export function toOption(all: Setting): Option {
+  const { flag, env, description, separator, ...setting } = all;
   const isShown = setting.default !== undefined && !setting.isValue;
   const option = new Option(flag, isShown ? `${description} (default: ${setting.default})` : description);
+  if (storeSettings.includes(all)) option.helpGroup(storeHeading);
   if (setting.isValue) option.default(setting.default);
   if (env !== undefined) option.env(env);
   if (separator !== undefined) option.argParser(collect(separator));

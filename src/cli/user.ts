@@ -6,6 +6,7 @@ import { createCredentials } from "../commands/credentials.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
 import { checkNewPassword, hashPassword } from "../issuer/password.ts";
 import type { RoleGrant } from "../policy/events.ts";
+import { type RoleScope, roles } from "../policy/roles.ts";
 import {
   asCommandLine,
   print,
@@ -27,9 +28,8 @@ export function userCommand(): Command {
   const user = new Command("user").description("service users and their roles");
 
   user.addCommand(
-    storeSubcommand("add", "add a service user")
+    withRole(storeSubcommand("add", "add a service user"), "its first role")
       .argument("<name>")
-      .requiredOption("--role <role>", "its first role, such as IAM_OWNER or ORG_OWNER")
       .option("--org <id>", "its home organization (default: the default one)")
       .action(async (name: string, options: RoleOptions) => {
         const added = await withDirectory(options, (directory) => directory.addUser(wanted(name, options)));
@@ -39,9 +39,8 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("grant", "grant a role")
+    withRole(storeSubcommand("grant", "grant a role"), "the role")
       .argument("<name>")
-      .requiredOption("--role <role>", "the role")
       .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
       .action(async (name: string, options: RoleOptions) => {
         await withDirectory(options, (directory) => directory.grantRole(wanted(name, options)));
@@ -50,9 +49,8 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    removalSubcommand("revoke", "revoke a role")
+    withRole(removalSubcommand("revoke", "revoke a role"), "the role")
       .argument("<name>")
-      .requiredOption("--role <role>", "the role")
       .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
       .action(async (name: string, options: RoleOptions & RemovalOptions) => {
         await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options), options));
@@ -125,6 +123,24 @@ export function userCommand(): Command {
   );
 
   return user;
+}
+
+/** A command about one role; its help names all there are. */
+function withRole(command: Command, ofRole: string): Command {
+  const of = (scope: RoleScope) =>
+    Object.entries(roles)
+      .filter(([, role]) => role.scope === scope)
+      .map(([role, { permissions }]) => `  ${role.padEnd(31)}${permissions.join(" ") || "(nothing here)"}`.trimEnd());
+  const lines = [
+    "Roles on the whole instance, and what they permit:",
+    ...of("instance"),
+    "",
+    "Roles on one organization:",
+    ...of("organization"),
+  ];
+  return command
+    .requiredOption("--role <role>", `${ofRole}, one of those below`)
+    .addHelpText("after", `\n${lines.join("\n")}`);
 }
 
 function readPassword(file: string): string {

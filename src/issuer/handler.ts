@@ -151,7 +151,7 @@ function createProviderSource(options: IssuerOptions) {
 /**
  * The form of a grant by a user's key, in the name of the client that keys belong to; undefined for any other form. The signature
  * says who asks, and nothing else is looked at: ZITADEL's SDKs name no client, or send what their OAuth libraries make up, such as
- * `client_id=None` (Python), an empty secret (PHP), or the id and secret `zitadel` in Basic authentication (Ruby).
+ * `client_id=None` (Python), or the id and secret `zitadel` in Basic authentication (Ruby).
  */
 function readKeyForm(body: Buffer): Buffer | undefined {
   const form = new URLSearchParams(body.toString());

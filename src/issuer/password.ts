@@ -24,6 +24,8 @@ const maxBytes = 1024;
 const maxRunning = 2;
 // The last in the queue waits some five seconds, about as long as a person does.
 const maxWaiting = 64;
+/** Of these, for people at addresses where somebody signed in lately: strangers cannot take every place. */
+const keptPlaces = 16;
 
 /** The process already computes, and has waiting, as many hashes as it may. */
 export class PasswordBusyError extends Error {
@@ -61,21 +63,26 @@ export function checkNewPassword(password: string): string | undefined {
 export async function hashPassword(password: string): Promise<string> {
   if (isTooLong(password)) throw new RangeError(`a password of more than ${maxBytes} bytes`);
   const salt = randomBytes(saltBytes);
-  const key = await derive(password, { ...cost, salt, length: keyBytes });
+  const key = await derive(password, { ...cost, salt, length: keyBytes, places: maxWaiting });
   return `$scrypt$ln=${cost.ln},r=${cost.r},p=${cost.p}$${toBase64(salt)}$${toBase64(key)}`;
 }
 
 /**
- * Whether a password is the one that was hashed. Without a hash (an unknown user, or one without a password), and for a
+ * Whether a password is the one that was hashed. A stranger leaves 16 of the places to wait free. Without a hash (an unknown user, or one without a password), and for a
  * damaged one, the answer is false after the same work, so that its time does not tell which users exist. Rejects with a
  * PasswordBusyError as `hashPassword` does.
  */
-export async function verifyPassword(password: string, hash: string | undefined): Promise<boolean> {
+export async function verifyPassword(
+  password: string,
+  hash: string | undefined,
+  { isStranger = false }: { readonly isStranger?: boolean } = {},
+): Promise<boolean> {
   // No password that was accepted is so long, so this tells nothing about the user.
   if (isTooLong(password)) return false;
   const wanted = hash === undefined ? undefined : parseHash(hash);
   const compared = wanted ?? dummy;
-  const key = await derive(password, { ...compared, length: compared.key.length });
+  const places = isStranger ? maxWaiting - keptPlaces : maxWaiting;
+  const key = await derive(password, { ...compared, length: compared.key.length, places });
   return timingSafeEqual(key, compared.key) && wanted !== undefined;
 }
 
@@ -99,12 +106,12 @@ const memoryOf = ({ ln, r }: ScryptCost): number => 128 * 2 ** ln * r;
 
 async function derive(
   password: string,
-  options: ScryptCost & { readonly salt: Buffer; readonly length: number },
+  options: ScryptCost & { readonly salt: Buffer; readonly length: number; readonly places: number },
 ): Promise<Buffer> {
-  const { ln, r, p, salt, length } = options;
+  const { ln, r, p, salt, length, places } = options;
   // OpenSSL also counts its work space, two blocks and one for each lane. Without a limit of ours Node's would be 32 MiB.
   const maxmem = memoryOf(options) + 128 * r * (p + 2);
-  await takePlace();
+  await takePlace(places);
   try {
     return await new Promise((resolve, reject) => {
       scrypt(normalize(password), salt, length, { N: 2 ** ln, r, p, maxmem }, (error, key) => {
@@ -121,12 +128,13 @@ async function derive(
 let running = 0;
 const waiting: (() => void)[] = [];
 
-async function takePlace(): Promise<void> {
+/** Waits for its turn, where fewer than `places` wait already. */
+async function takePlace(places: number): Promise<void> {
   if (running < maxRunning) {
     running += 1;
     return;
   }
-  if (waiting.length >= maxWaiting) throw new PasswordBusyError();
+  if (waiting.length >= places) throw new PasswordBusyError();
   await new Promise<void>((resolve) => waiting.push(resolve));
 }
 

@@ -79,7 +79,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
   async function signIn({ provider, request, response, form, address }: SignInRequest, look: Look): Promise<void> {
     const userName = form.get("username") ?? "";
     const attempt = { address, user: userName };
-    const { retryAfterMs } = throttle.take(attempt);
+    const { retryAfterMs, isFamiliar } = throttle.take(attempt);
     if (retryAfterMs > 0) {
       const seconds = Math.ceil(retryAfterMs / 1000);
       response.setHeader("retry-after", String(seconds));
@@ -87,7 +87,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
       return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 429 });
     }
     try {
-      const checked = await checkPassword(userName, form.get("password") ?? "");
+      const checked = await checkPassword({ userName, password: form.get("password") ?? "", isStranger: !isFamiliar });
       if (checked === undefined) {
         const problem = "The user name or the password is not right.";
         return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 401 });
@@ -111,11 +111,16 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
    * The id of the user, and when the password was set that is right; undefined where there is no user of that name, or one
    * without a password or with another.
    */
-  async function checkPassword(userName: string, password: string) {
+  async function checkPassword(given: {
+    readonly userName: string;
+    readonly password: string;
+    readonly isStranger: boolean;
+  }) {
+    const { userName, password, isStranger } = given;
     const key: Key = { kind: "user_name", value: userName };
     const found = userName.isWellFormed() ? (await store.read([key])).find(key) : undefined;
     const held = (found?.state as UserState | undefined)?.password;
-    const isRight = await verifyPassword(password, held?.hash);
+    const isRight = await verifyPassword(password, held?.hash, { isStranger });
     if (!isRight || found === undefined || held === undefined) return undefined;
     return { accountId: found.ref.id, passwordSetAt: held.setAt };
   }

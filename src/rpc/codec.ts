@@ -1,3 +1,4 @@
+import type { ConnectError } from "@connectrpc/connect";
 import type { RpcExchange } from "./exchange.ts";
 import type { HttpRefusal, HttpResponse } from "./http.ts";
 import type { Outcome, ProtocolName } from "./outcome.ts";
@@ -21,4 +22,6 @@ export interface Codec {
   serve(exchange: RpcExchange): Promise<Outcome>;
   /** Answers a request that reaches no call. */
   refuse(response: HttpResponse, refusal: HttpRefusal): void;
+  /** Answers a stream that reaches no call, where HTTP's status says nothing to its client; absent: `refuse` does. */
+  refuseStream?(exchange: Pick<RpcExchange, "request" | "response">, error: ConnectError): void;
 }

@@ -63,9 +63,9 @@ export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze
 });
 
 /**
- * Lets pages of other origins call a handler; what the policy leaves out is as in `corsDefaults`. Preflights are answered here: 204, or 403 with a Status body for a foreign
- * origin. Other requests reach the handler, whatever their origin: a browser keeps a foreign page from reading the answer,
- * and authorization is by a token, which a foreign page does not have.
+ * Lets pages of other origins call a handler; what the policy leaves out is as in `corsDefaults`. Preflights are answered here:
+ * 204, or 403 with a Status body for a foreign origin. Other requests reach the handler, whatever their origin: a browser keeps a
+ * foreign page from reading the answer, and authorization is by a token, which a foreign page does not have.
  *
  * `Access-Control-Allow-Credentials` is never sent: tokens travel in a header that the page sets, not in a cookie that the
  * browser adds, so no foreign page can spend a visitor's rights, and `*` is safe to allow.

@@ -5,7 +5,7 @@ import { Code, ConnectError, type ContextValues, createContextValues } from "@co
 import type { PathBinding } from "./call.ts";
 import { connectionKey } from "./caller-turns.ts";
 import type { Codec } from "./codec.ts";
-import { createConnectCodec, seemsConnect } from "./connect/codec.ts";
+import { createConnectCodec, methodsOf, seemsConnect } from "./connect/codec.ts";
 import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
@@ -15,6 +15,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   hasAuthority,
+  httpStatus,
   isBodyTaken,
   isGone,
   mediaType,
@@ -24,8 +25,9 @@ import {
 } from "./http.ts";
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
+import { isBehind, untilRead } from "./listener/unread.ts";
 import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
-import { PublicStreams } from "./public-streams.ts";
+import { type PublicStream, PublicStreams } from "./public-streams.ts";
 import { StreamReply } from "./reply.ts";
 import { nameAnswer, readRequestId, setRequestId } from "./request-id.ts";
 import { createRestCodec } from "./rest/codec.ts";
@@ -72,7 +74,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     return routes.match(request.method ?? "", path).kind !== "not_found";
   }
 
-  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse"> {
+  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse" | "refuseStream"> {
     if (isGrpc(request)) return grpc;
     if (isGrpcWeb(request)) return grpcWeb;
     return rpcs.has(rawPath(request)) ? connect : rest;
@@ -87,7 +89,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     }
     if (isGrpcWeb(request)) return findFramed(grpcWeb, request);
     const rpc = rpcs.get(rawPath(request));
-    return rpc === undefined ? findRest(request) : called(connect, rpc);
+    if (rpc === undefined) return findRest(request);
+    return request.method === "OPTIONS" ? allowed(methodsOf(rpc)) : called(connect, rpc);
   }
 
   /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
@@ -165,12 +168,38 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   const { observe } = options;
   const publicStreams = options.publicStreams && new PublicStreams(options.publicStreams);
 
+  /** Refused before anything is made of it: what is refused must cost little. */
+  async function servePublicStream(
+    streams: PublicStreams,
+    { serve, exchange }: Pick<Served, "serve"> & { readonly exchange: Parameters<Served["serve"]>[0] },
+  ): Promise<Outcome> {
+    const { request, response } = exchange;
+    let stream: PublicStream;
+    try {
+      stream = streams.begin(request, response);
+    } catch (reason) {
+      const error = ConnectError.from(reason);
+      const codec = codecOf(request);
+      if (codec.refuseStream) codec.refuseStream(exchange, error);
+      else codec.refuse(response, { error, status: httpStatus(error.code) });
+      return error.code;
+    }
+    try {
+      return await serve({ ...exchange, end: stream.signal });
+    } finally {
+      stream.end();
+    }
+  }
+
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+    if (isBehind(response)) {
+      await untilRead(response);
+      if (isGone(response)) return;
+    }
     const contextValues = createContextValues().set(connectionKey, request.socket);
     setRequestId(contextValues, nameAnswer(request, response));
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
-    let publicStream: ReturnType<PublicStreams["begin"]>;
     try {
       const found = find(request);
       const { protocol, method } = found;
@@ -178,8 +207,11 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       const isLost = method !== undefined && isBodyTaken(request);
       const { serve } = isLost ? refused(codecOf(request), bodyTaken(contextValues)) : found;
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
-      publicStream = publicStreams?.begin(method, request);
-      outcome = await serve({ request, response, contextValues, ...(publicStream && { end: publicStream.signal }) });
+      const exchange = { request, response, contextValues };
+      outcome =
+        method !== undefined && publicStreams?.counts(method)
+          ? await servePublicStream(publicStreams, { serve, exchange })
+          : await serve(exchange);
     } catch (reason) {
       if (isGone(response) || response.writableEnded) {
         outcome = Code.Canceled;
@@ -188,7 +220,6 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       options.onFailure(reason, contextValues);
       codecOf(request).refuse(response, { error: new ConnectError("internal error", Code.Internal), status: 500 });
     } finally {
-      publicStream?.end();
       end?.(outcome);
     }
   }
@@ -198,6 +229,8 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     if (grpc.serveUnary === undefined || method !== "POST" || url === undefined) return false;
     // Of concern to what is around the dispatch, and to Node.
     if (headers.origin !== undefined || headers.expect !== undefined) return false;
+    if (isBehind(stream)) return false;
+
     if (type !== "application/grpc" && type !== "application/grpc+proto" && type !== "application/grpc+json")
       return false;
     const rpc = rpcs.get(url);

@@ -15,10 +15,12 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 
+const toDeflate = promisify(deflate);
+
 /** What gRPC calls deflate, and HTTP too: the format of zlib (RFC 1950), which has a header and a checksum. */
 const compressionDeflate: Compression = {
   name: "deflate",
-  compress: async (bytes) => new Uint8Array(await promisify(deflate)(bytes)),
+  compress: async (bytes) => new Uint8Array(await toDeflate(bytes)),
   async decompress(bytes, maxBytes) {
     if (bytes.length === 0) return new Uint8Array();
     const result = await decompress(Buffer.from(bytes), "deflate", maxBytes);
@@ -43,7 +45,7 @@ const brotliOptions = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 const compressors: ReadonlyMap<string, Transform> = new Map<string, Transform>([
   ["br", (bytes) => brotli(bytes, brotliOptions)],
   ["gzip", promisify(gzip)],
-  ["deflate", promisify(deflate)],
+  ["deflate", toDeflate],
 ]);
 
 /** What REST answers with, in the order of preference. Some clients of HTTP take deflate for what lacks zlib's header. */

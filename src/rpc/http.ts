@@ -1,8 +1,9 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import type { ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
+import { uncountedBytes, unreadAnswer } from "./listener/unread.ts";
 
 export type HttpRequest = ListenerRequest;
 export type HttpResponse = ListenerResponse;
@@ -70,6 +71,13 @@ export function isGone(response: HttpResponse): boolean {
 
 /** Whether a stream takes no answer any more. One that was reset is closed at once, and destroyed when its body was read. */
 export const isClosed = (stream: ServerHttp2Stream): boolean => stream.closed || stream.destroyed;
+
+/** Breaks off an answer: its stream over HTTP/2, otherwise its connection. */
+export function reset(response: HttpResponse): void {
+  if (!("stream" in response)) response.destroy();
+  // Not CANCEL: Node sends that one with the next frame, and there may be none.
+  else response.stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+}
 
 /** Calls back when the connection or stream closes, whether the answer was complete or not. */
 export function onClose(request: HttpRequest, response: HttpResponse, listener: () => void): void {
@@ -145,6 +153,9 @@ export function send(response: HttpResponse, answer: Answer): void {
     sendOnStream(response.stream, { ...answer, header });
   } else {
     const { status, header, body } = answer;
+    if (body !== undefined && body.length > uncountedBytes) unreadAnswer(response)?.wait(body.length);
+    // Too much, by that.
+    if (isGone(response)) return;
     response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
     // As a text of single bytes, Node sends a body together with the headers, in one write.
     if (body === undefined || body.length > smallBytes) response.end(body);
@@ -164,6 +175,9 @@ export function sendOnStream(
   const headers: OutgoingHttpHeaders = { ":status": status, ...defaults, ...header };
   // HTTP/2 has no such field, and Node warns of it.
   if (headers.connection !== undefined) delete headers.connection;
+  if (body !== undefined && body.length > uncountedBytes) unreadAnswer(stream)?.wait(body.length);
+  // Too much, by that.
+  if (stream.closed) return;
   if (trailer !== undefined) {
     stream.respond(headers, { waitForTrailers: true });
     stream.end(body);

@@ -1,6 +1,6 @@
 /**
  * Serves any Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. The order of use: a table of RPCs, a
- * dispatch over it, a listener. See examples/own-service.
+ * dispatch over it, a listener. See examples/own-service, and examples/mounting where there is a server already.
  */
 export type { CallOptions, Gate } from "./call.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./caller-turns.ts";

@@ -1,6 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { HttpRequest } from "./http.ts";
+import { type HttpRequest, type HttpResponse, reset } from "./http.ts";
 import { fitInHeap, type Share, Shares } from "./listener/shares.ts";
 
 export interface PublicStreamOptions {
@@ -12,8 +12,9 @@ export interface PublicStreamOptions {
    */
   readonly mostOnConnection?: number;
   /**
-   * Streams of these RPCs on all connections. As they become few, those connections get no more that hold as many as are left.
-   * Default: what fits into an eighth of the heap at 64 KiB each, which a stream takes at worst.
+   * Streams of these RPCs on all connections. When there are as many, whoever asks for one more gets the place of the oldest one
+   * on the connection that holds most, which ends with UNAVAILABLE; those who hold most themselves are refused. Default: what
+   * fits into an eighth of the heap at 64 KiB each; a health watch takes 45 kB, and reflection 55.
    */
   readonly most?: number;
   /**
@@ -25,7 +26,7 @@ export interface PublicStreamOptions {
 
 /** One stream that anybody may open. */
 export interface PublicStream {
-  /** Aborted where the stream has to end; at once where there is no place for it. Its reason is what the caller is told. */
+  /** Aborted where the stream has to end. Its reason is what the caller is told. */
   readonly signal: AbortSignal;
   /** To be called at its end. */
   end(): void;
@@ -35,50 +36,99 @@ export interface PublicStream {
 export class PublicStreams {
   readonly #isPublic: PublicStreamOptions["isPublic"];
   readonly #maxAgeMs: number;
-  readonly #shares: Shares;
-  readonly #connections = new WeakMap<object, Share>();
+  readonly #places: Shares;
+  readonly #holders = new WeakMap<object, Holder>();
 
   constructor(options: PublicStreamOptions) {
     const { isPublic, mostOnConnection = 32, maxAgeMs = 3_600_000 } = options;
     const { most = fitInHeap({ part: 1 / 8, bytes: 64 * 1024 }) } = options;
     this.#isPublic = isPublic;
     this.#maxAgeMs = maxAgeMs;
-    this.#shares = new Shares({ most, mostEach: mostOnConnection });
+    this.#places = new Shares({ most, mostEach: mostOnConnection });
   }
 
-  /** Absent where the RPC is none of those that count. */
-  begin(method: DescMethod | undefined, request: HttpRequest): PublicStream | undefined {
-    if (method === undefined || method.methodKind === "unary" || !this.#isPublic(method)) return undefined;
-    const share = this.#shareOf(request);
-    if (share.isFull)
-      return { signal: AbortSignal.abort(share.held === 0 ? serverFull() : connectionFull()), end() {} };
-    share.take();
-    const controller = new AbortController();
+  counts(method: DescMethod): boolean {
+    return method.methodKind !== "unary" && this.#isPublic(method);
+  }
+
+  /** Gives a stream that counts a place. Throws a ConnectError where there is none. */
+  begin(request: HttpRequest, response: HttpResponse): PublicStream {
+    const holder = this.#holderOf(request);
+    if (!this.#places.take(holder)) throw holder.held === 0 ? serverFull() : connectionFull();
+    const stream = new OpenStream(response);
+    holder.streams.add(stream);
     const ageMs = this.#maxAgeMs * (1 - Math.random() / 10);
-    const timer = setTimeout(() => controller.abort(tooOld()), ageMs).unref();
+    const timer = setTimeout(() => stream.cut(tooOld()), ageMs).unref();
     return {
-      signal: controller.signal,
-      end() {
+      signal: stream.signal,
+      end: () => {
         clearTimeout(timer);
-        share.giveBack();
+        stream.end();
+        holder.streams.delete(stream);
+        this.#places.giveBack(holder);
       },
     };
   }
 
-  #shareOf(request: HttpRequest): Share {
+  #holderOf(request: HttpRequest): Holder {
     // The socket of a request over HTTP/2 is another object for each.
     const connection = ("stream" in request && request.stream.session) || request.socket;
-    const share = this.#connections.get(connection) ?? this.#shares.open();
-    this.#connections.set(connection, share);
-    return share;
+    const holder = this.#holders.get(connection) ?? new Holder();
+    this.#holders.set(connection, holder);
+    return holder;
+  }
+}
+
+/** The streams of one connection. */
+class Holder implements Share {
+  held = 0;
+  /** The oldest first. */
+  readonly streams = new Set<OpenStream>();
+
+  giveUp(): boolean {
+    for (const stream of this.streams) {
+      if (stream.signal.aborted) continue;
+      stream.cut(neededByOthers());
+      return true;
+    }
+    return false;
+  }
+}
+
+/** How long a client that does not read keeps a stream that was ended. */
+const unreadMs = 1_000;
+
+class OpenStream {
+  readonly #controller = new AbortController();
+  readonly #response: HttpResponse;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(response: HttpResponse) {
+    this.#response = response;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Tells the caller why, and resets the stream of one that does not take even that. */
+  cut(reason: ConnectError): void {
+    this.#controller.abort(reason);
+    this.#timer = setTimeout(() => reset(this.#response), unreadMs).unref();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
   }
 }
 
 const connectionFull = () =>
   new ConnectError(
-    "this connection holds too many streams that need no token: end one of them, or call on another connection",
+    "too many streams that need no token are open on this connection: end one of them, or call on another connection",
     Code.ResourceExhausted,
   );
 const serverFull = () =>
-  new ConnectError("the server holds too many streams that need no token: try again later", Code.Unavailable);
+  new ConnectError("too many streams that need no token are open on this server: try again later", Code.Unavailable);
+const neededByOthers = () =>
+  new ConnectError("the server needs the place of this stream for other callers: call again", Code.Unavailable);
 const tooOld = () => new ConnectError("a stream that needs no token ends after a while: call again", Code.Unavailable);

@@ -5,7 +5,8 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
-import { mediaType, withoutConnection } from "./http.ts";
+import { type HttpResponse, mediaType, withoutConnection } from "./http.ts";
+import { unreadAnswer } from "./listener/unread.ts";
 import { type OnFailure, type Outcome, withOutcome } from "./outcome.ts";
 import type { RpcTable } from "./router.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
@@ -68,7 +69,7 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
     const toSend = {
       status,
-      ...(body && { body }),
+      ...(body && { body: countUnread(body as AsyncIterable<Uint8Array>, response) }),
       // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
       get header() {
         return withoutConnection(rest.header);
@@ -94,6 +95,16 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
 /** The caller whose turn ends with the call. */
 const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
+
+/** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
+async function* countUnread(body: AsyncIterable<Uint8Array>, response: HttpResponse): AsyncIterable<Uint8Array> {
+  const unread = unreadAnswer(response);
+  for await (const bytes of body) {
+    unread?.wait(bytes.length);
+    yield bytes;
+    unread?.taken();
+  }
+}
 
 /**
  * Ends each call with the reason of its signal, such as a deadline that has passed, whether or not its implementation looks at

@@ -2,6 +2,7 @@ import type { AggregateType } from "../policy/events.ts";
 import type { Key } from "../policy/states.ts";
 import type { Writes } from "./batch.ts";
 import { StoreError } from "./errors.ts";
+import { parseJson } from "./json.ts";
 import { type Rows, toRows } from "./rows.ts";
 import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "./store.ts";
 import { hasWrongDigest, type StoredState } from "./stored-state.ts";
@@ -73,7 +74,10 @@ export function evolveRecorded(
   { position, sequence, recordedAt, event: written }: Omit<RecordedEvent, "ref" | "actor">,
   { upcast, evolve }: Projection,
 ): Snapshot {
-  const event = attempt(() => upcast.event(ref.type, written), cannotRead({ position, ref }));
+  const event = attempt(
+    () => upcast.event(ref.type, written),
+    (error) => cannotRead({ position, ref }, error.message),
+  );
   const after = attempt(
     () => evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never),
     () => `Event ${position} of ${ref.type} ${ref.id}, ${written.type}, cannot follow those before it.`,
@@ -81,10 +85,10 @@ export function evolveRecorded(
   return { ref, version: sequence, state: after };
 }
 
-const cannotRead =
-  ({ position, ref }: { readonly position: number; readonly ref: AggregateRef }) =>
-  ({ message }: Error): Problem =>
-    `Event ${position} of ${ref.type} ${ref.id} cannot be read: ${message}.`;
+const cannotRead = (
+  { position, ref }: { readonly position: number; readonly ref: AggregateRef },
+  reason: string,
+): Problem => `Event ${position} of ${ref.type} ${ref.id} cannot be read: ${reason}.`;
 
 function attempt<T>(work: () => T, toProblem: (error: Error) => Problem): T {
   try {
@@ -137,7 +141,10 @@ export class Fold {
     const before = this.#aggregates.get(nameOfRef(ref));
     for (const problem of sequenceProblems({ position, ref, sequence }, before?.version)) this.#problems.add(problem);
     try {
-      const parsed = attempt(() => JSON.parse(payload) as unknown, cannotRead({ position, ref }));
+      const parsed = attempt(
+        () => parseJson(payload),
+        (error) => cannotRead({ position, ref }, error.message),
+      );
       const recorded = { position, sequence, recordedAt, event: { type, version, payload: parsed } as never };
       this.#aggregates.set(nameOfRef(ref), evolveRecorded({ ref, state: before?.state }, recorded, this.#projection));
     } catch (error) {
@@ -231,7 +238,7 @@ export class Comparison {
     } else if (!this.#isSameState(folded, state)) {
       this.#problems.add(`The state of ${type} ${id} in the projection differs from its events.`);
     } else if (hasWrongDigest(stored)) {
-      this.#problems.add(`The state of ${type} ${id} in the projection has the digest of another.`);
+      this.#problems.add(`The state of ${type} ${id} in the projection does not match its digest.`);
     }
   }
 
@@ -249,7 +256,10 @@ export class Comparison {
   /** As values, not as text: another version of this program may write the fields in another order, or without the newest. */
   #isSameState({ ref, state }: Snapshot, stored: string): boolean {
     try {
-      return toSortedJson(state) === toSortedJson(this.#projection.upcast.state(ref.type, JSON.parse(stored)));
+      return (
+        toSortedJson(state) ===
+        toSortedJson(this.#projection.upcast.state(ref.type, parseJson(stored) as NonNullable<Snapshot["state"]>))
+      );
     } catch {
       return false;
     }

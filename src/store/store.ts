@@ -110,7 +110,7 @@ export interface Outcome<Value> {
 
 /** What a store keeps but for its records: all of it as of one moment, and read piece by piece, as it is asked for. */
 export interface History {
-  /** In the order of their positions. */
+  /** In the order of their positions, each as it was written: of whatever version. */
   events(): AsyncIterable<RecordedEvent>;
   /** Every aggregate as the projection has it, in any order. */
   aggregates(): AsyncIterable<Snapshot>;
@@ -123,7 +123,8 @@ export type Problem = string;
  * A durable store of events, with the current state of each aggregate (a projection) kept beside them.
  *
  * Every method rejects with a StoreError: `closed` after `close`, `unavailable`, `corrupt`. A mistake of the caller (a change
- * to what was not read, an event that cannot follow the state) is an Error.
+ * to what was not read, an event that cannot follow the state) is an Error. An aggregate or a record that is damaged fails those
+ * who read it, and nobody else.
  * No method blocks the event loop for another process's lock.
  */
 export interface Store {

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import type { AggregateType } from "../policy/events.ts";
 import { StoreError } from "./errors.ts";
+import { parseJson } from "./json.ts";
 import type { Projection, Snapshot } from "./store.ts";
 
 /** A state as an engine keeps it. */
@@ -35,9 +36,10 @@ export interface StateSource {
 export function toSnapshot(stored: StoredState, { name, projection }: StateSource): Snapshot {
   const ref = { type: stored.type as AggregateType, id: stored.id };
   try {
-    if (hasWrongDigest(stored)) throw new Error("the digest of the state is another");
-    const state = projection.upcast.state(ref.type, JSON.parse(stored.state) as NonNullable<Snapshot["state"]>);
-    return { ref, version: stored.version, state };
+    if (hasWrongDigest(stored)) throw new Error("the state does not match its digest");
+    const kept = parseJson(stored.state) as Snapshot["state"] | null;
+    if (typeof kept !== "object" || kept === null) throw new Error("the state is no JSON object");
+    return { ref, version: stored.version, state: projection.upcast.state(ref.type, kept) };
   } catch (cause) {
     const problem = `The state of ${ref.type} ${ref.id} in the store ${name} is damaged`;
     const advice = 'Run "portcullis store rebuild", which makes it anew from the events';

@@ -3,6 +3,7 @@ import type { Writes } from "./batch.ts";
 import type { CachedMoment } from "./cached-moment.ts";
 import { StoreError } from "./errors.ts";
 import { evolveRecorded, orderProblems, type StoredEvent, sequenceProblems } from "./fold.ts";
+import { parseJson } from "./json.ts";
 import { type Rows, toRows } from "./rows.ts";
 import type { AggregateRef, History, Projection, RecordedEvent, Snapshot } from "./store.ts";
 import { type StateSource, type StoredState, toSnapshot } from "./stored-state.ts";
@@ -30,7 +31,7 @@ function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
   const { position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt, actor } = row;
   const ref = { type: aggregateType as AggregateType, id: aggregateId };
   try {
-    const event = { type, version, payload: JSON.parse(payload) } as never;
+    const event = { type, version, payload: parseJson(payload) } as never;
     return { position, ref, sequence, event, recordedAt, actor };
   } catch (error) {
     const sentence = `Event ${position} in the store ${name} is damaged: restore it from a backup.`;

@@ -583,7 +583,7 @@ describe("a key of a service user", () => {
 
   it.each<[string, Readonly<Record<string, string>>, Readonly<Record<string, string>>]>([
     ["Python: no id, as text", { client_id: "None" }, {}],
-    ["PHP: an id and an empty secret", { client_id: "zitadel", client_secret: "" }, {}],
+    ["an id and an empty secret", { client_id: "zitadel", client_secret: "" }, {}],
     ["Ruby: an id and a secret in Basic authentication", {}, basic("zitadel", "zitadel")],
     ["an empty id", { client_id: "" }, {}],
     ["an id and a secret", { client_id: "zitadel", client_secret: "zitadel" }, {}],

@@ -544,3 +544,65 @@ describe("an opaque token", () => {
     });
   });
 });
+
+describe("the log of refused tokens", () => {
+  type Change = Parameters<typeof forge>[2];
+
+  it.each<[string, (issuer: OutsideIssuer, nowS: number) => Change, RegExp]>([
+    [
+      "a wrong aud",
+      () => ({ claims: { aud: ["a", "b"] } }),
+      /^its aud is \["a","b"\], and has to be or hold "urn:portcullis"$/,
+    ],
+    ["an aud without end", () => ({ claims: { aud: "x".repeat(5000) } }), /^its aud is "x{388}$/],
+    ["an unknown kid", () => ({ header: { kid: "unknown" } }), /^its kid is that of no key of the issuer$/],
+    [
+      "a wrong signature",
+      ({ key }) => ({ key: createSigningKey({ kid: key.kid }) }),
+      /^signature verification failed$/,
+    ],
+    ["another algorithm", () => ({ header: { alg: "HS256" } }), /^its header has an alg, typ or crit/],
+    [
+      "a time to come",
+      (_, nowS) => ({ claims: { iat: nowS + 600 } }),
+      /^its claims are those of another kind .* time$/,
+    ],
+    ["no end", () => ({ claims: { exp: undefined } }), /^missing required "exp" claim$/],
+    ["a subject that is none", () => ({ claims: { sub: "" } }), /^its sub is no id$/],
+  ])("names %s, and the issuer", async (_, change, reason) => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, refusals } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, change(issuer, nowS)))).toBeUndefined();
+    expect(refusals).toEqual([{ issuer: issuer.url, reason: expect.stringMatching(reason) }]);
+  });
+
+  it("names an issuer that is not trusted, such as one with a slash too many", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, refusals } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { claims: { iss: `${issuer.url}/` } }))).toBeUndefined();
+    expect(refusals).toEqual([
+      { reason: `its iss is "${issuer.url}/", which no --oidc-issuer names, letter by letter` },
+    ]);
+  });
+
+  it("names the aud that introspection answers, and nothing of tokens that nobody vouches for", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, refusals } = trust([issuer], { audience: "other", introspection: asker });
+    expect(await identify("invented")).toBeUndefined();
+    expect(refusals).toEqual([]);
+    expect(await identify(await issuer.issue({ audience: audiences.opaque }))).toBeUndefined();
+    expect(refusals).toEqual([
+      {
+        issuer: issuer.url,
+        reason: expect.stringContaining(`the aud "${audiences.opaque}", which has to be or hold "other"`),
+      },
+    ]);
+  });
+
+  it("has nothing of a token that came to its end", async () => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, nowS, refusals } = trust([issuer]);
+    expect(await identify(forge(issuer, nowS, { claims: { exp: nowS - 60 } }))).toBeUndefined();
+    expect(refusals).toEqual([]);
+  });
+});

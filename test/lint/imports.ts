@@ -14,7 +14,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   commands: ["policy", "store"],
   auth: ["policy", "store", "rpc", "make-directory.ts", "gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
   "auth/identify.ts": ["auth", "auth/outside", "policy", "store"],
-  "auth/outside": ["auth", "policy", "store", "node:", "jose", "oauth4webapi", "lru-cache"],
+  "auth/outside": ["auth", "policy", "store", "log-limits.ts", "node:", "jose", "oauth4webapi", "lru-cache"],
   issuer: [
     "policy",
     "store",

@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -41,6 +42,15 @@ describe("the packed package in an empty folder", () => {
       ...protos.map((file) => `proto/${file}`),
     ];
     expect(filesOf(join(folder, "node_modules/portcullis")).sort()).toEqual(wanted.sort());
+  });
+
+  it("is what the systemd unit starts, in tens of megabytes", () => {
+    const unit = readFileSync(join(root, "examples/portcullis.service"), "utf8");
+    const started = /^ExecStart=\S+ \/opt\/portcullis\/(\S+) serve$/m.exec(unit)?.[1] ?? "";
+    const version = execFileSync(process.execPath, [join(folder, started), "--version"]);
+    expect(version.toString()).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const bytes = filesOf(folder).reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
+    expect(bytes).toBeLessThan(60_000_000);
   });
 
   it("runs its command", () => {
@@ -121,4 +131,27 @@ describe("the packed package in an empty folder", () => {
       stdio: "pipe",
     });
   }
+});
+
+describe("a checkout that was installed without development dependencies", () => {
+  let checkout: string;
+  beforeAll(() => {
+    checkout = mkdtempSync(join(tmpdir(), "portcullis-checkout-"));
+    const files = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" }).split("\0");
+    for (const file of files) if (file !== "") cpSync(join(root, file), join(checkout, file));
+    execFileSync("npm", ["ci", "--omit=dev", "--no-audit", "--no-fund"], { cwd: checkout, stdio: "pipe" });
+  }, 300_000);
+  afterAll(() => rmSync(checkout, { recursive: true, force: true }));
+
+  it("starts with a Node that the machine has", async () => {
+    const args = ["bin/portcullis.js", "serve", "--listen", "127.0.0.1:0"];
+    const server = spawn(process.execPath, args, { cwd: checkout, stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const [line] = await once(server.stdout, "data");
+      const url = /http:\S+(?=;)/.exec(String(line))?.[0];
+      expect((await fetch(`${url}/debug/ready`)).status).toBe(200);
+    } finally {
+      server.kill("SIGKILL");
+    }
+  });
 });

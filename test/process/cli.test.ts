@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { roles } from "../../src/policy/roles.ts";
 import { Api } from "./api.ts";
 import { checkContiguous, readEvents } from "./database.ts";
 import {
@@ -106,19 +107,51 @@ describe("portcullis", () => {
   });
 
   it.concurrent.each([
-    ["no command", []],
-    ["an unknown command", ["frobnicate"]],
-    ["an unknown command of a group", ["org", "frobnicate"]],
-    ["an unknown flag of serve", ["serve", "--frobnicate"]],
-    ["an unknown flag of a command", ["org", "list", "--frobnicate"]],
-    ["a missing argument", ["org", "add"]],
-    ["an argument too many", ["org", "list", "extra"]],
-    ["a missing flag", ["user", "add", "ada"]],
-  ])("answers %s with the usage and exit code 2", async (_, args) => {
+    ["an unknown command", ["frobnicate"], "portcullis"],
+    ["an unknown command of a group", ["org", "frobnicate"], "portcullis org"],
+    ["an unknown flag of serve", ["serve", "--frobnicate"], "portcullis serve"],
+    ["an unknown flag of a command", ["org", "list", "--frobnicate"], "portcullis org list"],
+    ["a missing argument", ["org", "add"], "portcullis org add"],
+    ["an argument too many", ["org", "list", "extra"], "portcullis org list"],
+    ["a missing flag", ["user", "add", "ada"], "portcullis user add"],
+  ])("answers %s with a sentence, where the help is, and exit code 2", async (_, args, command) => {
     const { exitCode, stdout, stderr } = await runCommand(args, { env: { PORTCULLIS_DATA: data } });
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
-    expect(stderr).toContain("Usage: portcullis");
-    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stderr).toMatch(new RegExp(`^error: [^\\n]+\\nSee: ${command} --help\\n$`));
+  });
+
+  it.concurrent.each([[[]], [["org"]]])(
+    "answers %j, which is no command, with the usage and exit code 2",
+    async (args) => {
+      const { exitCode, stdout, stderr } = await runCommand(args);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      expect(stderr).toMatch(/^Usage: portcullis/);
+    },
+  );
+
+  it.concurrent("suggests the flag that was probably meant", async () => {
+    const { stderr } = await runCommand(["serve", "--listn"]);
+    expect(stderr).toBe("error: unknown option '--listn'\n(Did you mean --listen?)\nSee: portcullis serve --help\n");
+  });
+
+  it.concurrent.each([
+    [["user", "add"], "--role"],
+    [["key", "create"], "--user"],
+    [["client", "add"], "--redirect-uri"],
+    [["serve"], "--tls-cert"],
+  ])("has what is of %j itself first in its help", async (command, flag) => {
+    const { stdout } = await runCommand([...command, "--help"]);
+    const places = [flag, "--json", "Options that say where the store is:", "--data", "--postgres-pool-size"];
+    const found = places.filter((text) => stdout.includes(`${text}`));
+    const order = found.map((text) => stdout.indexOf(`\n${text.startsWith("--") ? `  ${text}` : text}`));
+    expect(order.every((at) => at >= 0)).toBe(true);
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+    expect(found).toContain(flag);
+  });
+
+  it.concurrent.each(["add", "grant", "revoke"])("names every role in the help of user %s", async (subcommand) => {
+    const { stdout } = await runCommand(["user", subcommand, "--help"]);
+    for (const role of Object.keys(roles)) expect(stdout).toMatch(new RegExp(`^  ${role} `, "m"));
   });
 
   it.concurrent.each([

@@ -1,8 +1,9 @@
 // The log of a server under attack, or with nobody who reads it.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import type { Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { dataFrame, headersFrame, resetFrame, settingsFrame } from "../fixtures/http2-frames.ts";
 import { program, startServer, TemporaryDirectory } from "./portcullis.ts";
@@ -58,7 +59,7 @@ it("has no line of calls that are aborted, however many", { timeout: attackMs + 
 describe("with standard error that nobody reads", () => {
   it("goes on serving, counts the lines that are lost, and stops in time", { timeout: 120_000 }, async () => {
     using directory = new TemporaryDirectory();
-    await using server = await startUnread(directory.join("data"));
+    await using server = await startWith(directory.join("data"), "pipe");
     // A line of the log for each, of about 400 bytes.
     const request = `GET /nowhere HTTP/1.1\r\nhost: localhost\r\nx-request-id: ${"x".repeat(128)}\r\n\r\n`;
     const { hostname, port } = new URL(server.url);
@@ -78,14 +79,30 @@ describe("with standard error that nobody reads", () => {
   });
 });
 
-/** A server whose standard error is a pipe that is full soon. */
-async function startUnread(
+it.runIf(existsSync("/dev/full"))("goes on with a full disk, and counts the lines that were lost", async () => {
+  using directory = new TemporaryDirectory();
+  const full = openSync("/dev/full", "w");
+  await using server = await startWith(directory.join("data"), full);
+  closeSync(full);
+  expect((await fetch(`${server.url}/nowhere`)).status).toBe(404);
+  const metrics = await (await fetch(`${server.url}/debug/metrics`)).text();
+  expect(metrics).toMatch(/^portcullis_log_lines_lost_total\{reason="failed"\} [1-9]/m);
+  const ended = once(server.child, "exit");
+  server.child.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
+});
+
+/** A server whose standard error is a pipe that nobody reads, or a file. */
+async function startWith(
   data: string,
+  standardError: "pipe" | number,
 ): Promise<AsyncDisposable & { readonly url: string; readonly child: ChildProcess }> {
   const flags = ["--listen", "127.0.0.1:0", "--data", data, "--log-level", "debug"];
-  const child = spawn(process.execPath, [program, "serve", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
-  child.stderr.pause();
-  const [line] = await once(child.stdout.setEncoding("utf8"), "data");
+  const child = spawn(process.execPath, [program, "serve", ...flags], {
+    stdio: ["ignore", "pipe", standardError],
+  });
+  child.stderr?.pause();
+  const [line] = await once(child.stdout as Readable, "data");
   return {
     url: /serves on ([^;\s]+)/.exec(String(line))?.[1] ?? "",
     child,

@@ -221,6 +221,23 @@ describe.concurrent("the log", () => {
     expect(server.stderr).not.toContain("a-secret");
   });
 
+  it("warns of a variable that is probably misspelt, and of none that Kubernetes sets", async () => {
+    using directory = new TemporaryDirectory();
+    const env = {
+      PORTCULLIS_LISTN: "a-secret",
+      PORTCULLIS_PORT: "tcp://10.0.0.1:8080",
+      PORTCULLIS_SERVICE_HOST: "10.0.0.1",
+    };
+    await using server = await startServer({ data: directory.join("data"), env });
+    await server.stop();
+    const warnings = entries(server.stderr).filter(({ level }) => level === 40);
+    const sentence = "PORTCULLIS_LISTN is no setting, and is ignored: did you mean PORTCULLIS_LISTEN?";
+    expect(warnings.map(({ msg }) => msg)).toEqual([sentence]);
+    expect(server.stderr).not.toContain("a-secret");
+    const { stderr } = await runCommand(["config", "print"], { env });
+    expect(stderr).toBe(`portcullis: ${sentence}\n`);
+  });
+
   it("is text where that is asked for", async () => {
     using directory = new TemporaryDirectory();
     const flags = ["--log-format", "text", "--log-level", "debug"];

@@ -5,12 +5,16 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
+  create,
   createFileRegistry,
   type DescService,
   type FileRegistry,
   fromBinary,
   getOption,
   hasOption,
+  type JsonValue,
+  type Message,
+  toBinary,
   toJson,
 } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
@@ -18,9 +22,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { http } from "../../gen/google/api/annotations_pb.ts";
 import { createRouteTable } from "../../src/rpc/rest/route-table.ts";
 import { createRpcTable } from "../../src/rpc/router.ts";
+import { ruleOf, serviceOf } from "../fixtures/builders.ts";
 import { expectStatus } from "../fixtures/sturdy.ts";
-import { startRecorder } from "../fixtures/transcoding.ts";
-import { exchange } from "../fixtures/wire.ts";
+import { startRecorder, startServer } from "../fixtures/transcoding.ts";
+import { exchange, frame } from "../fixtures/wire.ts";
 
 const root = join(import.meta.dirname, "../..");
 const require = createRequire(import.meta.url);
@@ -145,6 +150,38 @@ describe("Google's standard update, whose path sets a field within the body", ()
 });
 
 describe("an RPC that takes a stream of requests", () => {
+  it("is called in gRPC framing on the path of its rule, which each message gets", async () => {
+    const service = serviceOf({
+      name: "Upload",
+      rule: ruleOf("post", "/x/{inner.name}", { body: "inner" }),
+      clientStreaming: true,
+    });
+    const [method] = service.methods;
+    const thing = (method as (typeof service.methods)[number]).input;
+    const received: JsonValue[] = [];
+    const upload = async (messages: AsyncIterable<Message>) => {
+      for await (const message of messages) received.push(toJson(thing, message));
+      return create(thing);
+    };
+    const table = createRpcTable((router) => router.service(service, { upload } as never));
+    const { listener } = await startServer(table, { registry });
+    try {
+      const messages = [{ count: 1 }, { count: 2, inner: { name: "b" } }].map((init) =>
+        frame(toBinary(thing, create(thing, init as never))),
+      );
+      const headers = { "content-type": "application/grpc", te: "trailers" };
+      const body = Buffer.concat(messages);
+      const reply = await exchange(listener.url, { version: 2, path: "/x/a", headers, body });
+      expect({ ...reply.headers, ...reply.trailers }["grpc-status"]).toBe("0");
+      expect(received).toEqual([
+        { count: 1, inner: { name: "a" } },
+        { count: 2, inner: { name: "a" } },
+      ]);
+    } finally {
+      await listener.close({ graceMs: 0 });
+    }
+  });
+
   it("is refused by name where JSON calls it, and does not keep its service from starting", async () => {
     const service = registry.getService("google.logging.v2.LoggingServiceV2") as DescService;
     const server = await startRecorder([service], { ignoreUnknown: false, files: [] });

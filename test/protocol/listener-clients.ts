@@ -113,8 +113,8 @@ export async function rawClient(listener: Listener, first?: string): Promise<Raw
 export interface FrameClient {
   readonly socket: Socket;
   write(frame: Uint8Array): void;
-  /** Resolves with the next frame of this type that was not given out yet; rejects where the connection ends before. */
-  next(name: Frame["name"]): Promise<Frame>;
+  /** Resolves with the next frame of one of these types that was not given out yet; rejects where the connection ends before. */
+  next(...names: readonly Frame["name"][]): Promise<Frame>;
   /** The frames that were received and not given out. */
   readonly frames: readonly Frame[];
   /** Resolves once the connection is gone, however it ended. */
@@ -154,12 +154,12 @@ export async function frameClient(
     write,
     frames,
     closed,
-    async next(name) {
+    async next(...names) {
       for (;;) {
-        const index = frames.findIndex((frame) => frame.name === name);
+        const index = frames.findIndex(({ name }) => names.includes(name));
         const [frame] = index === -1 ? [] : frames.splice(index, 1);
         if (frame !== undefined) return frame;
-        if (socket.closed) throw new Error(`the connection ended before a frame ${name}`);
+        if (socket.closed) throw new Error(`the connection ended before a frame ${names.join(" or ")}`);
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

@@ -49,4 +49,14 @@ describe.each([
     expect(await told).toMatchObject({ call: { protocol: "rest" }, outcome: Code.NotFound });
     expect((await told).call.method).toBeUndefined();
   });
+
+  it.each(["/portcullis.test.v1.EchoService/Typed", "/test/v1/rooms/a/say"])(
+    "is told of no call where OPTIONS asks about %s",
+    async (path) => {
+      const { server, told } = await open();
+      await fetch(server.url + path, { method: "OPTIONS" });
+      const { call, outcome } = await told;
+      expect([call.method, outcome]).toEqual([undefined, 0]);
+    },
+  );
 });

@@ -6,10 +6,11 @@ import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } f
 import { afterEach, describe, expect, it } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { dataFrame, headersFrame, initialWindowSetting, settingsFrame } from "../fixtures/http2-frames.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { openTranscoding } from "../fixtures/transcoding.ts";
 import { exchange, frame } from "../fixtures/wire.ts";
-import { session2 } from "./listener-clients.ts";
+import { frameClient, session2 } from "./listener-clients.ts";
 
 const closing: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
@@ -81,7 +82,7 @@ describe("streams without a token", () => {
     expect([first.code, second.code]).toEqual([undefined, undefined]);
     expect(await third.ended).toEqual({
       code: Code.ResourceExhausted,
-      message: expect.stringMatching(/^this connection holds too many streams that need no token: end one/),
+      message: expect.stringMatching(/^too many streams that need no token are open on this connection: end one/),
     });
     expect(await openSeveral(session2(server), 2)).toEqual([undefined, undefined]);
     await first.leave();
@@ -90,16 +91,39 @@ describe("streams without a token", () => {
     await isServed(server);
   });
 
-  it("are bounded on all connections, so that who holds none may still open one", async () => {
-    const server = await start({ most: 6 });
-    const [greedy, modest, late, tooLate] = [server, server, server, server].map(session2) as ClientHttp2Session[];
-    // Half of them, then half of what is left.
-    expect(await openSeveral(greedy as never, 4)).toEqual([undefined, undefined, undefined, Code.ResourceExhausted]);
-    expect(await openSeveral(modest as never, 3)).toEqual([undefined, undefined, Code.ResourceExhausted]);
-    expect(await openSeveral(late as never, 2)).toEqual([undefined, Code.ResourceExhausted]);
-    const last = await openStream(tooLate as never);
+  it("are bounded on all connections: who holds most gives the oldest one up for who holds less", async () => {
+    const server = await start({ most: 4 });
+    const greedy = session2(server);
+    const first = await openStream(greedy);
+    expect(first.code).toBeUndefined();
+    expect(await openSeveral(greedy, 4)).toEqual([undefined, undefined, undefined, Code.ResourceExhausted]);
+    const others = [session2(server), session2(server), session2(server)] as const;
+    expect(await openSeveral(others[0], 1)).toEqual([undefined]);
+    expect(await first.ended).toMatchObject({ code: Code.Unavailable, message: expect.stringMatching(/call again/) });
+    expect(await openSeveral(others[1], 1)).toEqual([undefined]);
+    // Each holds one or two now: whoever has none gets nothing from who has one.
+    expect(await openSeveral(others[2], 1)).toEqual([undefined]);
+    const last = await openStream(session2(server));
     expect(await last.ended).toMatchObject({ code: Code.Unavailable, message: expect.stringMatching(/try again/) });
     await isServed(server);
+  });
+
+  it("that were given up hold nothing for a client that does not read", async () => {
+    const server = await start({ most: 2 });
+    const client = await frameClient(server, { settings: settingsFrame([[initialWindowSetting, 0]]) });
+    const headers = {
+      ":method": "POST",
+      ":scheme": "http",
+      ":authority": "h",
+      ":path": `/${Health.typeName}/Watch`,
+      "content-type": "application/grpc",
+    };
+    for (const stream of [1, 3]) {
+      client.write(Buffer.concat([headersFrame(stream, headers), dataFrame(stream, frame(Buffer.alloc(0)), true)]));
+      await client.next("headers");
+    }
+    expect(await openSeveral(session2(server), 1)).toEqual([undefined]);
+    expect(await client.next("reset")).toMatchObject({ stream: 1 });
   });
 
   it.each(["Watch", "ServerReflectionInfo"])("end with UNAVAILABLE when they are old: %s", async (name) => {
@@ -111,16 +135,18 @@ describe("streams without a token", () => {
     expect(server.failures).toEqual([]);
   });
 
-  it.each([
-    { protocol: "gRPC-Web", connect: createGrpcWebTransport },
-    { protocol: "Connect", connect: createConnectTransport },
-  ])("are refused over $protocol, in its own form", async ({ connect }) => {
+  it.each(
+    [
+      { protocol: "gRPC-Web", connect: createGrpcWebTransport },
+      { protocol: "Connect", connect: createConnectTransport },
+    ].flatMap((each) => (["1.1", "2"] as const).map((httpVersion) => ({ ...each, httpVersion }))),
+  )("are refused over $protocol and HTTP/$httpVersion, in its own form", async ({ connect, httpVersion }) => {
     const { url } = await start({ most: 0 });
-    const client = createClient(Health, connect({ baseUrl: url, httpVersion: "1.1" }));
+    const client = createClient(Health, connect({ baseUrl: url, httpVersion }));
     const watch = client.watch({})[Symbol.asyncIterator]();
     await expect(watch.next()).rejects.toMatchObject({
       code: Code.Unavailable,
-      rawMessage: "the server holds too many streams that need no token: try again later",
+      rawMessage: "too many streams that need no token are open on this server: try again later",
     });
   });
 

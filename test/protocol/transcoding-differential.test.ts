@@ -30,7 +30,7 @@ const apis = [
     services: [ManagementService, AdminService],
     files: [file_zitadel_management, file_zitadel_admin],
     ignoreUnknown: true,
-    count: 25,
+    count: 27,
   },
 ] as const;
 

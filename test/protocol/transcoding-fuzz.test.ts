@@ -16,7 +16,10 @@ const seconds = Number(process.env["PORTCULLIS_FUZZ_SECONDS"] ?? (process.env["C
 /** Set it to the number that a failure names, and that request is the first. */
 const firstSeed = Number(process.env["PORTCULLIS_FUZZ_SEED"] ?? randomInt(1_000_000_000));
 
-const answerWithinMs = 5_000;
+/** However slow the machine is. */
+const leastRequests = 50;
+/** A request that hangs is found by that; a busy machine answers sooner. */
+const answerWithinMs = 30_000;
 const maxGrowthBytes = 400 * 1024 * 1024;
 const versions = [1, 2] as const;
 
@@ -307,12 +310,12 @@ describe.each(targets)("$target", ({ bindings, open, good }) => {
     expect(complaints.splice(0), "unhandled rejections").toEqual([]);
   }
 
-  /** Sends requests until the time is up, and fails with the seed of the first that is not answered as it should. */
+  /** Sends requests until the time is up, and as many as it takes to look at something; fails with the seed of the first that is not answered as it should. */
   async function throwAll(send: (random: Random) => Promise<void>): Promise<number> {
     const before = process.memoryUsage();
     const end = performance.now() + (seconds * 1000) / (targets.length * 2);
     let count = 0;
-    for (; performance.now() < end; count += 1) {
+    for (; count < leastRequests || performance.now() < end; count += 1) {
       const seed = firstSeed + count;
       try {
         await send(randomOf(seed));
@@ -348,7 +351,6 @@ describe.each(targets)("$target", ({ bindings, open, good }) => {
           throw new Error(`${reply.status} ${reply.body.toString().slice(0, 500)} to ${told(made)}`);
         }
       });
-      expect(count).toBeGreaterThan(20);
       expect(answered, `answers to ${count} requests`).toBeGreaterThan(count / 2);
     },
     seconds * 1000 + 60_000,
@@ -357,7 +359,7 @@ describe.each(targets)("$target", ({ bindings, open, good }) => {
   it(
     `survives bytes that are hardly HTTP (PORTCULLIS_FUZZ_SEED=${firstSeed})`,
     async () => {
-      const count = await throwAll(async (random) => {
+      await throwAll(async (random) => {
         const { method = "GET", path, headers = {}, body } = makeRequest(random, bindings);
         const lines = Object.entries({ host: "h", ...headers, ...authorization() }).map(
           ([name, value]) => `${name}: ${value}`,
@@ -373,7 +375,6 @@ describe.each(targets)("$target", ({ bindings, open, good }) => {
           throw new Error(`${raw.slice(0, 500)} to ${JSON.stringify(bytes.toString("latin1").slice(0, 2_000))}`);
         }
       });
-      expect(count).toBeGreaterThan(20);
     },
     seconds * 1000 + 60_000,
   );

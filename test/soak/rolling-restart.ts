@@ -5,16 +5,15 @@
 //
 // 30 seconds by default, and 100 calls a second of each kind. Needs nginx; where there is none it says so and skips, but for CI.
 // The last line counts what was looked at: each kind of call, each restart, and answers that proxies like to spoil.
-import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from "node:http2";
 import { Agent, request } from "node:https";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { freePort } from "../fixtures/postgres.ts";
+import { isInstalled, startNginx } from "../fixtures/proxies.ts";
 import { type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";
 
 const { values } = parseArgs({
@@ -29,9 +28,7 @@ const rate = Number(values.rate);
 if (!(seconds >= 5) || !(rate > 0)) throw new Error("say 5 seconds or more, and a rate above 0");
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
-const root = join(import.meta.dirname, "../..");
-const fixture = (name: string) => join(root, "test/fixtures/tls", name);
-const ca = readFileSync(fixture("localhost.cert.pem"));
+const ca = readFileSync(join(import.meta.dirname, "../fixtures/tls/localhost.cert.pem"));
 const rpc = (name: string) => `/zitadel.management.v1.ManagementService/${name}`;
 const policyPath = "/management/v1/policies/login";
 const factorsPath = `${policyPath}/second_factors`;
@@ -197,52 +194,6 @@ const spoilt: readonly { name: string; look(client: Client): Promise<string | un
   },
 ];
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Starts nginx with the example; only addresses and files are others. */
-async function startNginx(directory: TemporaryDirectory, nodes: readonly number[]) {
-  const port = await freePort();
-  const replace: readonly (readonly [string, string])[] = [
-    ["worker_processes auto;", "worker_processes 1;\ndaemon off;"],
-    ["/run/nginx.pid", directory.join("nginx.pid")],
-    ["/var/log/nginx/error.log", directory.join("nginx.error.log")],
-    ["127.0.0.1:8081", `127.0.0.1:${nodes[0]}`],
-    ["127.0.0.1:8082", `127.0.0.1:${nodes[1]}`],
-    ["listen 443", `listen 127.0.0.1:${port}`],
-    ["/etc/nginx/portcullis.cert.pem", fixture("localhost.cert.pem")],
-    ["/etc/nginx/portcullis.key.pem", fixture("localhost.key.pem")],
-  ];
-  let text = readFileSync(join(root, "examples/nginx.conf"), "utf8");
-  for (const [from, to] of replace) {
-    if (!text.includes(from)) throw new Error(`examples/nginx.conf says nothing of ${from}`);
-    text = text.replaceAll(from, to);
-  }
-  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => {
-    mkdirSync(directory.join(name));
-    return `  ${name}_temp_path ${directory.join(name)};`;
-  });
-  const file = directory.join("nginx.conf");
-  writeFileSync(file, text.replace("http {", `http {\n${paths.join("\n")}`));
-  const child = spawn("nginx", ["-e", directory.join("nginx.error.log"), "-c", file], { stdio: "inherit" });
-  const ended = once(child, "exit");
-  process.once("exit", () => child.kill());
-  return {
-    port,
-    errors: () => readFileSync(directory.join("nginx.error.log"), "utf8"),
-    async stop() {
-      child.kill("SIGTERM");
-      await ended;
-    },
-  };
-}
-
 async function run(): Promise<void> {
   using directory = new TemporaryDirectory();
   const data = directory.join("data");
@@ -316,7 +267,7 @@ async function run(): Promise<void> {
   }
 }
 
-const isThere = spawnSync("nginx", ["-v"]).status === 0;
+const isThere = isInstalled("nginx");
 if (isThere) await run();
 else if (process.env["CI"] === "true") failed.push("there is no nginx");
 else say("skipped: there is no nginx on this machine");

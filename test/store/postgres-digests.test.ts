@@ -41,8 +41,9 @@ describe("a row that is not as it was written", () => {
       /differs from its events/,
     ],
     ["no JSON", "UPDATE portcullis.aggregates SET state = '{' WHERE id = 'o1'", /differs from its events/],
+    ["a version to come", "UPDATE portcullis.aggregates SET version = 11 WHERE id = 'o1'", /is at version 11/],
     ["a version before", "UPDATE portcullis.aggregates SET version = 1 WHERE id = 'o1'", /is at version 1/],
-    ["another digest", "UPDATE portcullis.aggregates SET digest = 'x' WHERE id = 'o1'", /has the digest of another/],
+    ["another digest", "UPDATE portcullis.aggregates SET digest = 'x' WHERE id = 'o1'", /does not match its digest/],
   ])("with %s fails what reads it, and nothing beside it", async (_, sql, problem) => {
     const location = await makeStore();
     await query(location, sql);

@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { openStore } from "../../src/store/open.ts";
 import { migrate, migrations } from "../../src/store/sqlite/schema.ts";
-import { organizationRef, type Snapshot, type Store } from "../../src/store/store.ts";
+import { organizationRef, type Snapshot, type Store, userRef } from "../../src/store/store.ts";
 import { createRandom } from "../process/random.ts";
 import { addCounter, countUp, readCount } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
@@ -26,10 +26,9 @@ async function makeStore(): Promise<string> {
 const read = async (store: Store, id: string): Promise<Snapshot<"organization">> =>
   (await store.read([organizationRef(id)])).get(organizationRef(id));
 
-/** Changes rows as damage does, which no trigger sees. */
 function damage(path: string, sql: string): void {
   using db = new DatabaseSync(path);
-  db.exec(`DROP TRIGGER state_updated; ${sql}`);
+  db.exec(sql);
 }
 
 /** Where a text stands in a file, which has it once. */
@@ -79,13 +78,14 @@ describe("a flipped bit", () => {
 
 describe("a row that is not as it was written", () => {
   it.each([
-    ["another version", "UPDATE aggregates SET version = 11 WHERE id = 'o1'", /is at version 11 in the projection/],
+    ["a version to come", "UPDATE aggregates SET version = 11 WHERE id = 'o1'", /is at version 11 in the projection/],
+    ["a version before", "UPDATE aggregates SET version = 2 WHERE id = 'o1'", /is at version 2 in the projection/],
     [
       "the state of another",
       "UPDATE aggregates SET state = (SELECT state FROM aggregates WHERE id = 'o2') WHERE id = 'o1'",
       /differs from its events/,
     ],
-    ["another digest", "UPDATE state_digests SET digest = 'x' WHERE id = 'o1'", /has the digest of another/],
+    ["another digest", "UPDATE state_digests SET digest = 'x' WHERE id = 'o1'", /does not match its digest/],
     ["no JSON object", "UPDATE aggregates SET state = 'null' WHERE id = 'o1'", /differs from its events/],
   ])("with %s is found by reads, writes, lists, exports and verify", async (_, sql, problem) => {
     const path = await makeStore();
@@ -105,16 +105,19 @@ describe("a row that is not as it was written", () => {
     expect((await store.execute(countUp("o1"))).value).toBe(2);
   });
 
-  it("and has no digest is found where it is no JSON object", async () => {
+  it.each(["null", "7", "{"])("and has no digest is found where it is no JSON object but %s", async (state) => {
     const path = await makeStore();
-    damage(path, "DELETE FROM state_digests; UPDATE aggregates SET state = 'null' WHERE id = 'o1'");
+    damage(path, "INSERT INTO aggregates VALUES ('user', 'u', 1, '{}')");
+    damage(path, `DELETE FROM state_digests; UPDATE aggregates SET state = '${state}'`);
     const store = await openAt(path);
     await expectStoreError(read(store, "o1"), "corrupt");
+    await expectStoreError(store.read([userRef("u")]), "corrupt");
   });
 });
 
 describe("a process of the version before digests that still writes", () => {
-  const digestsOf = (db: DatabaseSync): readonly unknown[] => db.prepare("SELECT id FROM state_digests").all();
+  /** Of which version each state's digest is. */
+  const digestsOf = (db: DatabaseSync): readonly unknown[] => db.prepare("SELECT id, version FROM state_digests").all();
 
   /** Adds one to the counter with the statements of that version. */
   function writeAsOlder(db: DatabaseSync, statements: ReturnType<typeof prepareAsOlder>): void {
@@ -148,8 +151,7 @@ describe("a process of the version before digests that still writes", () => {
     }
     using older = new DatabaseSync(path);
     // As that version left it: without what has come since.
-    older.exec("DROP TRIGGER state_inserted; DROP TRIGGER state_updated; DROP TABLE state_digests");
-    older.exec("PRAGMA user_version = 2");
+    older.exec("DROP TABLE state_digests; PRAGMA user_version = 2");
     const statements = prepareAsOlder(older);
     writeAsOlder(older, statements);
 
@@ -158,9 +160,10 @@ describe("a process of the version before digests that still writes", () => {
     expect(readCount(await read(store, "a"))).toBe(1);
     for (const round of [1, 2]) {
       expect((await store.execute(countUp("a"))).value).toBe(round * 2);
-      expect(digestsOf(older)).toEqual([{ id: "a" }]);
+      const digests = [{ id: "a", version: round * 2 + 2 }];
+      expect(digestsOf(older)).toEqual(digests);
       writeAsOlder(older, statements);
-      expect(digestsOf(older)).toEqual([]);
+      expect(digestsOf(older)).toEqual(digests);
       expect(readCount(await read(store, "a"))).toBe(round * 2 + 1);
     }
     expect(await store.verify()).toEqual({ problems: [], events: 7, aggregates: 1 });
@@ -182,7 +185,7 @@ describe("a process of the version before digests that still writes", () => {
     using db = new DatabaseSync(path);
     expect(digestsOf(db)).toEqual([]);
     await store.rebuild();
-    expect(digestsOf(db)).toEqual([{ id: "a" }]);
+    expect(digestsOf(db)).toEqual([{ id: "a", version: 1 }]);
     expect((await read(store, "a")).state?.name).toBe("A");
   });
 });

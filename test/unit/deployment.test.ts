@@ -32,7 +32,7 @@ describe.each(["Dockerfile", "compose.yaml", "examples/portcullis.service"])("%s
   });
 });
 
-describe.each(["examples/nginx.conf", "examples/portcullis.service"])("%s", (path) => {
+describe.each(["examples/nginx.conf", "examples/haproxy.cfg", "examples/portcullis.service"])("%s", (path) => {
   it("names only flags that there are", () => {
     const found = matches(read(path), /(?<![\w-])--[a-z][a-z-]+/g);
     expect(found.length).toBeGreaterThan(0);
@@ -117,7 +117,11 @@ describe("compose.yaml", () => {
 describe("examples/portcullis.service", () => {
   it("leaves time to end, and starts Node itself", () => {
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(exitWithinSeconds);
-    expect(unit).toMatch(/^ExecStart=\S+\/node \S+\/bin\/portcullis\.js serve$/m);
+    // Of the package, and not of a checkout with its tools.
+    const installed = "/opt/portcullis/node_modules";
+    expect(unit).toContain(`\nExecStart=${installed}/node/bin/node ${installed}/portcullis/bin/portcullis.js serve\n`);
+    const guide = read("docs/operating.md").split("## As a systemd service")[1]?.split("\n## ")[0] ?? "";
+    expect(guide).toContain("npm install --prefix /opt/portcullis --omit=dev ./portcullis-*.tgz node@24");
   });
 
   it("hands over the credentials that it reads", () => {

@@ -44,8 +44,10 @@ export function createIntrospection(options: {
   readonly metadata: Metadata;
   readonly clock: Clock;
   readonly report: (reason: unknown) => void;
+  /** Gets why a token that the issuer vouches for is refused. */
+  readonly refuse: (reason: string) => void;
 }): Introspection {
-  const { settings, client, metadata, clock, report } = options;
+  const { settings, client, metadata, clock, report, refuse } = options;
   const active = createCallerCache(clock);
   // Apart, so that invented tokens do not push out good ones.
   const inactiveUntil = new LRUCache<string, number>({ max: maxCachedTokens });
@@ -89,6 +91,7 @@ export function createIntrospection(options: {
       const now = clock();
       const isGood = claims.active && isAccessToken(claims, { settings, now });
       const caller = isGood ? readCaller(claims, settings) : undefined;
+      if (claims.active && caller === undefined) refuse(describe(claims.aud, settings));
       if (caller === undefined) inactiveUntil.set(digest, now + inactiveForMs);
       else active.set(digest, caller, claims.exp);
       return caller;
@@ -131,4 +134,8 @@ export function createIntrospection(options: {
       return await asked;
     },
   };
+}
+
+function describe(aud: unknown, { audience }: OutsideIssuerSettings): string {
+  return `introspection answers the aud ${JSON.stringify(aud)}, which has to be or hold "${audience}", or other claims that are not those of an access token`;
 }

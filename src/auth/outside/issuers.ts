@@ -1,3 +1,4 @@
+import type { LimitedLog } from "../../log-limits.ts";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken, isTokenText } from "../token.ts";
@@ -21,24 +22,34 @@ export interface OutsideIssuers {
 /** Longer ones do not fit into the header of most servers anyway. */
 const maxTokenLength = 8192;
 
+/** Of a reason, which may hold a claim. */
+const maxReasonLength = 400;
+
+interface Options {
+  readonly clock: Clock;
+  /** Gets an Error for each attempt to ask an issuer that fails; it names the issuer and quotes no answer. */
+  readonly report: (reason: unknown) => void;
+  /** Gets why tokens are refused. */
+  readonly limitedLog: LimitedLog;
+}
+
 interface Issuer {
   readonly settings: OutsideIssuerSettings;
   readonly findKey: ReturnType<typeof createKeys>;
   readonly introspection?: Introspection;
 }
 
-/**
- * Asks no issuer before a token needs it. A token that was found good is not checked again until it ends, at most for 60 s.
- * `report` gets an Error for each attempt to ask an issuer that fails; it names the issuer and quotes no answer.
- */
-export function createOutsideIssuers(
-  settings: readonly OutsideIssuerSettings[],
-  options: { readonly clock: Clock; readonly report: (reason: unknown) => void },
-): OutsideIssuers {
-  const { clock } = options;
-  const issuers = settings.map((one) => createIssuer(one, options));
+/** Asks no issuer before a token needs it. A token that was found good is not checked again until it ends, at most for 60 s. */
+export function createOutsideIssuers(settings: readonly OutsideIssuerSettings[], options: Options): OutsideIssuers {
+  const { clock, limitedLog } = options;
+  const issuers = settings.map((one) => createIssuer(one, { ...options, refuse: (reason) => refuse(one.url, reason) }));
   const introspections = issuers.flatMap(({ introspection }) => introspection ?? []);
   const verified = createCallerCache(clock);
+
+  function refuse(issuer: string | undefined, reason: string): void {
+    const fields = { issuer, reason: reason.slice(0, maxReasonLength) };
+    limitedLog("token refused", "info", fields, "token of an outside issuer refused");
+  }
 
   async function identifyJwt(token: string): Promise<OutsideCaller | undefined> {
     const digest = digestToken(token);
@@ -47,11 +58,16 @@ export function createOutsideIssuers(
 
     const named = readIssuer(token);
     const issuer = issuers.find(({ settings: { url } }) => url === named);
-    if (issuer === undefined) return undefined;
-    const claims = await verifyJwt(token, { ...issuer, clock });
+    if (issuer === undefined) {
+      refuse(undefined, `its iss is ${JSON.stringify(named)}, which no --oidc-issuer names, letter by letter`);
+      return undefined;
+    }
+    const { url } = issuer.settings;
+    const claims = await verifyJwt(token, { ...issuer, clock, refuse: (reason) => refuse(url, reason) });
     if (claims === undefined) return undefined;
     const caller = readCaller(claims, issuer.settings);
-    if (caller !== undefined) verified.set(digest, caller, claims.exp);
+    if (caller === undefined) refuse(url, "its sub is no id");
+    else verified.set(digest, caller, claims.exp);
     return caller;
   }
 
@@ -87,13 +103,13 @@ export function createOutsideIssuers(
 
 function createIssuer(
   settings: OutsideIssuerSettings,
-  { clock, report }: { readonly clock: Clock; readonly report: (reason: unknown) => void },
+  { clock, report, refuse }: Pick<Options, "clock" | "report"> & { readonly refuse: (reason: string) => void },
 ): Issuer {
   const { url, introspection: client } = settings;
   const metadata = createMetadata({ url, clock, report });
   return {
     settings,
     findKey: createKeys({ url, metadata, clock, report }),
-    ...(client && { introspection: createIntrospection({ settings, client, metadata, clock, report }) }),
+    ...(client && { introspection: createIntrospection({ settings, client, metadata, clock, report, refuse }) }),
   };
 }

@@ -1,4 +1,11 @@
-import { decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify, type ProtectedHeaderParameters } from "jose";
+import {
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  type JWTPayload,
+  jwtVerify,
+  type ProtectedHeaderParameters,
+} from "jose";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { clockToleranceSeconds, isAccessToken } from "./checks.ts";
@@ -29,7 +36,7 @@ export function readIssuer(token: string): unknown {
 
 /**
  * The claims of a JWT that this issuer signed as an access token for this service, which is good now; undefined where it is
- * not that. Rejects with an AuthError `issuer_unavailable`, and nothing else.
+ * not that, and `refuse` gets why, except for a token that has just come to its end. Rejects with an AuthError `issuer_unavailable`, and nothing else.
  */
 export async function verifyJwt(
   token: string,
@@ -37,11 +44,15 @@ export async function verifyJwt(
     readonly settings: OutsideIssuerSettings;
     readonly findKey: ReturnType<typeof createKeys>;
     readonly clock: Clock;
+    readonly refuse: (reason: string) => void;
   },
 ): Promise<JWTPayload | undefined> {
-  const { settings, findKey, clock } = options;
+  const { settings, findKey, clock, refuse } = options;
   const header = headerOf(token);
-  if (header === undefined || !isHeaderGood(header)) return undefined;
+  if (header === undefined || !isHeaderGood(header)) {
+    refuse("its header has an alg, typ or crit that is not accepted");
+    return undefined;
+  }
   try {
     const { payload } = await jwtVerify(token, findKey, {
       algorithms,
@@ -52,11 +63,23 @@ export async function verifyJwt(
       currentDate: new Date(clock()),
     });
     // Finding the key may have taken seconds.
-    return isAccessToken(payload, { settings, now: clock() }) ? payload : undefined;
+    if (isAccessToken(payload, { settings, now: clock() })) return payload;
+    refuse("its claims are those of another kind of token, or of another time");
+    return undefined;
   } catch (error) {
     if (error instanceof AuthError) throw error;
+    if (!(error instanceof errors.JWTExpired)) refuse(describe(error, settings));
     return undefined;
   }
+}
+
+/** The texts of jose are constants, but for what a claim says. There the signature was right: the issuer said it. */
+function describe(error: unknown, { audience }: OutsideIssuerSettings): string {
+  if (error instanceof errors.JWTClaimValidationFailed && error.claim === "aud") {
+    return `its aud is ${JSON.stringify(error.payload.aud)}, and has to be or hold "${audience}"`;
+  }
+  if (error instanceof errors.JWKSNoMatchingKey) return "its kid is that of no key of the issuer";
+  return error instanceof errors.JOSEError ? error.message : "it is no JWT";
 }
 
 function headerOf(token: string): ProtectedHeaderParameters | undefined {

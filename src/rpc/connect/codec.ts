@@ -1,15 +1,21 @@
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { endStreamFlag, endStreamToJson, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec, CodecOptions } from "../codec.ts";
 import { toUnaryExchange } from "../exchange.ts";
 import { type HttpRequest, hasForeignCharset, mediaType, rawPath, send } from "../http.ts";
-import { readRpcPath } from "../router.ts";
+import { type Rpc, readRpcPath } from "../router.ts";
 import { createUnary } from "../unary.ts";
 import { createConnectUnary, queryOf } from "./unary.ts";
 
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
+
+const takesGet = ({ spec }: Rpc): boolean => spec.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+
+/** The HTTP methods of an RPC's own path. */
+export const methodsOf = (rpc: Rpc): readonly string[] => [...(takesGet(rpc) ? ["GET"] : []), "OPTIONS", "POST"];
 
 /**
  * Whether a request that no RPC and no HTTP rule takes was meant for an RPC: by what its client says of itself, or by the form
@@ -36,23 +42,22 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
   return {
     protocol: "connect",
     refuse,
+    refuseStream({ request, response }, error) {
+      const end = JSON.stringify(endStreamToJson(new Headers(), error, undefined));
+      const header = { "content-type": mediaType(request) };
+      send(response, { status: 200, header, body: encodeEnvelope(endStreamFlag, Buffer.from(end)) });
+    },
     // Connect's handlers answer a wrong verb or content type with a bare status; ours say what is wanted.
     async serve(exchange) {
       const { rpc, request, response } = exchange;
       const supported = rpc.spec.kind === "unary" ? unaryTypes : streamTypes;
-      const takesGet = rpc.spec.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-      const isGet = takesGet && request.method === "GET";
+      const isGet = request.method === "GET" && takesGet(rpc);
       const knowsType = isGet
         ? ["json", "proto"].includes(queryOf(request).get("encoding") ?? "")
         : supported.includes(mediaType(request)) && !hasForeignCharset(request);
-      const allow = takesGet ? "GET, OPTIONS, POST" : "OPTIONS, POST";
-      if (request.method === "OPTIONS") {
-        send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
-        return 0;
-      }
       if (request.method !== "POST" && !isGet) {
         const error = new ConnectError(`${rpc.path} is called with POST`, Code.Unimplemented);
-        refuse(response, { error, status: 405, header: { allow } });
+        refuse(response, { error, status: 405, header: { allow: methodsOf(rpc).join(", ") } });
         return error.code;
       }
       if (!knowsType) {

@@ -10,7 +10,7 @@ export interface Cuts {
   tls_handshake: number;
   /** More than `maxConnections`: add servers, or find who holds them. */
   too_many: number;
-  /** More than `maxStreams`, each stream that was refused: add servers, or find who holds them open. */
+  /** More than `maxStreams`, each stream that was refused or given up: add servers, or find who holds them open. */
   too_many_streams: number;
   /** The bytes that begin either version of HTTP, or the client's acknowledgement of our SETTINGS, did not come in time. */
   silent: number;
@@ -18,8 +18,10 @@ export interface Cuts {
   slow_request: number;
   /** The client took nothing of an answer for too long: it hangs, or is to hold memory. */
   not_read: number;
+  /** More than `maxUnreadBytes`, or `maxUnreadBytesOnConnection`, each answer that was cut: clients ask for much and do not read. */
+  too_much_unread: number;
   /**
-   * HTTP/2 with more resets, control frames or useless frames than calls need: stop the address in front of the server. Single
+   * HTTP/2 with more resets, control frames or useless frames than calls need, or HTTP/1.1 with many requests before an answer: stop the address in front of the server. Single
    * frames that break the protocol are among them, since nghttp2 says no more of either than that.
    */
   flood: number;
@@ -37,6 +39,7 @@ export const noCuts: Readonly<Cuts> = Object.freeze({
   silent: 0,
   slow_request: 0,
   not_read: 0,
+  too_much_unread: 0,
   flood: 0,
   malformed: 0,
 });

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 
 const discardForMs = 1_000;
@@ -12,13 +11,4 @@ export function discardRest(stream: ServerHttp2Stream): void {
   stream.resume();
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), discardForMs).unref();
   stream.once("close", () => clearTimeout(timer));
-}
-
-/** The same over HTTP/1.1, where Node would read a body of any length for the whole time of a request. */
-export function discardRestOfBody(req: IncomingMessage): void {
-  const { socket } = req;
-  if (req.complete || socket.destroyed) return;
-  setTimeout(() => {
-    if (!req.complete) socket.destroy();
-  }, discardForMs).unref();
 }

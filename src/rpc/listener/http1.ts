@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { CountCut, Cuts } from "./cuts.ts";
-import { discardRestOfBody } from "./discard.ts";
 import type { ListenerHandler } from "./handler.ts";
+import { Http1Connection } from "./http1-connection.ts";
 import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
-import { linger } from "./linger.ts";
-import { notSupported, rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
+import { notSupported, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
+import type { Unread } from "./unread.ts";
 
 /** One HTTP version's half of the listener: it serves sockets that the front server accepted. */
 export interface ProtocolServer {
@@ -21,11 +21,11 @@ export interface ProtocolServer {
 export function createHttp1(options: {
   handler: ListenerHandler;
   limits: ListenerLimits;
+  unread: Unread;
   onCut: CountCut;
 }): ProtocolServer {
-  const { handler, limits, onCut } = options;
-  const connections = new Map<Socket, Connection>();
-  const refused = new WeakSet<Socket>();
+  const { handler, limits, unread, onCut } = options;
+  const connections = new Map<Socket, Http1Connection>();
   let draining = false;
 
   const server = createServer({
@@ -39,95 +39,81 @@ export function createHttp1(options: {
     joinDuplicateHeaders: true,
     // Checked below, where the answer can have a body.
     requireHostHeader: false,
+    // Where it waits for its turn, its answer ends the connection: see `ignoreUpgrade`.
+    shouldUpgradeCallback: ({ socket }) => connections.get(socket)?.isBusy === false,
   });
   // The default drops fields past the 1000th unseen, an Authorization behind many cookies for one.
   server.maxHeadersCount = 0;
 
   // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
-  // would save little. `Upgrade: h2c` has no listener, so it is ignored and the request served as HTTP/1.1.
-  server.on("request", onRequest);
-  server.on("checkExpectation", (_req, res) => sendStatusAnswer(res, notSupported.expectation));
-  server.on("connect", (_req, socket) => refuse(socket as Socket, notSupported.connect));
+  // would save little.
+  server.on("request", (req, res) => serve(req, res, handler));
+  server.on("checkExpectation", (req, res) => {
+    serve(req, res, () => sendStatusAnswer(res, notSupported.expectation));
+  });
+  server.on("connect", (req) => connections.get(req.socket)?.fail(notSupported.connect));
+  server.on("upgrade", (req, stream, rest) => ignoreUpgrade(req, stream as Socket, rest));
   server.on("clientError", onClientError);
   // Node starts its slow-request checks when the server listens, which this one never does. The event alone starts them:
   // an internal detail, pinned by a test.
   server.emit("listening");
 
-  function onRequest(req: IncomingMessage, res: ServerResponse): void {
-    const { socket } = req;
-    const connection = connections.get(socket);
-    if (connection === undefined) return;
-    const { responses } = connection;
-    // A handler's write after the end is an 'error' event, and without a listener the end of the process.
-    res.on("error", ignore);
-    if (draining && !makeLast(res, responses.at(-1))) return;
-    responses.push(res);
-    const rest = () => {
-      if (responses.length > 0) return;
-      connection.bytesReadIdle = socket.bytesRead;
-      if (draining) closeWhenQuiet(socket, connection);
-    };
-    res.on("close", () => {
-      responses.splice(responses.indexOf(res), 1);
-      // What is left of a request that was answered before its end is no part of another one.
-      if (!req.complete) req.once("end", rest);
-      discardRestOfBody(req);
-      rest();
+  function serve(req: IncomingMessage, res: ServerResponse, handle: ListenerHandler): void {
+    const problem = problemOf(req);
+    if (problem !== undefined || asksToUpgrade(req)) res.shouldKeepAlive = false;
+    connections.get(req.socket)?.add({
+      req,
+      res,
+      serve: problem ? () => sendStatusAnswer(res, problem) : () => handle(req, res),
     });
-    if (!hasOneHost(req)) {
-      res.shouldKeepAlive = false;
-      sendStatusAnswer(res, answers.host);
-    } else {
-      handler(req, res);
-    }
   }
 
   function onClientError(error: NodeJS.ErrnoException, stream: unknown): void {
     const socket = stream as Socket;
-    // The rest of a refused request: discarded while the peer reads the answer.
-    if (refused.has(socket)) return;
+    const connection = connections.get(socket);
+    if (connection?.takesNoMore) return;
     const reason = reasonOf(error.code);
     if (reason !== undefined) onCut(reason);
     const answer = answerTo(error.code);
-    if (answer !== undefined && socket.writable && isNextAnswer(connections.get(socket)?.responses ?? []))
-      refuse(socket, answer);
+    // A client that has ended its side in the middle of a request has gone, and the requests before it are given up too.
+    const isGone = error.code === "HPE_INVALID_EOF_STATE" && connection?.isBusy;
+    if (connection !== undefined && answer !== undefined && socket.writable && !isGone) connection.fail(answer);
     else socket.destroy();
   }
 
-  function refuse(socket: Socket, answer: StatusAnswer): void {
-    refused.add(socket);
-    socket.end(rawHttp1Answer(answer));
+  /** Begins to read requests from a socket, or goes on. */
+  function read(socket: Socket): void {
+    server.emit("connection", socket);
+    // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.
     socket.resume();
-    linger(socket);
   }
 
   /**
-   * Closes a connection on which nothing comes for a while. At once, a request could be on its way, and a proxy cannot know
-   * whether it was served: it repeats no POST. What comes meanwhile is answered, and the answer ends the connection.
+   * Reads a request again, without its wish for another protocol: a server may ignore it (RFC 9110, 7.8), but Node then passes
+   * over what came in one piece with it.
    */
-  function closeWhenQuiet(socket: Socket, connection: Connection): void {
-    if (isBusy(socket, connection)) return;
-    setTimeout(() => {
-      if (!isBusy(socket, connection)) socket.destroySoon();
-    }, limits.drainQuietMs).unref();
+  function ignoreUpgrade(req: IncomingMessage, socket: Socket, rest: Buffer): void {
+    const { method, url, httpVersion, rawHeaders } = req;
+    let head = `${method} ${url} HTTP/${httpVersion}\r\n`;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (rawHeaders[i]?.toLowerCase() !== "upgrade") head += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, "latin1"), rest]));
+    read(socket);
   }
 
   return {
     accept(socket) {
-      connections.set(socket, { responses: [], bytesReadIdle: 0 });
+      const connection = new Http1Connection(socket, { quietMs: limits.drainQuietMs });
+      connections.set(socket, connection);
+      if (draining) connection.drain();
+      unread.watch(socket);
       socket.once("close", () => connections.delete(socket));
-      server.emit("connection", socket);
-      // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.
-      socket.resume();
+      read(socket);
     },
     drain() {
       draining = true;
-      for (const [socket, connection] of connections) {
-        // Only the last: the connection ends after the response that says so, and earlier ones would take it along.
-        const last = connection.responses.at(-1);
-        if (last !== undefined && !last.headersSent) last.shouldKeepAlive = false;
-        closeWhenQuiet(socket, connection);
-      }
+      for (const connection of connections.values()) connection.drain();
     },
     stop() {
       server.close();
@@ -135,49 +121,27 @@ export function createHttp1(options: {
   };
 }
 
-/** What is known of a socket. */
-interface Connection {
-  /** Those not yet finished, in the order of the requests (pipelining). */
-  readonly responses: ServerResponse[];
-  /** How much had been read when the last of them was finished; 0 before the first. */
-  bytesReadIdle: number;
-}
+/** Whether Node's parser took a request for one that asks for another protocol. */
+const asksToUpgrade = ({ headers }: IncomingMessage): boolean =>
+  headers.upgrade !== undefined && /(^|[,\s])upgrade($|[,\s])/i.test(headers.connection ?? "");
 
-/** Whether a request is being served, or a part of one has come. */
-const isBusy = (socket: Socket, { responses, bytesReadIdle }: Connection): boolean =>
-  responses.length > 0 || socket.bytesRead !== bytesReadIdle;
-
-/**
- * Makes a response the one that ends its connection, rather than the one before it. False where that one has said already that
- * it is: then nobody would read this one, and the request must not be served. The client may repeat it (RFC 9112, 9.6).
- */
-function makeLast(res: ServerResponse, before: ServerResponse | undefined): boolean {
-  if (before?.shouldKeepAlive === false) {
-    if (before.headersSent) return false;
-    before.shouldKeepAlive = true;
-  }
-  res.shouldKeepAlive = false;
-  return true;
-}
-
-function ignore(): void {}
-
-/** RFC 9112, 3.2. Doubled fields arrive joined with a comma; HTTP/1.0 has no Host. */
-function hasOneHost(req: IncomingMessage): boolean {
-  const { host } = req.headers;
-  return host === undefined ? req.httpVersion === "1.0" : !host.includes(",");
-}
-
-/**
- * Whether a raw answer would reach the client as the answer to the request that failed: nothing is in flight, or only
- * that very request, its body unfinished and its response unsent. Otherwise it would pass for another request's answer.
- */
-function isNextAnswer(responses: readonly ServerResponse[]): boolean {
-  const [first] = responses;
-  return first === undefined || (responses.length === 1 && !first.headersSent && !first.req.complete);
+/** What in a request's head leaves open where it ends or to whom it goes. Its connection ends with the answer. */
+function problemOf({ httpVersion, headers }: IncomingMessage): StatusAnswer | undefined {
+  // Node's parser takes 0.9 and 2.0 as well.
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") return answers.version;
+  // RFC 9112, 6.1: HTTP/1.0 has none, and other codings than chunked are unknown here.
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && httpVersion === "1.0") return answers.coding10;
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") return answers.coding;
+  // RFC 9112, 3.2. Doubled fields arrive joined with a comma; HTTP/1.0 has no Host.
+  const { host } = headers;
+  return (host === undefined ? httpVersion === "1.0" : !host.includes(",")) ? undefined : answers.host;
 }
 
 const answers = {
+  version: { httpStatus: 505, code: 12, message: "The server speaks HTTP/1.1, and HTTP/2 from the first byte on." },
+  coding10: { httpStatus: 400, code: 3, message: "An HTTP/1.0 request cannot have a Transfer-Encoding header." },
+  coding: { httpStatus: 501, code: 12, message: "The only transfer coding supported is chunked." },
   host: { httpStatus: 400, code: 3, message: "An HTTP/1.1 request needs exactly one Host header." },
 } satisfies Record<string, StatusAnswer>;
 
@@ -200,7 +164,7 @@ function answerTo(code: string | undefined): StatusAnswer | undefined {
 /** What a parser's error counts as; nothing where the client has gone. */
 function reasonOf(code: string | undefined): keyof Cuts | undefined {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") return "slow_request";
-  // Said of a request that the client's end cut off.
-  if (code === "HPE_INVALID_EOF_STATE") return undefined;
+  // Said of a request that the client's end cut off, and of what comes behind one that says `Connection: close`.
+  if (code === "HPE_INVALID_EOF_STATE" || code === "HPE_CLOSED_CONNECTION") return undefined;
   return code?.startsWith("HPE_") ? "malformed" : undefined;
 }

@@ -5,7 +5,7 @@ import { Allowance } from "./allowance.ts";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import type { Share } from "./shares.ts";
+import type { Share, Shares } from "./shares.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
 
@@ -19,7 +19,8 @@ export class Http2Connection {
   readonly #limits: ListenerLimits;
   readonly #onCut: CountCut;
   readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
-  readonly #share: Share;
+  readonly #places: Shares;
+  readonly #share: Share = { held: 0, giveUp: () => this.#giveUpStream() };
   readonly #since = performance.now();
   #idleSince = this.#since;
   #isEnding = false;
@@ -34,9 +35,9 @@ export class Http2Connection {
   constructor(
     session: ServerHttp2Session,
     socket: Socket,
-    { limits, share, onCut }: { limits: ListenerLimits; share: Share; onCut: CountCut },
+    { limits, places, onCut }: { limits: ListenerLimits; places: Shares; onCut: CountCut },
   ) {
-    this.#share = share;
+    this.#places = places;
     this.#session = session;
     this.#socket = socket;
     this.#limits = limits;
@@ -53,14 +54,13 @@ export class Http2Connection {
 
   /** Whether a stream that was opened is served. Otherwise it is reset, and the client may send its request again. */
   admit(stream: ServerHttp2Stream): boolean {
-    if (this.#share.isFull) {
+    if (!this.#places.take(this.#share)) {
       this.#onCut("too_many_streams");
       // A reset tells of itself, and an error that nobody listens to would end the process.
       stream.on("error", ignore);
       stream.close(NGHTTP2_REFUSED_STREAM);
       return false;
     }
-    this.#share.take();
     this.#streams.set(stream, { since: performance.now() });
     this.#traffic.forCalls += streamBytes;
     if (!stream.endAfterHeaders) stream.push = this.#countedPush;
@@ -118,7 +118,7 @@ export class Http2Connection {
   /** One for all streams: what listens to a stream lives as long as that, which is long after its call. */
   #createOnStreamClose() {
     const end = (stream: ServerHttp2Stream) => {
-      if (this.#streams.delete(stream)) this.#share.giveBack();
+      if (this.#streams.delete(stream)) this.#places.giveBack(this.#share);
       this.#idleSince = performance.now();
     };
     return function (this: ServerHttp2Stream): void {
@@ -148,14 +148,23 @@ export class Http2Connection {
     if (!isMeasuring) this.#spend(1);
   }
 
+  /** Ends the oldest stream that waits for its client: one that is being served is soon over, or was asked for by who waits. */
+  #giveUpStream(): boolean {
+    for (const stream of this.#streams.keys()) {
+      if (stream.closed || (stream.state.remoteClose === 1 && !isUnread(stream))) continue;
+      this.#onCut("too_many_streams");
+      stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+      return true;
+    }
+    return false;
+  }
+
   #lookAtStream(stream: ServerHttp2Stream, life: StreamLife, now: number): void {
     if (stream.closed) return;
     const { requestTimeoutMs, writeTimeoutMs } = this.#limits;
     // Where an answer has begun before the request ended, both go on as long as they like: see `cancelWhenSilent`.
     const isLate = now - life.since > requestTimeoutMs && !stream.headersSent && stream.state.remoteClose !== 1;
-    // Either waits for the client's flow control. HEAD streams are ended from the start.
-    const isWaiting = stream.headersSent && (stream.writableLength > 0 || stream.writableEnded);
-    if (!isWaiting) delete life.waiting;
+    if (!isUnread(stream)) delete life.waiting;
     else if (life.waiting === undefined || stream.writableLength < life.waiting.length) {
       life.waiting = { length: stream.writableLength, since: now, written: this.#socket.bytesWritten };
     } else life.waiting.length = stream.writableLength;
@@ -187,6 +196,10 @@ export class Http2Connection {
     linger(this.#socket);
   }
 }
+
+/** Whether bytes of an answer, or its end, wait for the client's flow control. HEAD streams are ended from the start. */
+const isUnread = (stream: ServerHttp2Stream): boolean =>
+  stream.headersSent && (stream.writableLength > 0 || stream.writableEnded);
 
 /** What is known of an open stream. */
 interface StreamLife {

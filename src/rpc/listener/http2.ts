@@ -15,8 +15,9 @@ import { Http2Connection } from "./http2-connection.ts";
 import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
 import { Shares } from "./shares.ts";
-import { notSupported, sendStatusAnswer } from "./status-answer.ts";
+import { notSupported, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 import { Turns } from "./turns.ts";
+import type { Unread } from "./unread.ts";
 
 /** The HTTP/2 half. */
 export interface Http2Server extends ProtocolServer {
@@ -28,9 +29,10 @@ export interface Http2Server extends ProtocolServer {
 export function createHttp2(options: {
   handler: ListenerHandler;
   limits: ListenerLimits;
+  unread: Unread;
   onCut: CountCut;
 }): Http2Server {
-  const { handler, limits, onCut } = options;
+  const { handler, limits, unread, onCut } = options;
   const { streamHandler } = handler;
   const connections = new Map<ServerHttp2Session, Http2Connection>();
   const streams = new Shares({ most: limits.maxStreams });
@@ -52,6 +54,8 @@ export function createHttp2(options: {
     // nghttp2 counts the resets that clients send: what they cancel at once costs the server far more than them.
     streamResetBurst: limits.streamResetBurst,
     streamResetRate: limits.streamResetsPerSecond,
+    // By default nghttp2 drops a field whose value begins or ends with a blank, unseen. Shown, it is refused below.
+    strictFieldWhitespaceValidation: false,
   });
   server.on("sessionError", (error: NodeJS.ErrnoException) => {
     // Ours, the system's and the client's own (GOAWAY) have other codes.
@@ -61,6 +65,11 @@ export function createHttp2(options: {
   // Makes Node's request and response objects of streams; it never sees a connection.
   const objects = createServer();
   objects.on("request", (req, res) => {
+    if (hasPaddedValue(req.rawHeaders)) {
+      onCut("malformed");
+      sendStatusAnswer(res, paddedValue);
+      return;
+    }
     joinDroppedValues(req);
     handler(req, res);
   });
@@ -91,7 +100,7 @@ export function createHttp2(options: {
     rawHeaders: readonly string[],
   ): void {
     // A field that was sent twice is not in `headers`; see `joinDroppedValues`.
-    const isPlain = Object.keys(headers).length === rawHeaders.length / 2;
+    const isPlain = Object.keys(headers).length === rawHeaders.length / 2 && !hasPaddedValue(rawHeaders);
     if (isPlain && streamHandler?.(stream, headers, rawHeaders)) return;
     if (!stream.endAfterHeaders) {
       cancelWhenSilent(stream, { timeoutMs: limits.requestTimeoutMs, onCut });
@@ -116,8 +125,9 @@ export function createHttp2(options: {
   ).unref();
 
   function track(session: ServerHttp2Session, socket: Socket): void {
-    const connection = new Http2Connection(session, socket, { limits, share: streams.open(), onCut });
+    const connection = new Http2Connection(session, socket, { limits, places: streams, onCut });
     connections.set(session, connection);
+    unread.watch(session);
     session.once("close", () => connections.delete(session));
     // Node ends the socket after GOAWAY and the last stream, then waits for the peer to do the same.
     socket.once("finish", () => linger(socket));
@@ -146,6 +156,22 @@ export function createHttp2(options: {
 const nghttp2Errors: ReadonlySet<string> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
 /** nghttp2's number for bytes that start as the preface does and go on otherwise. */
 const badMagic = -903;
+
+/** Malformed (RFC 9113, 8.2.1): others on the way may take the blanks off, or the field. */
+function hasPaddedValue(rawHeaders: readonly string[]): boolean {
+  for (let i = 1; i < rawHeaders.length; i += 2) {
+    const value = rawHeaders[i] ?? "";
+    // A tab or a space. An empty value has no code there.
+    if (value.charCodeAt(0) <= 0x20 || value.charCodeAt(value.length - 1) <= 0x20) return true;
+  }
+  return false;
+}
+
+const paddedValue: StatusAnswer = {
+  httpStatus: 400,
+  code: 3,
+  message: "A header's value begins or ends with a blank: send it without.",
+};
 
 /** Resets a stream that stays silent before its request has ended; after that silence is the server's affair. */
 function cancelWhenSilent(

@@ -11,9 +11,10 @@ export interface ListenerLimits {
   /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
   maxConcurrentStreams: number;
   /**
-   * Open streams of HTTP/2 on all connections together. As they become few, those connections get no more that hold as many as
-   * are left: their next are refused with REFUSED_STREAM, which libraries repeat by themselves. Default: what fits into a
-   * quarter of the heap at 16 KiB each; requests that never end take 10.
+   * Open streams of HTTP/2 on all connections together. When there are as many, whoever asks for one more gets the place of the
+   * oldest stream that waits for its client, on the connection that holds most; that one is reset with ENHANCE_YOUR_CALM. Those
+   * who hold most themselves are refused with REFUSED_STREAM, which libraries repeat. Default: what fits into a quarter of
+   * the heap at 16 KiB each; requests that never end take 10.
    */
   maxStreams: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
@@ -50,6 +51,14 @@ export interface ListenerLimits {
    * that time, on any link. A stream on which no bytes wait is not touched, however long it is silent.
    */
   writeTimeoutMs: number;
+  /**
+   * Bytes of answers on one connection that were written and that its client does not take. From a quarter of them on, calls of
+   * that connection begin when it has read; beyond, the answer with most of them is cut: its stream is reset with ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not
+   * count. Default: as many as an eighth of the heap has.
+   */
+  maxUnreadBytesOnConnection: number;
+  /** The same on all connections together, cut on the connection that holds most. Default: as many as half of the heap has. */
+  maxUnreadBytes: number;
   /**
    * HTTP/2: how many requests a client may reset at once on one connection; then GOAWAY. Default 300: all that may be in
    * flight can be cancelled at once, as where a deadline passes. Each of them keeps the calls of others waiting.
@@ -89,6 +98,8 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   keepAliveTimeoutMs: 65_000,
   http2IdleTimeoutMs: 120_000,
   writeTimeoutMs: 30_000,
+  maxUnreadBytesOnConnection: fitInHeap({ part: 1 / 8, bytes: 1 }),
+  maxUnreadBytes: fitInHeap({ part: 1 / 2, bytes: 1 }),
   streamResetBurst: 300,
   streamResetsPerSecond: 100,
   controlFrameBurst: 2_000,

@@ -14,6 +14,7 @@ import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { createSniffer } from "./sniff.ts";
+import { Unread } from "./unread.ts";
 import { watchWrites } from "./write-watch.ts";
 
 /** The contents of PEM files. */
@@ -127,8 +128,9 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     : createServer(socketOptions);
   front.maxConnections = limits.maxConnections;
 
-  const http1 = createHttp1({ handler, limits, onCut });
-  const http2 = createHttp2({ handler, limits, onCut });
+  const unread = new Unread({ limits, onCut });
+  const http1 = createHttp1({ handler, limits, unread, onCut });
+  const http2 = createHttp2({ handler, limits, unread, onCut });
   const stopWatching = watchWrites(sockets, { timeoutMs: limits.writeTimeoutMs, onCut });
   let closed: Promise<void> | undefined;
 

@@ -1,12 +1,14 @@
 import { getHeapStatistics } from "node:v8";
 
 /**
- * Divides what there is of something between those who come, with no fixed part for each: whoever holds less than is left may
- * take more. Who is alone gets half; of ten who take all they can, each gets an eleventh, and so does the next to come.
+ * Places that many have to share, with no fixed part for each. When all are taken, one who asks still gets a place where somebody
+ * holds more than them: whoever holds most is made to give one up.
  */
 export class Shares {
   readonly #most: number;
   readonly #mostEach: number;
+  /** Those who hold any. */
+  readonly #holders = new Set<Share>();
   #taken = 0;
 
   constructor({ most, mostEach = most }: { readonly most: number; readonly mostEach?: number }) {
@@ -14,49 +16,40 @@ export class Shares {
     this.#mostEach = mostEach;
   }
 
-  /** What all hold together. */
+  /** The places that all hold together. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** The share of one who has come. */
-  open(): Share {
-    const isFull = (held: number) => held >= this.#mostEach || held >= this.#most - this.#taken;
-    return new Share(isFull, (amount) => {
-      this.#taken += amount;
-    });
+  /** Whether the one who asks gets a place. It may be one more than there are until one that is given up is given back. */
+  take(share: Share): boolean {
+    if (share.held >= this.#mostEach) return false;
+    if (this.#taken >= this.#most && !this.#makeRoom(share.held)) return false;
+    share.held += 1;
+    this.#taken += 1;
+    this.#holders.add(share);
+    return true;
+  }
+
+  giveBack(share: Share): void {
+    share.held -= 1;
+    this.#taken -= 1;
+    if (share.held === 0) this.#holders.delete(share);
+  }
+
+  #makeRoom(held: number): boolean {
+    let largest: Share | undefined;
+    for (const holder of this.#holders) if (holder.held > (largest?.held ?? held + 1)) largest = holder;
+    return largest?.giveUp() ?? false;
   }
 }
 
-/** What one holds. */
-export class Share {
-  readonly #isFull: (held: number) => boolean;
-  readonly #add: (amount: number) => void;
-  #held = 0;
-
-  constructor(isFull: (held: number) => boolean, add: (amount: number) => void) {
-    this.#isFull = isFull;
-    this.#add = add;
-  }
-
-  get held(): number {
-    return this.#held;
-  }
-
-  /** Whether nothing more may be taken before something is given back. */
-  get isFull(): boolean {
-    return this.#isFull(this.#held);
-  }
-
-  /** Takes as much, also where the share is full: whoever can refuse looks before. */
-  take(amount = 1): void {
-    this.#held += amount;
-    this.#add(amount);
-  }
-
-  giveBack(amount = 1): void {
-    this.take(-amount);
-  }
+/** What one holds of what is shared. */
+export interface Share {
+  /** Counted by who divides. */
+  held: number;
+  /** Ends what takes one of the places, soon; false where nothing can be ended. It is given back when it has ended. */
+  giveUp(): boolean;
 }
 
 /**

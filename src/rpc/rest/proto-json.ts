@@ -26,7 +26,7 @@ export type ValueType = Partial<Pick<DescField, "scalar" | "enum" | "message">>;
 
 /**
  * Checks JSON against protobuf's own form (ProtoJSON) of a message, and returns it as protobuf-es takes it. Throws a Misfit for
- * the first field that does not fit, in the order of the type, or that there is not.
+ * the first field that does not fit, or that there is not.
  */
 export const checkMessage = (desc: DescMessage, json: JsonValue, registry: Registry): JsonValue =>
   new Checker(registry).message(desc, json, "");
@@ -62,30 +62,30 @@ class Checker {
   }
 
   #fields(desc: DescMessage, json: JsonObject, path: string): JsonObject {
-    const within = (name: string) => `${path === "" ? "" : `${path}.`}${name}`;
-    const given = new Map<DescField, string>();
+    const prefix = path === "" ? "" : `${path}.`;
+    const given = new Set<DescField>();
+    const set = new Set<DescField>();
+    // Without a prototype, so that `__proto__` is a name like any.
+    const checked = Object.create(null) as JsonObject;
     for (const name of Object.keys(json)) {
       const field = fieldNamed(desc, name) ?? this.#extension(desc, name);
-      if (field === undefined) throw new Misfit(within(shown(name)), "the message has no such field");
-      if (given.has(field)) throw new Misfit(within(field.name), "it is given under both of its names");
-      given.set(field, name);
-    }
-    const set = new Map<DescField, readonly [name: string, value: JsonValue]>();
-    for (const field of inOrder(desc, given)) {
-      const name = given.get(field) as string;
+      if (field === undefined) throw new Misfit(prefix + shown(name), "the message has no such field");
+      const place = prefix + field.name;
+      if (given.has(field)) throw new Misfit(place, "it is given under both of its names");
+      given.add(field);
       const value = json[name] as JsonValue;
       // Null is a field that is not set, but where it is a value.
-      const isMany = field.fieldKind === "list" || field.fieldKind === "map";
-      if (value === null && (isMany || !hasNull(field))) continue;
-      set.set(field, [name, this.#field(field, value, within(field.name))]);
+      if (value === null && (field.fieldKind === "list" || field.fieldKind === "map" || !hasNull(field))) continue;
+      set.add(field);
+      checked[name] = this.#field(field, value, place);
     }
     for (const { fields } of desc.oneofs) {
       const [first, second] = fields.filter((field) => set.has(field));
       if (first !== undefined && second !== undefined) {
-        throw new Misfit(within(second.name), `it and ${first.name} are alternatives: send one of them`);
+        throw new Misfit(prefix + second.name, `it and ${first.name} are alternatives: send one of them`);
       }
     }
-    return Object.fromEntries(set.values());
+    return checked;
   }
 
   #extension(desc: DescMessage, name: string): DescField | undefined {
@@ -214,9 +214,3 @@ function isFree(json: unknown): boolean {
 
 const isObject = (json: unknown): json is JsonObject =>
   typeof json === "object" && json !== null && !Array.isArray(json);
-
-/** Fields in the order of the type, then extensions. */
-function inOrder(desc: DescMessage, given: ReadonlyMap<DescField, string>): readonly DescField[] {
-  const own = desc.fields.filter((field) => given.has(field));
-  return [...own, ...[...given.keys()].filter((field) => field.parent !== desc)];
-}

@@ -237,6 +237,7 @@ function match(root: Node, method: string, path: string): RouteMatch {
   if (!path.startsWith("/")) return { kind: "not_found" };
   const allow = new Set<string>();
   for (const read of readings(path)) {
+    // One that ends in `**` waits for one with segments behind its own, wherever the two begin to differ.
     let last: Route | undefined;
     for (const byMethod of root.find(read)) {
       const route = byMethod.get(method) ?? (method === "HEAD" ? byMethod.get("GET") : undefined) ?? byMethod.get("*");

@@ -4,6 +4,7 @@ import { constants } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { untilAborted } from "../call.ts";
 import { type HttpResponse, isGone } from "../http.ts";
+import { unreadAnswer } from "../listener/unread.ts";
 
 /** How a stream of messages is written. */
 interface Framing {
@@ -158,15 +159,18 @@ interface Outlet {
 function createOutlet(response: HttpResponse, signal: AbortSignal): Outlet {
   // Both response types have these calls; TypeScript sees no signature common to the two.
   const out = response as ServerResponse;
+  const unread = unreadAnswer(response);
   let unsent = 0;
   let onSent = (): void => {};
   return {
     write(bytes) {
       unsent += 1;
-      return out.write(bytes, () => {
+      const isTaken = out.write(bytes, () => {
         unsent -= 1;
         if (unsent === 0) onSent();
       });
+      if (!isTaken) unread?.wait(bytes.length);
+      return isTaken;
     },
     async drained() {
       const done = new AbortController();
@@ -177,6 +181,7 @@ function createOutlet(response: HttpResponse, signal: AbortSignal): Outlet {
         // An error of the connection: whoever writes next sees that it is gone.
       } finally {
         done.abort();
+        unread?.taken();
       }
     },
     async breakOff() {

@@ -3,6 +3,7 @@ import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { CachedMoment, Damaged, type Loaded } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
 import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
@@ -106,9 +107,11 @@ function attempt<T>(make: () => T): Made<T> {
   }
 }
 
-/** A row of which the digest is of an earlier version was written by a node that knows no digests. */
-export const stateColumns =
-  "a.type, a.id, a.version, a.state, CASE WHEN a.digest_version >= a.version THEN a.digest END AS digest";
+/** A digest of an earlier version does not count where a node that knows no digests has written the state since. */
+export const stateColumns = `a.type, a.id, a.version, a.state,
+  CASE WHEN a.digest_version < a.version AND EXISTS (SELECT 1 FROM portcullis.events AS e
+    WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id AND e.sequence = a.version)
+  THEN NULL ELSE a.digest END AS digest`;
 const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
   JOIN portcullis.aggregates a ON a.type = wanted.type AND a.id = wanted.id`;
 const selectHolders = `SELECT k.kind, k.value, ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
@@ -201,7 +204,7 @@ type RecordRow = Record<"kind" | "id" | "value", string> & { readonly expires_at
 
 function toRecord({ kind, value, expires_at: end }: RecordRow, name: string): StoreRecord {
   try {
-    return { value: JSON.parse(value), ...(end !== null && { expiresAt: Number(end) }) };
+    return { value: parseJson(value), ...(end !== null && { expiresAt: Number(end) }) };
   } catch (error) {
     const problem = `A record of kind ${kind} in the store ${name} is damaged`;
     throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);

@@ -56,7 +56,7 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX records_expires_at ON portcullis.records (expires_at)`,
   "ALTER TABLE portcullis.head ADD COLUMN commit_id UUID",
-  // A node of an older version that still writes leaves both as they are: so they say of which version of the state they are.
+  // A node of an older version that still writes leaves the digest of the state before, so it says of which version it is.
   `ALTER TABLE portcullis.aggregates ADD COLUMN digest TEXT;
   ALTER TABLE portcullis.aggregates ADD COLUMN digest_version BIGINT`,
 ];

@@ -6,7 +6,7 @@ import type { History, Problem, Projection } from "../store.ts";
 import type { StateSource, StoredState } from "../stored-state.ts";
 import { toHistory } from "../transfer.ts";
 import { toStoreError } from "./errors.ts";
-import { states } from "./reader.ts";
+import { selectStates } from "./reader.ts";
 
 // All read the whole history, on a connection that no one else uses meanwhile.
 
@@ -105,7 +105,7 @@ function selectEvents(db: DatabaseSync): Iterable<StoredEvent> {
 }
 
 function selectAggregates(db: DatabaseSync): Iterable<StoredState> {
-  const rows = db.prepare(`SELECT type, id, version, state, digest FROM ${states}`).iterate();
+  const rows = db.prepare(selectStates).iterate();
   return rows as Iterable<unknown> as Iterable<StoredState>;
 }
 

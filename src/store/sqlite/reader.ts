@@ -3,8 +3,9 @@ import type { AggregateType } from "../../policy/events.ts";
 import type { Key } from "../../policy/states.ts";
 import { CachedMoment } from "../cached-moment.ts";
 import { StoreError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
-import { type StateSource, toSnapshot } from "../stored-state.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
 import { collectView } from "../view.ts";
 import { toStoreError } from "./errors.ts";
 
@@ -32,10 +33,10 @@ export class Reader {
       commit: prepare(db, "COMMIT"),
       commits: prepare(db, "PRAGMA data_version"),
       newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
-      aggregate: prepare(db, `SELECT version, state, digest FROM ${states} WHERE type = ? AND id = ?`),
+      aggregate: prepare(db, `${selectStates} WHERE a.type = ? AND a.id = ?`),
       holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
       record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
-      list: prepare(db, `SELECT id, version, state, digest FROM ${states} WHERE type = ? ORDER BY id`),
+      list: prepare(db, `${selectStates} WHERE a.type = ? ORDER BY a.id`),
     };
     this.#cached = new CachedMoment(this);
   }
@@ -75,10 +76,8 @@ export class Reader {
 
   load(ref: AggregateRef): Snapshot {
     return this.#translated(() => {
-      const found = row<[number, string, string | null]>(this.#statements.aggregate, ref.type, ref.id);
-      if (found === undefined) return { ref, version: 0, state: undefined };
-      const [version, state, digest] = found;
-      return toSnapshot({ ...ref, version, state, digest }, this.#source);
+      const found = row<StateRow>(this.#statements.aggregate, ref.type, ref.id);
+      return found ? toSnapshot(toStoredState(found), this.#source) : { ref, version: 0, state: undefined };
     });
   }
 
@@ -99,10 +98,8 @@ export class Reader {
   }
 
   list<T extends AggregateType>(type: T): Snapshot<T>[] {
-    const rows = this.#statements.list.all(type) as unknown as [string, number, string, string | null][];
-    return rows.map(
-      ([id, version, state, digest]) => toSnapshot({ type, id, version, state, digest }, this.#source) as Snapshot<T>,
-    );
+    const rows = this.#statements.list.all(type) as unknown as StateRow[];
+    return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
   }
 
   /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
@@ -130,7 +127,7 @@ export class Reader {
 
   #parseRecord(text: string, { record }: RecordRef): unknown {
     try {
-      return JSON.parse(text);
+      return parseJson(text);
     } catch (error) {
       const problem = `A record of kind ${record} in the store ${this.#source.name} is damaged`;
       throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
@@ -138,8 +135,22 @@ export class Reader {
   }
 }
 
-/** Each state with its digest, where it has one. */
-export const states = "aggregates LEFT JOIN state_digests USING (type, id)";
+/** A digest of an earlier version does not count where a process that knows no digests has written the state since. */
+export const selectStates = `SELECT a.type, a.id, a.version, a.state,
+    CASE WHEN d.version < a.version AND EXISTS
+      (SELECT 1 FROM events WHERE aggregate_type = a.type AND aggregate_id = a.id AND sequence = a.version)
+    THEN NULL ELSE d.digest END AS digest
+  FROM aggregates AS a LEFT JOIN state_digests AS d ON d.type = a.type AND d.id = a.id`;
+
+type StateRow = [type: string, id: string, version: number, state: string, digest: string | null];
+
+const toStoredState = ([type, id, version, state, digest]: StateRow): StoredState => ({
+  type,
+  id,
+  version,
+  state,
+  digest,
+});
 
 function prepare(db: DatabaseSync, sql: string): StatementSync {
   const statement = db.prepare(sql);

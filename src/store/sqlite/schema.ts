@@ -42,20 +42,15 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (kind, id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX records_expires_at ON records (expires_at) WHERE expires_at IS NOT NULL;`,
-  // A table of their own, and triggers: a process of an older version that still writes gives a state no digest, and needs the
-  // columns of aggregates as they are.
+  // A table of their own: a process of an older version that still writes needs the columns of aggregates as they are. It leaves
+  // the digest of the state before, so each says of which version it is.
   `CREATE TABLE state_digests (
     type TEXT NOT NULL,
     id TEXT NOT NULL,
+    version INTEGER NOT NULL,
     digest TEXT NOT NULL,
     PRIMARY KEY (type, id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TRIGGER state_inserted AFTER INSERT ON aggregates BEGIN
-    DELETE FROM state_digests WHERE type = NEW.type AND id = NEW.id;
-  END;
-  CREATE TRIGGER state_updated AFTER UPDATE ON aggregates BEGIN
-    DELETE FROM state_digests WHERE type = NEW.type AND id = NEW.id;
-  END;`,
+  ) STRICT, WITHOUT ROWID;`,
 ];
 
 export const schemaVersion = migrations.length;

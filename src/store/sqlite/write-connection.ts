@@ -26,7 +26,10 @@ export class WriteConnection {
       "INSERT INTO aggregates VALUES (?, ?, ?, ?) " +
         "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
     );
-    this.#putDigest = db.prepare("INSERT OR REPLACE INTO state_digests VALUES (?, ?, ?)");
+    this.#putDigest = db.prepare(
+      "INSERT INTO state_digests VALUES (?, ?, ?, ?) " +
+        "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, digest = excluded.digest",
+    );
     this.#freeKey = db.prepare(
       "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
     );
@@ -69,7 +72,7 @@ export class WriteConnection {
     runEach(this.#insertEvent, rows.events);
     for (const [type, id, version, state, digest] of rows.aggregates) {
       this.#putAggregate.run(type, id, version, state);
-      this.#putDigest.run(type, id, digest);
+      this.#putDigest.run(type, id, version, digest);
     }
     runEach(this.#freeKey, rows.freedKeys);
     runEach(this.#takeKey, rows.takenKeys);

@@ -75,7 +75,7 @@ describe("verifyPassword", () => {
     ["with p above 16", `$scrypt$ln=4,r=1,p=17$${salt}$qzspaD2TNGBkZsTm6zj9Cv6XIMCUiE4p7dSgOnKG5RM`],
     ["that would take 256 MiB", `$scrypt$ln=18,r=8,p=1$${salt}$Mk7iebDjq/3tnHdyuJURBJ89BGTBfLNUhIh3ZilDfXU`],
     ["whose N scrypt does not allow", cheap.replace("ln=4", "ln=16")],
-  ])("is false for a damaged hash: one %s", async (_, hash) => {
+  ])("is false for a damaged hash (%s)", async (_, hash) => {
     expect(await verifyPassword(phrase, hash)).toBe(false);
   });
 
@@ -113,6 +113,17 @@ describe("the queue", () => {
       "Too many passwords are being checked just now; try again in a few seconds.",
     );
     expect(await Promise.all(again)).toHaveLength(66);
+  });
+
+  it("keeps 16 places for those who are no strangers", async () => {
+    const asStranger = () => verifyPassword(phrase, cheap, { isStranger: true });
+    const strangers = Array.from({ length: 50 }, asStranger);
+    await expect(asStranger()).rejects.toThrow(PasswordBusyError);
+    const others = Array.from({ length: 16 }, () => verifyPassword(phrase, cheap));
+    await expect(verifyPassword(phrase, cheap)).rejects.toThrow(PasswordBusyError);
+    await expect(asStranger()).rejects.toThrow(PasswordBusyError);
+    expect(new Set(await Promise.all([...strangers, ...others]))).toEqual(new Set([true]));
+    expect(await asStranger()).toBe(true);
   });
 
   it("is first come, first served", async () => {

@@ -66,6 +66,90 @@ describe("an address", () => {
   });
 });
 
+describe("a network of IPv6", () => {
+  const inNetwork = (i: number) => ({ address: `2001:db8:1:${i.toString(16)}::1`, user: `user${i}` });
+
+  it("has 40 attempts in a /56, one more every 3 seconds, and in a /48 60 and one more every 2", () => {
+    const { take, pass } = setUp();
+    expect(times(41, (i) => take(inNetwork(i)))).toEqual([...zeros(40), 3_000]);
+    expect(times(21, (i) => take(inNetwork(0x100 + i)))).toEqual([...zeros(20), 2_000]);
+    expect(take({ address: "2001:db8:2::1", user: "another" })).toBe(0);
+    pass(2_000);
+    expect(times(2, () => take(inNetwork(0x200)))).toEqual([0, 2_000]);
+    pass(1_000);
+    expect(take(inNetwork(0x300))).toBe(1_000);
+  });
+
+  it("keeps 20 for each /64 in it", () => {
+    const { take } = setUp();
+    times(20, (i) => take({ ...inNetwork(1), user: `user${i}` }));
+    expect(take({ ...inNetwork(1), user: "another" })).toBe(6_000);
+    expect(take(inNetwork(2))).toBe(0);
+  });
+
+  it("holds nobody up who signed in from there lately, from a /64 of theirs", () => {
+    const { throttle, take } = setUp();
+    const home = inNetwork(0xff);
+    take(home);
+    throttle.succeeded(home);
+    times(1_000, (i) => take(inNetwork(i)));
+    expect(take(inNetwork(0xfe))).toBeGreaterThan(0);
+    expect(take(home)).toBe(0);
+    expect(take({ ...home, user: "a colleague" })).toBe(0);
+  });
+
+  it("has as many for all who signed in from there: one with a password has no hundreds of limits", () => {
+    const { throttle, take } = setUp();
+    times(256, (i) => {
+      take({ ...inNetwork(i), user: "mallory" });
+      throttle.succeeded({ ...inNetwork(i), user: "mallory" });
+    });
+    expect(times(41, (i) => take(inNetwork(i)))).toEqual([...zeros(40), 3_000]);
+  });
+
+  it("gives back what succeeded", () => {
+    const { throttle, take } = setUp();
+    times(500, (i) => {
+      expect(take(inNetwork(i))).toBe(0);
+      throttle.succeeded(inNetwork(i));
+    });
+  });
+
+  it("loses nothing to attempts that are refused", () => {
+    const { take, pass } = setUp();
+    times(1_000, (i) => take(inNetwork(i)));
+    pass(3_000);
+    expect(take(inNetwork(0))).toBe(0);
+  });
+
+  it("is not forgotten for a flood of its addresses", () => {
+    const { take } = setUp();
+    times(65_536, (i) => take(inNetwork(i)));
+    times(2, () => times(65_536, (i) => take({ address: `2001:db8:2:${i.toString(16)}::1`, user: `user${i}` })));
+    expect(take(inNetwork(0))).toBeGreaterThan(0);
+  });
+});
+
+describe("a familiar address", () => {
+  it("is one that somebody signed in from, and nobody just tried to", () => {
+    const { throttle, take } = setUp();
+    const isFamiliar = (address: string) => throttle.take({ address, user: "another" }).isFamiliar;
+    take();
+    expect(isFamiliar(home)).toBe(false);
+    throttle.succeeded({ address: home, user });
+    expect([home, "::ffff:192.0.2.1", "192.0.2.2"].map(isFamiliar)).toEqual([true, true, false]);
+  });
+
+  it("is forgotten after 10 000 others", () => {
+    const { throttle, stranger } = setUp();
+    throttle.succeeded({ address: home, user });
+    times(9_999, () => throttle.succeeded({ address: stranger(), user }));
+    expect(throttle.take({ address: home, user }).isFamiliar).toBe(true);
+    times(10_000, () => throttle.succeeded({ address: stranger(), user }));
+    expect(throttle.take({ address: home, user }).isFamiliar).toBe(false);
+  });
+});
+
 describe("a user from addresses where they never signed in", () => {
   it("has 10 attempts, from wherever, and one more every 30 seconds", () => {
     const { take, pass, stranger } = setUp();
@@ -290,6 +374,16 @@ describe("createAddressThrottle", () => {
     expect(take("2001:db8:0:1::2")).toBe(0);
     times(3, () => take("::ffff:192.0.2.9"));
     expect(take("192.0.2.9")).toBe(10_000);
+  });
+
+  it("counts networks of IPv6 as well, and apart for addresses that did not fail lately", () => {
+    const { throttle, take } = setUpAddresses();
+    const home = "2001:db8:1:ff::1";
+    take(home);
+    throttle.succeeded(home);
+    expect(times(7, (i) => take(`2001:db8:1:${i}::1`))).toEqual([...zeros(6), 5_000]);
+    expect(times(4, (i) => take(`2001:db8:1:1${i}00::1`))).toEqual([...zeros(3), 3_334]);
+    expect(take(home)).toBe(0);
   });
 
   it("gives back what succeeded, and nothing of what failed", () => {

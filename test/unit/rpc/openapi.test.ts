@@ -221,6 +221,7 @@ describe("the OpenAPI document of a service that uses every feature", () => {
       { name: "GetAuthor", rule: ruleOf("get", "/v1/{name=authors/*/books/*}") },
       { name: "Put", rule: ruleOf("put", "/v1/shelves/{display_name}") },
       { name: "File", rule: ruleOf("get", "/v1/files/{name=**}") },
+      { name: "Versions", rule: ruleOf("get", "/v1/{name=docs/*/**}/versions/{count}") },
     );
     const table = createRouteTable(createRpcTable((router) => router.service(service, {})));
     const { paths } = createOpenApi(table.routes, options) as { paths: Record<string, object> };
@@ -228,6 +229,7 @@ describe("the OpenAPI document of a service that uses every feature", () => {
       "get,put /v1/shelves/{name}",
       "get /v1/authors/{name_1}/books/{name_2}",
       "get /v1/files/{name}",
+      "get /v1/docs/{name_1}/{name_2}/versions/{count}",
     ]);
   });
 
@@ -376,6 +378,18 @@ describe("the OpenAPI document of two services of one short name", () => {
 });
 
 describe("the OpenAPI document of a stream", () => {
+  it("leaves out what takes a stream of requests", () => {
+    const service = serviceOf(
+      { name: "Upload", rule: ruleOf("post", "/v1/things", { body: "*" }), clientStreaming: true },
+      { name: "Chat", rule: ruleOf("post", "/v1/chat", { body: "*" }), clientStreaming: true, serverStreaming: true },
+      { name: "Get", rule: ruleOf("get", "/v1/things") },
+    );
+    const { paths } = documentOf(service) as { paths: Record<string, object> };
+    expect(Object.entries(paths).map(([path, item]) => `${Object.keys(item).join()} ${path}`)).toEqual([
+      "get /v1/things",
+    ]);
+  });
+
   it("says how each form of it tells an error", async () => {
     const service = serviceOf({ name: "Watch", rule: ruleOf("get", "/v1/things"), serverStreaming: true });
     const watched = documentOf(service);
