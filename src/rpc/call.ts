@@ -75,9 +75,10 @@ async function runUnary(call: UnaryCall, { gate, interceptors, turns }: CallOpti
   }
   const caller = context.values.get(callerKey);
   if (turns !== undefined) {
-    const turn = turns.begin(caller ?? addressOf(context.values), context);
+    const name = caller ?? addressOf(context.values);
+    const turn = turns.begin(name, context);
     if (turn !== undefined) await turn;
-    if (caller === undefined) turns.end(addressOf(context.values));
+    if (caller === undefined) turns.end(name);
   }
   try {
     // While it waited for its turn.

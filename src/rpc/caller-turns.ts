@@ -11,13 +11,21 @@ export const connectionKey = createContextKey<{ readonly remoteAddress?: string 
   description: "connection",
 });
 
-/** Whose turn a call takes that has no `callerKey`. */
-export const addressOf = (values: ContextValues): string => values.get(connectionKey)?.remoteAddress ?? "unknown";
+/** Whose turn a call takes that has no `callerKey`. A connection that closes forgets its address, so it is read once for a call. */
+export function addressOf(values: ContextValues): string {
+  try {
+    return values.get(connectionKey)?.remoteAddress ?? "unknown";
+  } catch {
+    // Node's HTTP/2 throws for the socket of a session that is gone.
+    return "unknown";
+  }
+}
 
 export interface CallerTurnsOptions {
   /**
-   * How many unary calls of one caller are in flight at once. Default 200: all that a single busy client has use for, and few
-   * enough that others do not wait long behind them for a disk or a database.
+   * How many unary calls of one caller are in flight at once: each until its implementation has ended, also where its client has
+   * gone. Default 200: all that a single busy client has use for, and few enough that others do not wait long behind them for a
+   * disk or a database.
    */
   readonly maxInFlight?: number;
   /** Calls a function in the next turn of the event loop. Default `setImmediate`. */

@@ -2,6 +2,7 @@ import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type Interceptor, type MethodImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { callUnary } from "../../../src/rpc/call.ts";
+import { CallerTurns, callerKey, connectionKey } from "../../../src/rpc/caller-turns.ts";
 import { CallContext } from "../../../src/rpc/context.ts";
 import type { HttpRequest } from "../../../src/rpc/http.ts";
 import { createRpcTable } from "../../../src/rpc/router.ts";
@@ -218,5 +219,54 @@ describe("callUnary", () => {
       },
     );
     await expect(call).rejects.toBe(refusal);
+  });
+});
+
+describe("turns", () => {
+  it.each([
+    { what: "forgets its address", forget: () => undefined },
+    {
+      what: "throws when it is asked for its address",
+      forget: () => {
+        throw new Error("the session is gone");
+      },
+    },
+  ])("are given back for a connection that $what when it closes", async ({ forget }) => {
+    const turns = new CallerTurns({ maxInFlight: 1 });
+    for (let call = 0; call < 3; call += 1) {
+      const context = contextOf();
+      let isOpen = true;
+      context.values.set(connectionKey, {
+        get remoteAddress() {
+          if (!isOpen) return forget();
+          isOpen = false;
+          return "192.0.2.1";
+        },
+      });
+      const answer = callUnary(
+        { spec: specOf(() => ({ text: "x" })), context, readMessage: request },
+        { gate() {}, interceptors: [], maxRequestBytes: 0, turns },
+      );
+      await expect(answer).resolves.toMatchObject({ text: "x" });
+    }
+  });
+
+  it("are given back where an implementation throws", async () => {
+    const turns = new CallerTurns({ maxInFlight: 1 });
+    for (let call = 0; call < 3; call += 1) {
+      const context = contextOf();
+      context.values.set(callerKey, "ada");
+      const answer = callUnary(
+        {
+          spec: specOf(() => {
+            throw new ConnectError("no", Code.Aborted);
+          }),
+          context,
+          readMessage: request,
+        },
+        { gate() {}, interceptors: [], maxRequestBytes: 0, turns },
+      );
+      await expect(answer).rejects.toMatchObject({ code: Code.Aborted });
+    }
   });
 });
