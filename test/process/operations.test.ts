@@ -14,13 +14,9 @@ const list = (server: ServerProcess, headers: Readonly<Record<string, string>> =
     body: "{}",
   });
 
-/** Asks again until the answer is as wanted; the test's own time ends it. */
-async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask().catch(() => undefined);
-    if (answer !== undefined && isWanted(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+/** Asks again, each time it is answered, until the answer is as wanted; the test's own time ends it. */
+async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<void> {
+  while (!isWanted(await ask()));
 }
 
 const statusOf = async (url: string): Promise<number> => (await fetch(url)).status;
@@ -29,7 +25,7 @@ const statusOf = async (url: string): Promise<number> => (await fetch(url)).stat
 const entries = (stderr: string): Record<string, unknown>[] =>
   stderr
     .split("\n")
-    .filter((line) => line.startsWith("{"))
+    .filter((line) => line.startsWith("{") && line.endsWith("}"))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe.concurrent("/debug", () => {
@@ -106,14 +102,13 @@ describe.concurrent("/debug", () => {
       const ready = () => statusOf(`${server.url}/debug/ready`);
       expect(await ready()).toBe(200);
       await database.kill();
-      await until(ready, (status) => status === 503);
+      await server.wroteErrors((stderr) => stderr.includes("the store does not answer: not ready"));
+      expect(await ready()).toBe(503);
       expect(await statusOf(`${server.url}/debug/healthz`)).toBe(200);
       await database.start();
-      await until(ready, (status) => status === 200);
+      await server.wroteErrors((stderr) => stderr.includes("the store answers again: ready"));
+      expect(await ready()).toBe(200);
       expect((await list(server)).status).toBe(200);
-      const messages = entries(server.stderr).map(({ msg }) => msg);
-      expect(messages).toContain("the store does not answer: not ready");
-      expect(messages).toContain("the store answers again: ready");
     } finally {
       await database.stop();
     }
@@ -128,10 +123,9 @@ describe.concurrent("the log", () => {
     await list(server, { "x-request-id": "from-the-proxy/1", "x-forwarded-for": "203.0.113.7" });
     await list(server, { authorization: "Bearer a-secret-of-somebody", "x-request-id": "two\u00a0words" });
     await list(server, { "x-request-id": server.adminToken });
-    const calls = await until(
-      async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
-      ({ length }) => length === 3,
-    );
+    const callsIn = (stderr: string) => entries(stderr).filter(({ msg }) => msg === "call");
+    await server.wroteErrors((stderr) => callsIn(stderr).length === 3);
+    const calls = callsIn(server.stderr);
     expect(calls[0]).toMatchObject({
       level: 20,
       requestId: "from-the-proxy/1",
@@ -153,10 +147,9 @@ describe.concurrent("the log", () => {
     const body = new URLSearchParams({ grant_type: "client_credentials" });
     expect((await fetch(`${server.url}/oauth/v2/token`, { ...guess, body })).status).toBe(401);
     await fetch(`${server.url}/sign-in/an-id-of-somebody?code=hush`);
-    const lines = await until(
-      async () => entries(server.stderr).filter(({ msg }) => msg === "request"),
-      ({ length }) => length === 2,
-    );
+    const linesIn = (stderr: string) => entries(stderr).filter(({ msg }) => msg === "request");
+    await server.wroteErrors((stderr) => linesIn(stderr).length === 2);
+    const lines = linesIn(server.stderr);
     const token = { method: "POST", route: "/oauth/v2/token", status: "401" };
     expect(lines).toMatchObject([token, { method: "GET", route: "/sign-in/*" }]);
     for (const secret of ["a-guess", "an-id-of", "hush"]) expect(server.stderr).not.toContain(secret);
@@ -188,10 +181,7 @@ describe.concurrent("the log", () => {
     const flags = ["--log-format", "text", "--log-level", "debug"];
     await using server = await startServer({ data: directory.join("data"), flags });
     await list(server);
-    await until(
-      async () => server.stderr,
-      (text) => text.includes("ListLoginPolicySecondFactors"),
-    );
+    await server.wroteErrors((stderr) => stderr.includes("ListLoginPolicySecondFactors"));
     // In a file there is no colour.
     expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG/);
   });
@@ -253,10 +243,7 @@ describe.concurrent("traces", () => {
     using directory = new TemporaryDirectory();
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_TRACES_SAMPLER: "never-heard-of" };
     await using server = await startServer({ data: directory.join("data"), env });
-    await until(
-      async () => server.stderr,
-      (text) => text.includes("never-heard-of"),
-    );
+    await server.wroteErrors((stderr) => stderr.includes("never-heard-of"));
     expect(entries(server.stderr)[0]).toMatchObject({ level: 40, msg: expect.stringMatching(/^traces: /) });
   });
 });

@@ -1,5 +1,6 @@
 // The program itself, as a process of its own.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -118,6 +119,15 @@ export class PortcullisProcess implements AsyncDisposable {
       });
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when standard error is as wanted, and rejects where the process ends before. */
+  async wroteErrors(isWanted: (stderr: string) => boolean): Promise<void> {
+    while (!isWanted(this.stderr)) {
+      const more = once(this.#child.stderr ?? this.#child, "data").then(() => undefined);
+      const ended = await Promise.race([more, this.ended]);
+      if (ended !== undefined) throw new Error(`it ended before it wrote what was wanted: ${JSON.stringify(ended)}`);
     }
   }
 
