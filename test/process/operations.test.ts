@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { freePort, OwnServer } from "../fixtures/postgres.ts";
-import { runCommand, type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
+import { runCommand, type ServerProcess, startServer, TemporaryDirectory, until } from "./portcullis.ts";
 
 const listPath = "/management/v1/policies/login/second_factors/_search";
 
@@ -14,22 +14,13 @@ const list = (server: ServerProcess, headers: Readonly<Record<string, string>> =
     body: "{}",
   });
 
-/** Asks again until the answer is as wanted; the test's own time ends it. */
-async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask().catch(() => undefined);
-    if (answer !== undefined && isWanted(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 const statusOf = async (url: string): Promise<number> => (await fetch(url)).status;
 
 /** The JSON lines of a log. */
 const entries = (stderr: string): Record<string, unknown>[] =>
   stderr
     .split("\n")
-    .filter((line) => line.startsWith("{"))
+    .filter((line) => line.startsWith("{") && line.endsWith("}"))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe.concurrent("/debug", () => {
@@ -106,14 +97,13 @@ describe.concurrent("/debug", () => {
       const ready = () => statusOf(`${server.url}/debug/ready`);
       expect(await ready()).toBe(200);
       await database.kill();
-      await until(ready, (status) => status === 503);
+      await server.wroteErrors((stderr) => stderr.includes("the store cannot be used: not ready"));
+      expect(await ready()).toBe(503);
       expect(await statusOf(`${server.url}/debug/healthz`)).toBe(200);
       await database.start();
-      await until(ready, (status) => status === 200);
+      await server.wroteErrors((stderr) => stderr.includes("the store works again: ready"));
+      expect(await ready()).toBe(200);
       expect((await list(server)).status).toBe(200);
-      const messages = entries(server.stderr).map(({ msg }) => msg);
-      expect(messages).toContain("the store cannot be used: not ready");
-      expect(messages).toContain("the store works again: ready");
     } finally {
       await database.stop();
     }
@@ -131,10 +121,9 @@ describe.concurrent("the log", () => {
     // What is not served has its path, without what its query may hold, and only as much of it as finds a mistake.
     await fetch(`${server.url}/zitadel.org.v2.OrganizationService/AddOrganization?token=a-secret-of-somebody`);
     await fetch(`${server.url}/${"x".repeat(5_000)}`);
-    const calls = await until(
-      async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
-      ({ length }) => length === 5,
-    );
+    const callsIn = (stderr: string) => entries(stderr).filter(({ msg }) => msg === "call");
+    await server.wroteErrors((stderr) => callsIn(stderr).length === 5);
+    const calls = callsIn(server.stderr);
     expect(calls.slice(3).map(({ call }) => call)).toEqual([
       "GET /zitadel.org.v2.OrganizationService/AddOrganization",
       `GET /${"x".repeat(251)}`,
@@ -160,10 +149,9 @@ describe.concurrent("the log", () => {
     const body = new URLSearchParams({ grant_type: "client_credentials" });
     expect((await fetch(`${server.url}/oauth/v2/token`, { ...guess, body })).status).toBe(401);
     await fetch(`${server.url}/sign-in/an-id-of-somebody?code=hush`);
-    const lines = await until(
-      async () => entries(server.stderr).filter(({ msg }) => msg === "request"),
-      ({ length }) => length === 2,
-    );
+    const linesIn = (stderr: string) => entries(stderr).filter(({ msg }) => msg === "request");
+    await server.wroteErrors((stderr) => linesIn(stderr).length === 2);
+    const lines = linesIn(server.stderr);
     const token = { method: "POST", route: "/oauth/v2/token", status: "401" };
     expect(lines).toMatchObject([token, { method: "GET", route: "/sign-in/*" }]);
     for (const secret of ["a-guess", "an-id-of", "hush"]) expect(server.stderr).not.toContain(secret);
@@ -243,10 +231,7 @@ describe.concurrent("the log", () => {
     const flags = ["--log-format", "text", "--log-level", "debug"];
     await using server = await startServer({ data: directory.join("data"), flags });
     await list(server);
-    await until(
-      async () => server.stderr,
-      (text) => text.includes("ListLoginPolicySecondFactors"),
-    );
+    await server.wroteErrors((stderr) => stderr.includes("ListLoginPolicySecondFactors"));
     // In a file there is no colour.
     expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: serving\n/);
     expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG: call\n/m);
@@ -279,10 +264,9 @@ describe.concurrent("traces", () => {
     await using server = await startServer({ data: directory.join("data"), env, flags: ["--log-level", "debug"] });
     await list(server, { traceparent });
     await list(server, { traceparent, authorization: "Bearer wrong" });
-    const calls = await until(
-      async () => entries(server.stderr).filter(({ msg }) => msg === "call"),
-      ({ length }) => length === 2,
-    );
+    const callsIn = (stderr: string) => entries(stderr).filter(({ msg }) => msg === "call");
+    await server.wroteErrors((stderr) => callsIn(stderr).length === 2);
+    const calls = callsIn(server.stderr);
     const trace = { trace_id: "0af7651916cd43dd8448eb211c80319c", span_id: expect.stringMatching(/^[0-9a-f]{16}$/) };
     expect(calls).toMatchObject([trace, trace]);
     // What has not been sent is sent at the end.
@@ -316,10 +300,7 @@ describe.concurrent("traces", () => {
     using directory = new TemporaryDirectory();
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_TRACES_SAMPLER: "never-heard-of" };
     await using server = await startServer({ data: directory.join("data"), env });
-    await until(
-      async () => server.stderr,
-      (text) => text.includes("never-heard-of"),
-    );
+    await server.wroteErrors((stderr) => stderr.includes("never-heard-of"));
     expect(entries(server.stderr)[0]).toMatchObject({ level: 40, msg: expect.stringMatching(/^traces: /) });
   });
 });

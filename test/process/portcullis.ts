@@ -1,5 +1,6 @@
 // The program itself, as a process of its own.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -121,9 +122,26 @@ export class PortcullisProcess implements AsyncDisposable {
     }
   }
 
+  /** Resolves when standard error is as wanted, and rejects where the process ends before. */
+  async wroteErrors(isWanted: (stderr: string) => boolean): Promise<void> {
+    while (!isWanted(this.stderr)) {
+      const more = once(this.#child.stderr ?? this.#child, "data").then(() => undefined);
+      const ended = await Promise.race([more, this.ended]);
+      if (ended !== undefined) throw new Error(`it ended before it wrote what was wanted: ${JSON.stringify(ended)}`);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.kill("SIGKILL");
     await this.ended.catch(() => {});
+  }
+}
+
+/** Asks again, each time it is answered, until the answer is as wanted; the test's own time ends it. Returns that answer. */
+export async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (isWanted(answer)) return answer;
   }
 }
 

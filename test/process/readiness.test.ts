@@ -1,22 +1,15 @@
 // Whether a server says that it should be sent calls, while its store takes no writes.
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { OwnServer, query } from "../fixtures/postgres.ts";
 import { Api, newFactors } from "./api.ts";
 import { skipBecause } from "./machine.ts";
-import { type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
+import { type ServerProcess, startServer, TemporaryDirectory, until } from "./portcullis.ts";
 
 /** Asks again until the answer is as wanted; the test's own time ends it. */
-async function until<T>(ask: () => T | Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask();
-    if (isWanted(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 async function readinessOf(server: ServerProcess): Promise<string> {
   const { status, text } = await get(server, "/debug/ready");
   return `${status} ${text}`;
@@ -76,7 +69,7 @@ describe.concurrent("readiness", () => {
     // Nobody calls any more, and the server itself tries to write.
     const before = readFileSync(attempts).length;
     await until(
-      () => readFileSync(attempts).length,
+      async () => (await readFile(attempts)).length,
       (count) => count > before,
     );
     await isNotReady(server);

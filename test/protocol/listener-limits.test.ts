@@ -3,6 +3,7 @@ import { constants } from "node:http2";
 import { describe, expect, it } from "vitest";
 import type { ListenerHandler } from "../../src/rpc/listener/handler.ts";
 import { headerProblem } from "../../src/rpc/listener/limits.ts";
+import type { Listener } from "../../src/rpc/listener/listener.ts";
 import {
   answer,
   bodyOf,
@@ -107,6 +108,11 @@ it("closes without writing into a response over HTTP/1.1 that has begun", async 
   expect(raw).not.toContain("408");
 });
 
+/** Resolves when the listener has ended one unused connection after the other, each when its time was over. */
+async function outlastTimeouts(listener: Listener): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) await once(session2(listener), "close");
+}
+
 describe("HTTP/2 limits", () => {
   it.each([http2Preface, "PRI"])("closes a session that sends %j and then nothing", async (bytes) => {
     const listener = await open({ limits: timeouts });
@@ -140,9 +146,10 @@ describe("HTTP/2 limits", () => {
     let text = "";
     stream.on("data", (chunk: Buffer) => {
       text += chunk;
-      // Several times any timeout.
-      setTimeout(() => finish(), 400);
     });
+    await once(stream, "data");
+    await outlastTimeouts(listener);
+    finish();
     await once(stream, "end");
     expect(text).toBe("begun");
     expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
@@ -154,11 +161,11 @@ describe("HTTP/2 limits", () => {
     const handler: ListenerHandler = (_req, res) => {
       (res as { write(chunk: string): unknown }).write("begun");
     };
-    const session = session2(await open({ handler, limits: timeouts }));
+    const listener = await open({ handler, limits: timeouts });
+    const session = session2(listener);
     const stream = session.request({ ":path": "/" });
     await once(stream, "data");
-    // Twice the idle time.
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    await outlastTimeouts(listener);
     stream.close(constants.NGHTTP2_CANCEL);
     await once(session, "close");
   });

@@ -92,15 +92,27 @@ describe.each(schemes)("one port, $name", ({ options }) => {
 
   it("survives resets in the middle of requests and answers, and garbage", async () => {
     const uncaught: unknown[] = [];
+    const wroteOn = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let streams = 0;
     const listener = await open({
       ...options,
       handler(req, res) {
         if (req.url !== "/stream") return echo(req, res);
+        const written = wroteOn[streams++];
         const write = () => (res as { write(chunk: string): unknown }).write("x".repeat(1000));
-        write();
-        const timer = setInterval(write, 1);
-        // Goes on when the client has gone.
-        res.once("close", () => setTimeout(() => clearInterval(timer), 20));
+        let left = 20;
+        let isGone = false;
+        res.once("close", () => {
+          isGone = true;
+        });
+        // Goes on for some turns when the client has gone.
+        const go = () => {
+          write();
+          if (isGone) left -= 1;
+          if (left > 0) setImmediate(go);
+          else written?.resolve();
+        };
+        go();
       },
       onError: (error) => uncaught.push(error),
     });
@@ -131,7 +143,7 @@ describe.each(schemes)("one port, $name", ({ options }) => {
     // What goes on after a whole preface, nghttp2 ends; over TLS this client has agreed upon HTTP/1.1.
     const isPlain = options === schemes[0]?.options;
     expect(cutsOf(listener)).toEqual(isPlain ? { malformed: 2, flood: 1 } : { malformed: 3 });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await Promise.all(wroteOn.map(({ promise }) => promise));
     expect((await call1(listener, "/")).status).toBe(200);
     expect((await call2(session2(listener), { ":path": "/" })).status).toBe(200);
     expect(uncaught).toEqual([]);
