@@ -127,10 +127,10 @@ export function createDispatch(rpcs: RpcTable, options: DispatchOptions): Dispat
 
   async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
     const contextValues = createContextValues();
-    setRequestId(contextValues, nameAnswer(request, response));
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
     try {
+      setRequestId(contextValues, nameAnswer(request, response));
       const { protocol, method, serve } = find(request);
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       outcome = await serve({ request, response, contextValues });
