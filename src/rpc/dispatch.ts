@@ -197,10 +197,10 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       if (isGone(response)) return;
     }
     const contextValues = createContextValues().set(connectionKey, request.socket);
-    setRequestId(contextValues, nameAnswer(request, response));
     let end: ReturnType<Observe> | undefined;
     let outcome: Outcome = Code.Internal;
     try {
+      setRequestId(contextValues, nameAnswer(request, response));
       const found = find(request);
       const { protocol, method } = found;
       // What is refused before it reaches an RPC needs no body.
