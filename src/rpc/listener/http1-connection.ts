@@ -79,13 +79,12 @@ export class Http1Connection {
       this.#end();
       return;
     }
-    const { req, res } = last;
-    if (!req.complete) {
-      if (!res.headersSent) sendStatusAnswer(res, answer);
-      // What has begun cannot become another answer.
-      else if (!res.writableEnded) res.destroy();
-    }
     this.#takeNoMore();
+    const { req, res } = last;
+    if (req.complete) return;
+    if (!res.headersSent) sendStatusAnswer(res, answer);
+    // What has begun cannot become another answer.
+    else if (!res.writableEnded) res.destroy();
   }
 
   /** Closes the connection, when what is being served is answered and no request is on its way. */
