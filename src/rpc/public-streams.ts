@@ -7,7 +7,7 @@ export interface PublicStreamOptions {
   /** Whether an RPC can be called by anybody, without a token. Unary ones are not asked for. */
   isPublic(method: DescMethod): boolean;
   /**
-   * Streams of these RPCs on one connection, of either version of HTTP. Default 32: a proxy may carry many callers on one
+   * Streams of these RPCs on one connection of HTTP/2; over HTTP/1.1 it is one, behind which nothing is answered. Default 32: a proxy may carry many callers on one
    * connection, and each of them watches once.
    */
   readonly mostOnConnection?: number;
@@ -54,6 +54,7 @@ export class PublicStreams {
   /** Gives a stream that counts a place. Throws a ConnectError where there is none. */
   begin(request: HttpRequest, response: HttpResponse): PublicStream {
     const holder = this.#holderOf(request);
+    if (request.httpVersionMajor === 1 && holder.held > 0) throw connectionFull();
     if (!this.#places.take(holder)) throw holder.held === 0 ? serverFull() : connectionFull();
     const stream = new OpenStream(response);
     holder.streams.add(stream);

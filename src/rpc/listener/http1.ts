@@ -60,7 +60,8 @@ export function createHttp1(options: {
     const connection = connections.get(socket);
     if (connection === undefined) return;
     const { responses } = connection;
-    if (responses.length >= mostPipelined) {
+    // Each is served while it waits for the answers before it.
+    if (responses.length >= limits.maxConcurrentStreams) {
       if (!socket.destroyed) onCut("flood");
       socket.destroy();
       return;
@@ -142,9 +143,6 @@ export function createHttp1(options: {
     },
   };
 }
-
-/** Requests at once, each of which is served while it waits for the answers before it. Hardly any client sends more than one. */
-const mostPipelined = 16;
 
 /** What is known of a socket. */
 interface Connection {
