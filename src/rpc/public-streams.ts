@@ -7,8 +7,8 @@ export interface PublicStreamOptions {
   /** Whether an RPC can be called by anybody, without a token. Unary ones are not asked for. */
   isPublic(method: DescMethod): boolean;
   /**
-   * Streams of these RPCs on one connection of HTTP/2; over HTTP/1.1 it is one, behind which nothing is answered. Default 32: a proxy may carry many callers on one
-   * connection, and each of them watches once.
+   * Streams of these RPCs on one connection of HTTP/2. Default 32: a proxy may carry many callers on one connection, and each of
+   * them watches once. Over HTTP/1.1 it is always two: the one that goes on, and one that came before its end was noticed.
    */
   readonly mostOnConnection?: number;
   /**
@@ -54,7 +54,7 @@ export class PublicStreams {
   /** Gives a stream that counts a place. Throws a ConnectError where there is none. */
   begin(request: HttpRequest, response: HttpResponse): PublicStream {
     const holder = this.#holderOf(request);
-    if (request.httpVersionMajor === 1 && holder.held > 0) throw connectionFull();
+    if (request.httpVersionMajor === 1 && holder.held >= mostOnHttp1) throw connectionFull();
     if (!this.#places.take(holder)) throw holder.held === 0 ? serverFull() : connectionFull();
     const stream = new OpenStream(response);
     holder.streams.add(stream);
@@ -95,6 +95,8 @@ class Holder implements Share {
     return false;
   }
 }
+
+const mostOnHttp1 = 2;
 
 /** How long a client that does not read keeps a stream that was ended. */
 const unreadMs = 1_000;
