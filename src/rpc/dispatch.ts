@@ -230,7 +230,6 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     // Of concern to what is around the dispatch, and to Node.
     if (headers.origin !== undefined || headers.expect !== undefined) return false;
     if (isBehind(stream)) return false;
-
     if (type !== "application/grpc" && type !== "application/grpc+proto" && type !== "application/grpc+json")
       return false;
     const rpc = rpcs.get(url);

@@ -7,8 +7,8 @@ export interface PublicStreamOptions {
   /** Whether an RPC can be called by anybody, without a token. Unary ones are not asked for. */
   isPublic(method: DescMethod): boolean;
   /**
-   * Streams of these RPCs on one connection, of either version of HTTP. Default 32: a proxy may carry many callers on one
-   * connection, and each of them watches once.
+   * Streams of these RPCs on one connection. Default 32: a proxy may carry many callers on one connection, and each of them
+   * watches once. Over HTTP/1.1 a listener serves one at a time.
    */
   readonly mostOnConnection?: number;
   /**

@@ -187,19 +187,6 @@ describe.each([
   });
 });
 
-it("many requests over HTTP/1.1 before an answer end their connection, and a few do not", async () => {
-  const handler: ListenerHandler = (_req, res) => setImmediate(answer, res, "ok");
-  const listener = await open({ handler });
-  const stop = callMeanwhile(listener);
-  const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-  const client = await rawClient(listener, get.repeat(16));
-  await client.until(/(?:200 OK[\s\S]*){16}/);
-  client.socket.write(get.repeat(1_000));
-  await client.closed;
-  await stop();
-  expect(cutsOf(listener)).toEqual({ flood: 1 });
-});
-
 it("a client that pings and sends settings as clients do is left alone", async () => {
   const listener = await open();
   const session = session2(listener);

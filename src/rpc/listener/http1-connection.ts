@@ -3,9 +3,6 @@ import type { Socket } from "node:net";
 import { dropInput, linger } from "./linger.ts";
 import { rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
-/** More requests behind one that is not answered yet are more than any client pipelines. */
-const maxWaiting = 64;
-
 /** A body of so many bytes costs less to read and drop than a new connection does. */
 const smallBodyBytes = 32 * 1024;
 
@@ -23,6 +20,7 @@ interface Exchange {
 export class Http1Connection {
   readonly #socket: Socket;
   readonly #quietMs: number;
+  readonly #maxWaiting: number;
   /** Requests that are not answered in full, in the order they came. The first is being served, the others wait. */
   readonly #exchanges: Exchange[] = [];
   /** How much had been read when the last of them was answered; 0 before the first. */
@@ -32,10 +30,14 @@ export class Http1Connection {
   #takesNoMore = false;
   #hasEnded = false;
 
-  /** `quietMs` is how long the connection is silent before it closes while the listener drains. */
-  constructor(socket: Socket, { quietMs }: { readonly quietMs: number }) {
+  /**
+   * `quietMs` is how long the connection is silent before it closes while the listener drains. `maxWaiting` is how many requests
+   * wait behind one that is not answered yet.
+   */
+  constructor(socket: Socket, { quietMs, maxWaiting }: { readonly quietMs: number; readonly maxWaiting: number }) {
     this.#socket = socket;
     this.#quietMs = quietMs;
+    this.#maxWaiting = maxWaiting;
     // Node calls it after the last answer, and its own would close at once.
     socket.destroySoon = () => this.#end();
   }
@@ -59,7 +61,7 @@ export class Http1Connection {
     if (this.#takesNoMore) return;
     const isLarge = hasLargeBody(req);
     // What waits is not read: of a large body Node would stop reading the socket, and not see that the client goes.
-    if (this.isBusy && (isLarge || this.#exchanges.length > maxWaiting)) {
+    if (this.isBusy && (isLarge || this.#exchanges.length > this.#maxWaiting)) {
       this.#takeNoMore();
       return;
     }

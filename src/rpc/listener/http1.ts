@@ -104,7 +104,10 @@ export function createHttp1(options: {
 
   return {
     accept(socket) {
-      const connection = new Http1Connection(socket, { quietMs: limits.drainQuietMs });
+      const connection = new Http1Connection(socket, {
+        quietMs: limits.drainQuietMs,
+        maxWaiting: limits.maxConcurrentStreams,
+      });
       connections.set(socket, connection);
       if (draining) connection.drain();
       unread.watch(socket);

@@ -8,7 +8,10 @@ export interface ListenerLimits {
    * into a quarter of the heap at 16 KiB each, where that is less.
    */
   maxConnections: number;
-  /** Calls in flight on one HTTP/2 connection. Default 256: more than clients use (browsers expect at least 100). */
+  /**
+   * Calls in flight on one connection. More are refused over HTTP/2; over HTTP/1.1, where one is served and the others wait for its
+   * answer, the connection ends after those that wait. Default 256: more than clients use (browsers expect at least 100).
+   */
   maxConcurrentStreams: number;
   /**
    * Open streams of HTTP/2 on all connections together. When there are as many, whoever asks for one more gets the place of the

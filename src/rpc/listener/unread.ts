@@ -138,7 +138,7 @@ export class UnreadAnswer {
     this.#add = add;
   }
 
-  /** Counts what is written, until `take` or the end of the answer. */
+  /** Counts what is written, until it is `taken` or the answer ends. */
   wait(bytes: number): void {
     if (bytes <= uncountedBytes || this.#out.destroyed) return;
     if (!this.#isWatched) this.#out.once("close", () => this.taken());
