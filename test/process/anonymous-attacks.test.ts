@@ -17,7 +17,7 @@ import { frame } from "../fixtures/wire.ts";
 import { Api } from "./api.ts";
 import { startServer, TemporaryDirectory } from "./portcullis.ts";
 
-const attackMs = process.env["PORTCULLIS_LONG_ATTACKS"] ? 60_000 : 3_000;
+const attackMs = process.env["PORTCULLIS_TEST_LONG"] ? 60_000 : 3_000;
 const streamsEach = 250;
 
 const preface = (window: number): Buffer =>

@@ -3,10 +3,13 @@ import type { Socket } from "node:net";
 import { dropInput, linger } from "./linger.ts";
 import { rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
-/** A body of so many bytes costs less to read and drop than a new connection does. */
-const smallBodyBytes = 32 * 1024;
+/** As much of a body as waits with its request, without that Node stops reading the socket. */
+const waitingBodyBytes = 32 * 1024;
 
-/** How long the rest of a small body may take once its request is answered. */
+/** So many bytes are read and dropped to keep a connection; it costs less than a new one. */
+const keptBodyBytes = 1024 * 1024;
+
+/** How long the rest of a body may take once its request is answered. */
 const restOfBodyMs = 1_000;
 
 /** A request, and what answers it. */
@@ -59,14 +62,15 @@ export class Http1Connection {
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
     if (this.#takesNoMore) return;
-    const isLarge = hasLargeBody(req);
+    const bodyBytes = Number(req.headers["content-length"] ?? 0);
+    const mayNotWait = bodyBytes > waitingBodyBytes || req.headers["transfer-encoding"] !== undefined;
     // What waits is not read: of a large body Node would stop reading the socket, and not see that the client goes.
-    if (this.isBusy && (isLarge || this.#exchanges.length > this.#maxWaiting)) {
+    if (this.isBusy && (mayNotWait || this.#exchanges.length > this.#maxWaiting)) {
       this.#takeNoMore();
       return;
     }
     if (this.#isDraining && !this.#makeLast(res)) return;
-    if (isLarge) closeUnlessRead(req, res);
+    if (bodyBytes > keptBodyBytes) closeUnlessRead(req, res);
     this.#exchanges.push({ req, res, serve });
     res.on("close", () => this.#finish(req));
     if (this.#exchanges.length === 1) serve();
@@ -193,10 +197,6 @@ export class Http1Connection {
       if (isQuiet()) this.#end();
     }, this.#quietMs).unref();
   }
-}
-
-function hasLargeBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > smallBodyBytes;
 }
 
 /** Lets an answer that comes before the end of its request say that it closes the connection, rather than read all of the body. */
