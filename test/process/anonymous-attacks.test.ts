@@ -1,8 +1,6 @@
 // Strangers who hold as much as they can, against a server with a heap of 256 MB: it must live, and serve others meanwhile.
 // docs/security.md has the sums that say why it does.
 import { connect, type Socket } from "node:net";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect, it } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
@@ -13,7 +11,7 @@ import {
   settingsAckFrame,
   settingsFrame,
 } from "../fixtures/http2-frames.ts";
-import { frame } from "../fixtures/wire.ts";
+import { exchange, frame, outcomeOf, type Reply } from "../fixtures/wire.ts";
 import { Api } from "./api.ts";
 import { startServer, TemporaryDirectory } from "./portcullis.ts";
 
@@ -105,6 +103,18 @@ function attack(
   };
 }
 
+/** Asks for health on a new connection, and again where the stream was refused, as libraries of gRPC do by themselves. */
+async function callOnce(url: string): Promise<Reply> {
+  const headers = { "content-type": "application/grpc", te: "trailers" };
+  for (;;) {
+    try {
+      return await exchange(url, { version: 2, path: check, headers, body: frame(Buffer.alloc(0)) });
+    } catch (error) {
+      if (!String(error).includes("NGHTTP2_REFUSED_STREAM")) throw error;
+    }
+  }
+}
+
 describe("strangers", { timeout: 240_000 + 3 * attackMs }, () => {
   it.each(attacks)("cannot end a server with a heap of 256 MB, nor keep it from others: $name", async (each) => {
     using directory = new TemporaryDirectory();
@@ -115,9 +125,8 @@ describe("strangers", { timeout: 240_000 + 3 * attackMs }, () => {
       const end = performance.now() + attackMs;
       let served = 0;
       while (performance.now() < end || served < 2) {
-        // Each time on a new connection, as a stranger's would be.
-        const { status } = await createClient(Health, createGrpcTransport({ baseUrl: server.url })).check({});
-        expect(status).toBe(1);
+        // Each time on a new connection, which it leaves.
+        expect(outcomeOf(await callOnce(server.url)).code).toBe(0);
         expect((await new Api(server.url, server.adminToken).readInstance()).status).toBe(200);
         served += 1;
       }

@@ -19,6 +19,8 @@ export class Http2Connection {
   readonly #limits: ListenerLimits;
   readonly #onCut: CountCut;
   readonly #streams = new Map<ServerHttp2Stream, StreamLife>();
+  /** Streams whose turn to be served has not come: see `Turns`. */
+  readonly waiting = new Set<ServerHttp2Stream>();
   readonly #places: Shares;
   readonly #share: Share = { held: 0, giveUp: () => this.#giveUpStream() };
   readonly #since = performance.now();
@@ -148,8 +150,18 @@ export class Http2Connection {
     if (!isMeasuring) this.#spend(1);
   }
 
-  /** Ends the oldest stream that waits for its client: one that is being served is soon over, or was asked for by who waits. */
+  /**
+   * Ends a stream of which nothing has been served, or else the oldest that waits for its client. One that is being served is
+   * soon over, or was asked for by who waits.
+   */
   #giveUpStream(): boolean {
+    for (const stream of this.waiting) {
+      this.waiting.delete(stream);
+      if (stream.closed) continue;
+      this.#onCut("too_many_streams");
+      stream.close(NGHTTP2_REFUSED_STREAM);
+      return true;
+    }
     for (const stream of this.#streams.keys()) {
       if (stream.closed || (stream.state.remoteClose === 1 && !isUnread(stream))) continue;
       this.#onCut("too_many_streams");

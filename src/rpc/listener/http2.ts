@@ -79,7 +79,8 @@ export function createHttp2(options: {
   const turns = new Turns<ServerHttp2Session>();
   server.on("stream", (stream, headers, flags, rawHeaders) => {
     const session = stream.session as ServerHttp2Session | undefined;
-    if (session !== undefined && connections.get(session)?.admit(stream) === false) return;
+    const connection = session && connections.get(session);
+    if (connection?.admit(stream) === false) return;
     if (session !== undefined && turns.mayBegin(session)) {
       begin(stream, headers, flags, rawHeaders);
       return;
@@ -88,7 +89,9 @@ export function createHttp2(options: {
     stream.on("error", ignore);
     // It is over already.
     if (session === undefined) return;
+    connection?.waiting.add(stream);
     turns.wait(session, () => {
+      connection?.waiting.delete(stream);
       if (!stream.closed && !stream.destroyed) begin(stream, headers, flags, rawHeaders);
     });
   });
