@@ -50,6 +50,11 @@ export class Http1Connection {
     return this.#exchanges.length > 0;
   }
 
+  /** Whether a request that has come whole is not answered yet. */
+  get holdsWholeRequest(): boolean {
+    return this.#exchanges.some(({ req }) => req.complete);
+  }
+
   get takesNoMore(): boolean {
     return this.#takesNoMore;
   }
