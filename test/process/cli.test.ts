@@ -190,6 +190,17 @@ describe("portcullis", () => {
     expect(stderr).not.toContain("s3cr3t");
   });
 
+  it.concurrent.each([
+    ["serve", "--oidc-issuer", "https://login.example", "client-secret=s3cr3t"],
+    ["user", "password", "ada", "s3cr3t\nx"],
+  ])("does not repeat arguments where none is expected: %s", async (...args) => {
+    const { exitCode, stdout, stderr } = await runCommand(args);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(
+      /^error: too many arguments for '\w+'\. Expected \d arguments? but got \d\.\nSee: portcullis [^\n]+ --help\n$/,
+    );
+  });
+
   it("leaves the instance to nobody only by force, and says why", async () => {
     using own = new TemporaryDirectory();
     const at = { data: own.join("data") };
@@ -457,6 +468,16 @@ describe("the environment and the output", () => {
     const ended = await runCommand(["org", "list"], { env, cwd: elsewhere.path });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expect(ended.stderr).toContain("there is no store at data/portcullis.db");
+  });
+
+  it("warns of a variable that is probably misspelt, before it looks for a store", async () => {
+    const ended = await runCommand(["org", "list", "--data", "nowhere"], {
+      env: { PORTCULLIS_STOR: "sqlite:other.db" },
+    });
+    expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(ended.stderr).toMatch(
+      /^portcullis: PORTCULLIS_STOR is no setting, .*\?\nportcullis: there is no store at [^\n]+\n$/,
+    );
   });
 
   it("refuses an empty --data", async () => {
