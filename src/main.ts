@@ -38,7 +38,8 @@ function prepare(command: Command, path: string): void {
   (command.options as Option[]).sort((one, other) => rankOf(one) - rankOf(other));
   for (const child of command.commands) prepare(child, `${path} ${child.name()}`);
 }
-const rankOf = (option: Option): number => (isOfStore(option) ? 2 : option.long === "--json" ? 1 : 0);
+const rankOf = (option: Option): number =>
+  isOfStore(option) ? 3 : ["--force", "--json"].indexOf(option.long ?? "") + 1;
 prepare(program, program.name());
 
 // Who reads the output may stop early, as head does.

@@ -136,12 +136,20 @@ describe("portcullis", () => {
 
   it.concurrent.each([
     [["user", "add"], "--role"],
+    [["user", "revoke"], "--role"],
     [["key", "create"], "--user"],
     [["client", "add"], "--redirect-uri"],
     [["serve"], "--tls-cert"],
   ])("has what is of %j itself first in its help", async (command, flag) => {
     const { stdout } = await runCommand([...command, "--help"]);
-    const places = [flag, "--json", "Options that say where the store is:", "--data", "--postgres-pool-size"];
+    const places = [
+      flag,
+      "--force",
+      "--json",
+      "Options that say where the store is:",
+      "--data",
+      "--postgres-pool-size",
+    ];
     const found = places.filter((text) => stdout.includes(`${text}`));
     const order = found.map((text) => stdout.indexOf(`\n${text.startsWith("--") ? `  ${text}` : text}`));
     expect(order.every((at) => at >= 0)).toBe(true);
