@@ -29,6 +29,8 @@ async function forPeople(write: LogOutput["write"]): Promise<LogOutput["write"]>
   const toText = prettyFactory({
     colorize: process.stderr.isTTY === true,
     ignore: "pid,hostname,name",
+    // Of an error, the stack still has lines of its own.
+    singleLine: true,
     translateTime: "HH:MM:ss.l",
   });
   return (line) => write(toText(line));

@@ -1,6 +1,7 @@
 import { Command, CommanderError, type Option } from "commander";
 import { clientCommand } from "./cli/client.ts";
 import { configCommand } from "./cli/config.ts";
+import { misspeltVariables } from "./cli/environment.ts";
 import { issuerCommand } from "./cli/issuer.ts";
 import { keyCommand } from "./cli/key.ts";
 import { openapiCommand } from "./cli/openapi.ts";
@@ -38,7 +39,8 @@ function prepare(command: Command, path: string): void {
   (command.options as Option[]).sort((one, other) => rankOf(one) - rankOf(other));
   for (const child of command.commands) prepare(child, `${path} ${child.name()}`);
 }
-const rankOf = (option: Option): number => (isOfStore(option) ? 2 : option.long === "--json" ? 1 : 0);
+const rankOf = (option: Option): number =>
+  isOfStore(option) ? 3 : ["--force", "--json"].indexOf(option.long ?? "") + 1;
 prepare(program, program.name());
 
 // Who reads the output may stop early, as head does.
@@ -48,10 +50,15 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
-/** What was given to an option that does not exist may be a secret, so it is not repeated. */
+/** What was given where nothing is expected may be a secret, so it is not repeated. */
 function hideValues(command: Command): void {
   command.configureOutput({
-    outputError: (text, write) => write(text.replace(/(unknown option '[^'=]*)=.*'/s, "$1=…'")),
+    outputError: (text, write) =>
+      write(
+        text
+          .replace(/(unknown option '[^'=]*)=.*'/s, "$1=…'")
+          .replace(/(too many arguments .* but got \d+): .*/s, "$1.\n"),
+      ),
   });
   command.commands.forEach(hideValues);
 }
@@ -62,6 +69,12 @@ for (const [name, value = ""] of Object.entries(process.env)) {
   if (!name.startsWith("PORTCULLIS_")) continue;
   if (value === "" || (isSwitch(name) && /^(false|0|no|off)$/i.test(value))) delete process.env[name];
 }
+
+// What is changed in another store than the one that was meant cannot always be taken back. A server has its log for it.
+program.hook("preAction", (_, command) => {
+  if (command.name() === "serve") return;
+  for (const sentence of misspeltVariables(process.env)) process.stderr.write(`portcullis: ${sentence}\n`);
+});
 
 try {
   await program.parseAsync();

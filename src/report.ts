@@ -10,8 +10,8 @@ import { traceOf } from "./telemetry/trace-ids.ts";
  */
 export function reportTo(log: Log): ReportFailure {
   const limited = createLimitedLog(log);
-  return ({ reason, contextValues }) => {
-    const call = contextValues && { requestId: requestIdOf(contextValues), ...traceOf(contextValues) };
+  return ({ reason, contextValues, requestId }) => {
+    const call = contextValues ? { requestId: requestIdOf(contextValues), ...traceOf(contextValues) } : { requestId };
     limited(`call failed: ${kindOf(reason)}`, "error", { ...call, err: reason }, "call failed");
   };
 }

@@ -266,7 +266,14 @@ function createIssuerLoader(
   let loading: Promise<ListenerHandler> | undefined;
   return (request, response) => {
     loading ??= import("./issuer/handler.ts").then(({ createIssuer }) =>
-      createIssuer({ store, clock, url: url(), trustedProxies, limitedLog, report: (reason) => report({ reason }) }),
+      createIssuer({
+        store,
+        clock,
+        url: url(),
+        trustedProxies,
+        limitedLog,
+        report: (reason, requestId) => report({ reason, requestId }),
+      }),
     );
     loading.then(
       (issuer) => issuer(request, response),

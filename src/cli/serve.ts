@@ -6,6 +6,7 @@ import { createDirectory } from "../commands/directory.ts";
 import { createIdSource } from "../commands/ids.ts";
 import { type Config, ConfigError, isLoopback, type RawConfig, readConfig } from "../config.ts";
 import type { Log } from "../log.ts";
+import { DirectoryError } from "../policy/directory.ts";
 import { createReadiness } from "../readiness.ts";
 import type { Listener } from "../rpc/listener/listener.ts";
 import type { ServerOptions } from "../server.ts";
@@ -97,7 +98,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   let listener: Listener;
   let tokenPlace: string;
   try {
-    tokenPlace = await setUp(store, config);
+    tokenPlace = await setUp(store, config, log);
     listener = await listen(config, (options) =>
       openServer({
         ...options,
@@ -181,9 +182,9 @@ function warnOfPlaintext({ tls, listen: { host }, trustedProxies }: Config, log:
 
 /**
  * On the first start, creates the instance and its admin; later, makes a token from the environment the admin's. Resolves to
- * where the admin's token is.
+ * where the admin's token is. An admin who was removed stays so, and is no reason not to start.
  */
-async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promise<string> {
+async function setUp(store: Store, { dataDirectory, adminToken }: Config, log: Log): Promise<string> {
   const directory = createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" });
   if (adminToken === undefined) {
     const path = adminTokenPath(dataDirectory);
@@ -193,8 +194,16 @@ async function setUp(store: Store, { dataDirectory, adminToken }: Config): Promi
     return `${isInFile ? "in" : "not in"} ${path}`;
   }
   const digest = digestToken(adminToken);
-  if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
-  return "the one given";
+  try {
+    if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
+    return "the one given";
+  } catch (error) {
+    if (!(error instanceof DirectoryError && error.code === "user_missing")) throw error;
+    log.warn(
+      "the admin token that was given counts for nothing, since the user admin was removed: unset it, or run 'user add admin --role IAM_OWNER' and start again",
+    );
+    return "of no use: the user admin was removed";
+  }
 }
 
 function readFileOrNothing(path: string): string {

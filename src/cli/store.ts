@@ -14,7 +14,11 @@ export function storeCommand(): Command {
       const found = await withStore(options, (opened) => opened.verify());
       const sound = `the store is sound: ${found.events} events, ${found.aggregates} aggregates`;
       print(options, { json: found, text: found.problems.length === 0 ? sound : found.problems.join("\n") });
-      if (found.problems.length > 0) process.exitCode = 1;
+      if (found.problems.length === 0) return;
+      process.stderr.write(
+        'portcullis: "store rebuild" makes what is kept anew from the events; damaged events come back only from a backup\n',
+      );
+      process.exitCode = 1;
     }),
   );
 

@@ -3,7 +3,7 @@ import type { UserEvent } from "../policy/events.ts";
 import { evolve } from "../policy/evolve.ts";
 import { checkOwnerStays, isOwner } from "../policy/owners.ts";
 import type { Key, UserState } from "../policy/states.ts";
-import type { AggregateRef, Clock, Store, View } from "../store/store.ts";
+import type { AggregateRef, Clock, Snapshot, Store, View } from "../store/store.ts";
 
 /** What takes something from a user that cannot be given back. */
 export interface Removal {
@@ -34,7 +34,7 @@ export async function changeUser(
   const { key, missing, reads = [], removal } = change;
   const isGuarded = removal !== undefined && removal.force !== true;
   // Who becomes an owner after this look does not count: at worst the change is refused, and can be repeated.
-  const owners = isGuarded ? (await store.list("user")).filter(({ state }) => state && isOwner(state)) : [];
+  const owners = isGuarded && (await isHeldByOwner(store, key)) ? await listOwners(store) : [];
   const now = clock();
   const { value } = await store.execute({
     actor,
@@ -53,6 +53,15 @@ export async function changeUser(
   });
   return value;
 }
+
+async function isHeldByOwner(store: Store, key: Key): Promise<boolean> {
+  const holder = (await store.read([key])).find(key)?.state as UserState | undefined;
+  return holder !== undefined && isOwner(holder);
+}
+
+/** Reads every user, so the damage of one keeps owners from being changed. */
+const listOwners = async (store: Store): Promise<readonly Snapshot<"user">[]> =>
+  (await store.list("user")).filter(({ state }) => state && isOwner(state));
 
 function after(user: UserState, events: readonly UserEvent[], now: number): UserState {
   const origin = { sequence: 0, recordedAt: now };

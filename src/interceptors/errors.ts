@@ -6,7 +6,13 @@ import { requestIdOf } from "../rpc/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
 /** Told of a failure that is the server's own, and of the call that met it, where one did. */
-export type ReportFailure = (failure: { readonly reason: unknown; readonly contextValues?: ContextValues }) => void;
+export type ReportFailure = (failure: {
+  readonly reason: unknown;
+  /** Of the call. */
+  readonly contextValues?: ContextValues;
+  /** Of a request that is no call. */
+  readonly requestId?: string;
+}) => void;
 
 const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
   invalid: Code.InvalidArgument,

@@ -6,6 +6,7 @@ import type { LimitedLog } from "../log-limits.ts";
 import { createClientAddress } from "../rpc/client-address.ts";
 import { isGone, rawPath } from "../rpc/http.ts";
 import type { ListenerHandler, ListenerRequest } from "../rpc/listener/handler.ts";
+import { nameAnswer } from "../rpc/request-id.ts";
 import type { Clock, Store } from "../store/store.ts";
 import { generateIssuerKeys } from "./generate-keys.ts";
 import { jwtBearerGrant } from "./key-assertion.ts";
@@ -22,7 +23,8 @@ export interface IssuerOptions {
   readonly url: string;
   /** Addresses and ranges of proxies whose word about a client's address is taken. */
   readonly trustedProxies: readonly string[];
-  readonly report: (reason: unknown) => void;
+  /** Gets failures of the server's own, and the id that the answer has. */
+  readonly report: (reason: unknown, requestId: string) => void;
   /** Gets why requests are refused. */
   readonly limitedLog: LimitedLog;
 }
@@ -111,7 +113,7 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     serve(request, answer).catch((reason: unknown) => {
       // Also of a form that broke off, or did not come in time.
       if (isGone(response) || answer.writableEnded) return;
-      report(reason);
+      report(reason, nameAnswer(request, response));
       if (answer.headersSent) answer.destroy();
       else refuse(answer, 500, "server_error", "the server failed");
     });

@@ -1,6 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
 import type { EventEmitter } from "node:events";
-import type { ServerResponse } from "node:http";
 import {
   type Configuration,
   errors,
@@ -14,6 +13,7 @@ import { digestToken } from "../auth/token.ts";
 import type { IssuerKeys } from "../commands/issuer-keys.ts";
 import type { LimitedLog } from "../log-limits.ts";
 import { isGone } from "../rpc/http.ts";
+import { nameAnswer } from "../rpc/request-id.ts";
 import { type Clock, type Store, userRef } from "../store/store.ts";
 import { createAdapter } from "./adapter.ts";
 import { completeIntrospection } from "./introspection.ts";
@@ -47,7 +47,7 @@ export interface ProviderOptions {
   /** The issuer identifier: an origin. */
   readonly url: string;
   readonly keys: IssuerKeys;
-  readonly report: (reason: unknown) => void;
+  readonly report: (reason: unknown, requestId: string) => void;
   readonly limitedLog: LimitedLog;
 }
 
@@ -141,15 +141,15 @@ export function createProvider(options: ProviderOptions): Provider {
     return timingSafeEqual(Buffer.from(digestToken(actual)), Buffer.from(this.clientSecret));
   };
   provider.registerGrantType(jwtBearerGrant, createKeyGrant({ store, clock, url }), ["assertion", "scope"]);
-  provider.on("server_error", (_context, error) => report(error));
+  provider.on("server_error", ({ req, res }, error) => report(error, nameAnswer(req, res)));
   logRefusals(provider, limitedLog);
   completeIntrospection(provider, store);
   // Koa's own, of which the types do not know. Without a listener it writes them to standard error, with their stacks.
   (provider as EventEmitter).on(
     "error",
-    (error: Error & { readonly expose?: boolean }, { res }: { readonly res: ServerResponse }) => {
+    (error: Error & { readonly expose?: boolean }, { req, res }: Pick<KoaContextWithOIDC, "req" | "res">) => {
       const isOfClient = error.expose === true || res.writableEnded || isGone(res);
-      if (!isOfClient) report(error);
+      if (!isOfClient) report(error, nameAnswer(req, res));
     },
   );
   return provider;

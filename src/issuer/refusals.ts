@@ -1,5 +1,6 @@
 import { errors, type KoaContextWithOIDC, type Provider } from "oidc-provider";
 import type { LimitedLog } from "../log-limits.ts";
+import { nameAnswer } from "../rpc/request-id.ts";
 
 /** What the log calls a refusal, by the event of oidc-provider. */
 const messages = {
@@ -32,8 +33,9 @@ export function logRefusals(provider: Provider, limitedLog: LimitedLog): void {
   }
 }
 
-function fieldsOf({ oidc, req }: KoaContextWithOIDC, error: errors.OIDCProviderError) {
+function fieldsOf({ oidc, req, res }: KoaContextWithOIDC, error: errors.OIDCProviderError) {
   return {
+    requestId: nameAnswer(req, res),
     client: req.socket.remoteAddress,
     // Of a client that is not known, the id may be a secret in the wrong field.
     clientId: oidc.client?.clientId,

@@ -1,11 +1,15 @@
 // The instance is never left to nobody by accident: whichever command takes the last owner's last way in away.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { startTestServer, type TestServer } from "../fixtures/server.ts";
+import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 
 const clock = { now: Date.parse("2026-01-01T00:00:00Z") };
 
-async function start(): Promise<TestServer> {
-  const server = await startTestServer({ clock: () => clock.now });
+async function start(options: Pick<TestServerOptions, "location"> = {}): Promise<TestServer> {
+  const server = await startTestServer({ clock: () => clock.now, ...options });
   onTestFinished(() => server.close());
   return server;
 }
@@ -49,6 +53,25 @@ describe("the last owner's last way in", () => {
     await expect(directory.revokeToken(kept)).rejects.toMatchObject(isLast);
     await server.createCaller("IAM_OWNER", { expiresAt: clock.now + 1000 });
     await directory.revokeToken(kept);
+  });
+
+  it("is looked for only where an owner loses something, so what is damaged of one user holds up no other", async () => {
+    const directoryOfStore = mkdtempSync(join(tmpdir(), "portcullis-owners-"));
+    onTestFinished(() => rmSync(directoryOfStore, { recursive: true, force: true }));
+    const path = join(directoryOfStore, "store.db");
+    const server = await start({ location: `sqlite:${path}` });
+    await server.createCaller("ORG_OWNER");
+    await server.createCaller("ORG_OWNER");
+    const [[leaked = ""], [damaged = ""]] = await Promise.all([
+      tokenIdsOf(server, "caller 1"),
+      tokenIdsOf(server, "caller 2"),
+    ]);
+    {
+      using db = new DatabaseSync(path);
+      db.exec("UPDATE aggregates SET state = replace(state, 'caller 2', 'caller 3') WHERE type = 'user'");
+    }
+    await server.directory.revokeToken(leaked);
+    await expect(server.directory.revokeToken(damaged)).rejects.toMatchObject({ code: "corrupt" });
   });
 
   it("stays where all owners are removed at once", async () => {

@@ -594,9 +594,21 @@ describe("the log of refused tokens", () => {
     expect(refusals).toEqual([
       {
         issuer: issuer.url,
-        reason: expect.stringContaining(`the aud "${audiences.opaque}", which has to be or hold "other"`),
+        reason: `its aud is "${audiences.opaque}", and has to be or hold "other"`,
       },
     ]);
+  });
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ["no aud", { sub: "ada" }, /^its aud is missing, and has to be or hold "a"$/],
+    ["another kind of token", { sub: "ada", aud: "a", typ: "Refresh" }, /^its claims are those of another kind /],
+    ["no subject", { aud: "a" }, /^its sub is no id$/],
+  ])("tells of introspection that answers %s", async (_, claims, reason) => {
+    await using issuer = await openOutsideIssuer();
+    const { identify, refusals } = trust([issuer], { audience: "a", introspection: asker });
+    issuer.answer(paths.introspection, json({ active: true, ...claims }));
+    expect(await identify("opaque")).toBeUndefined();
+    expect(refusals).toEqual([{ issuer: issuer.url, reason: expect.stringMatching(reason) }]);
   });
 
   it("has nothing of a token that came to its end", async () => {

@@ -1,11 +1,13 @@
 // What the issuer refuses: the log says why, and callers learn nothing of it.
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { apiScope } from "../../src/auth/issued.ts";
 import { digestToken } from "../../src/auth/token.ts";
 import { createKeyFile, type KeyFile } from "../../src/issuer/key-file.ts";
 import { hashPassword } from "../../src/issuer/password.ts";
+import { openServer } from "../../src/server.ts";
+import { openStore } from "../../src/store/open.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { signIn, Visitor } from "../fixtures/visitor.ts";
 
@@ -46,7 +48,7 @@ async function post(
 ) {
   const answer = await fetch(server.url + path, {
     method: "POST",
-    headers: { "x-forwarded-for": "203.0.113.7", ...headers },
+    headers: { "x-forwarded-for": "203.0.113.7", "x-request-id": "the-id", ...headers },
     body: new URLSearchParams(fields),
   });
   return { status: answer.status, body: await answer.text() };
@@ -99,6 +101,7 @@ describe("a refused assertion", () => {
         level: "info",
         message: "grant refused",
         fields: {
+          requestId: "the-id",
           client: "203.0.113.7",
           clientId: "portcullis-keys",
           error: "invalid_grant",
@@ -172,4 +175,24 @@ describe("another refused request", () => {
     await begin({ redirect_uri: "https://evil.example/cb" });
     expect(lines).toMatchObject([{ message: "sign-in refused", fields: { clientId, error: "invalid_redirect_uri" } }]);
   });
+});
+
+it("names the request of a failure that is the server's own by the id of its answer", async () => {
+  const store = await openStore({ location: "memory:" });
+  const report = vi.fn();
+  const own = await openServer({
+    store,
+    listen: { host: "127.0.0.1", port: 0 },
+    corsOrigins: [],
+    issuer: {},
+    clock: Date.now,
+    report,
+  });
+  onTestFinished(() => own.close());
+  await store.close();
+  const answer = await fetch(`${own.url}/oauth/v2/keys`);
+  expect(answer.status).toBe(500);
+  expect(report.mock.calls).toEqual([
+    [{ reason: expect.objectContaining({ code: "closed" }), requestId: answer.headers.get("x-request-id") }],
+  ]);
 });

@@ -136,12 +136,20 @@ describe("portcullis", () => {
 
   it.concurrent.each([
     [["user", "add"], "--role"],
+    [["user", "revoke"], "--role"],
     [["key", "create"], "--user"],
     [["client", "add"], "--redirect-uri"],
     [["serve"], "--tls-cert"],
   ])("has what is of %j itself first in its help", async (command, flag) => {
     const { stdout } = await runCommand([...command, "--help"]);
-    const places = [flag, "--json", "Options that say where the store is:", "--data", "--postgres-pool-size"];
+    const places = [
+      flag,
+      "--force",
+      "--json",
+      "Options that say where the store is:",
+      "--data",
+      "--postgres-pool-size",
+    ];
     const found = places.filter((text) => stdout.includes(`${text}`));
     const order = found.map((text) => stdout.indexOf(`\n${text.startsWith("--") ? `  ${text}` : text}`));
     expect(order.every((at) => at >= 0)).toBe(true);
@@ -188,6 +196,17 @@ describe("portcullis", () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toMatch(/^error: unknown option '--[a-z-]+=…'/);
     expect(stderr).not.toContain("s3cr3t");
+  });
+
+  it.concurrent.each([
+    ["serve", "--oidc-issuer", "https://login.example", "client-secret=s3cr3t"],
+    ["user", "password", "ada", "s3cr3t\nx"],
+  ])("does not repeat arguments where none is expected: %s", async (...args) => {
+    const { exitCode, stdout, stderr } = await runCommand(args);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(
+      /^error: too many arguments for '\w+'\. Expected \d arguments? but got \d\.\nSee: portcullis [^\n]+ --help\n$/,
+    );
   });
 
   it("leaves the instance to nobody only by force, and says why", async () => {
@@ -457,6 +476,16 @@ describe("the environment and the output", () => {
     const ended = await runCommand(["org", "list"], { env, cwd: elsewhere.path });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expect(ended.stderr).toContain("there is no store at data/portcullis.db");
+  });
+
+  it("warns of a variable that is probably misspelt, before it looks for a store", async () => {
+    const ended = await runCommand(["org", "list", "--data", "nowhere"], {
+      env: { PORTCULLIS_STOR: "sqlite:other.db" },
+    });
+    expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(ended.stderr).toMatch(
+      /^portcullis: PORTCULLIS_STOR is no setting, .*\?\nportcullis: there is no store at [^\n]+\n$/,
+    );
   });
 
   it("refuses an empty --data", async () => {

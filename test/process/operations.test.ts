@@ -233,8 +233,8 @@ describe.concurrent("the log", () => {
     await list(server);
     await server.wroteErrors((stderr) => stderr.includes("ListLoginPolicySecondFactors"));
     // In a file there is no colour.
-    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: serving\n/);
-    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG: call\n/m);
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: serving \{.*"--log-format":"text".*\}\n/);
+    expect(server.stderr).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG: call \{.*"code":"OK".*\}\n/m);
   });
 
   it("warns where tokens cross a network in plaintext", async () => {

@@ -142,6 +142,25 @@ describe.concurrent("PORTCULLIS_ADMIN_TOKEN", () => {
     expect(await runJson(data, "token", "list")).toHaveLength(1);
   });
 
+  it("counts for nothing where the admin was removed, which the log says, and keeps no server from starting", async () => {
+    using directory = new TemporaryDirectory();
+    const data = directory.join("data");
+    const env = { PORTCULLIS_ADMIN_TOKEN: givenToken };
+    await using first = await startServer({ data, env });
+    await first.stop();
+    await runJson(data, "user", "add", "ada", "--role", "IAM_OWNER");
+    await runJson(data, "token", "create", "--user", "ada");
+    await runJson(data, "user", "remove", "admin");
+    await using second = await startServer({ data, env });
+    expect(second.tokenPlace).toBe("of no use: the user admin was removed");
+    expect(await statusOf(second, givenToken)).toBe(401);
+    await second.stop();
+    expect(second.stderr).toContain("the admin token that was given counts for nothing");
+    await runJson(data, "user", "add", "admin", "--role", "IAM_OWNER");
+    await using third = await startServer({ data, env });
+    expect(await statusOf(third, givenToken)).toBe(200);
+  });
+
   it("is not mistaken for the token in the file by a start without it", async () => {
     using directory = new TemporaryDirectory();
     const data = directory.join("data");

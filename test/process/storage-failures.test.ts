@@ -185,7 +185,9 @@ describe("a damaged store", () => {
   });
 
   it.concurrent("with a changed event is reported by verify", async () => {
-    expectReport(await verify(damaged(replaceText('{"factor":"otp_sms"}', '{"factor":"otp_smz"}'))));
+    const ended = await verify(damaged(replaceText('{"factor":"otp_sms"}', '{"factor":"otp_smz"}')));
+    expectReport(ended);
+    expect(ended.stderr).toMatch(/^portcullis: "store rebuild" makes .* backup\n$/);
   });
 
   it.concurrent("with an event that cannot be read is reported by verify, and not rebuilt", async () => {

@@ -22,7 +22,7 @@ export function isAccessToken(
   const earliest = now / 1000 - clockToleranceSeconds;
   return (
     (iss === undefined || iss === settings.url) &&
-    (aud === settings.audience || (Array.isArray(aud) && aud.includes(settings.audience))) &&
+    isForAudience(aud, settings) &&
     isTimeWithin(exp, { after: earliest }) &&
     isTimeWithin(nbf, { until: latest }) &&
     isTimeWithin(iat, { until: latest }) &&
@@ -32,6 +32,18 @@ export function isAccessToken(
     cnf === undefined
   );
 }
+
+export const isForAudience = (aud: unknown, { audience }: OutsideIssuerSettings): boolean =>
+  aud === audience || (Array.isArray(aud) && aud.includes(audience));
+
+/** Why a token for somebody else is refused. */
+export const describeAudience = (aud: unknown, { audience }: OutsideIssuerSettings): string =>
+  `its aud is ${JSON.stringify(aud) ?? "missing"}, and has to be or hold "${audience}"`;
+
+/** Why claims are refused that `isAccessToken` says no to, for another reason than the audience. */
+export const otherClaims = "its claims are those of another kind of token, or of another time";
+
+export const subjectMissing = "its sub is no id";
 
 function isTimeWithin(value: unknown, { after, until }: { readonly after?: number; readonly until?: number }): boolean {
   if (value === undefined) return true;

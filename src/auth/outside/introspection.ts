@@ -10,7 +10,7 @@ import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken } from "../token.ts";
 import { createCallerCache, maxCachedTokens } from "./caller-cache.ts";
-import { isAccessToken } from "./checks.ts";
+import { describeAudience, isAccessToken, isForAudience, otherClaims, subjectMissing } from "./checks.ts";
 import { type OutsideCaller, readCaller } from "./claims.ts";
 import { describeFailure } from "./failure.ts";
 import { createIssuerFetch } from "./http.ts";
@@ -91,7 +91,7 @@ export function createIntrospection(options: {
       const now = clock();
       const isGood = claims.active && isAccessToken(claims, { settings, now });
       const caller = isGood ? readCaller(claims, settings) : undefined;
-      if (claims.active && caller === undefined) refuse(describe(claims.aud, settings));
+      if (claims.active && caller === undefined) refuse(isGood ? subjectMissing : describe(claims.aud, settings));
       if (caller === undefined) inactiveUntil.set(digest, now + inactiveForMs);
       else active.set(digest, caller, claims.exp);
       return caller;
@@ -136,6 +136,5 @@ export function createIntrospection(options: {
   };
 }
 
-function describe(aud: unknown, { audience }: OutsideIssuerSettings): string {
-  return `introspection answers the aud ${JSON.stringify(aud)}, which has to be or hold "${audience}", or other claims that are not those of an access token`;
-}
+const describe = (aud: unknown, settings: OutsideIssuerSettings): string =>
+  isForAudience(aud, settings) ? otherClaims : describeAudience(aud, settings);

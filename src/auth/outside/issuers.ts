@@ -3,6 +3,7 @@ import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken, isTokenText } from "../token.ts";
 import { createCallerCache } from "./caller-cache.ts";
+import { subjectMissing } from "./checks.ts";
 import { type OutsideCaller, readCaller } from "./claims.ts";
 import { createIntrospection, type Introspection } from "./introspection.ts";
 import { isJwt, readIssuer, verifyJwt } from "./jwt.ts";
@@ -66,7 +67,7 @@ export function createOutsideIssuers(settings: readonly OutsideIssuerSettings[],
     const claims = await verifyJwt(token, { ...issuer, clock, refuse: (reason) => refuse(url, reason) });
     if (claims === undefined) return undefined;
     const caller = readCaller(claims, issuer.settings);
-    if (caller === undefined) refuse(url, "its sub is no id");
+    if (caller === undefined) refuse(url, subjectMissing);
     else verified.set(digest, caller, claims.exp);
     return caller;
   }

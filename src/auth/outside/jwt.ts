@@ -8,7 +8,7 @@ import {
 } from "jose";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
-import { clockToleranceSeconds, isAccessToken } from "./checks.ts";
+import { clockToleranceSeconds, describeAudience, isAccessToken, otherClaims } from "./checks.ts";
 import type { createKeys } from "./keys.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
@@ -64,7 +64,7 @@ export async function verifyJwt(
     });
     // Finding the key may have taken seconds.
     if (isAccessToken(payload, { settings, now: clock() })) return payload;
-    refuse("its claims are those of another kind of token, or of another time");
+    refuse(otherClaims);
     return undefined;
   } catch (error) {
     if (error instanceof AuthError) throw error;
@@ -74,9 +74,9 @@ export async function verifyJwt(
 }
 
 /** The texts of jose are constants, but for what a claim says. There the signature was right: the issuer said it. */
-function describe(error: unknown, { audience }: OutsideIssuerSettings): string {
+function describe(error: unknown, settings: OutsideIssuerSettings): string {
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === "aud") {
-    return `its aud is ${JSON.stringify(error.payload.aud)}, and has to be or hold "${audience}"`;
+    return describeAudience(error.payload.aud, settings);
   }
   if (error instanceof errors.JWKSNoMatchingKey) return "its kid is that of no key of the issuer";
   return error instanceof errors.JOSEError ? error.message : "it is no JWT";
