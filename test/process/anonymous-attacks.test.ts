@@ -67,6 +67,13 @@ const attacks: readonly { readonly name: string; readonly connections: number; r
     sent: Buffer.concat([watchOverHttp1, Buffer.from("GET / HTTP/1.1\r\nhost:h\r\n\r\n".repeat(2_500))]),
   },
   {
+    name: "bodies over HTTP/1.1 in pieces of a byte",
+    connections: 200,
+    sent: Buffer.from(
+      `POST ${check} HTTP/1.1\r\nhost: h\r\ncontent-type: application/grpc-web+json\r\ntransfer-encoding: chunked\r\n\r\n${"1\r\n \r\n".repeat(10_000)}`,
+    ),
+  },
+  {
     name: "reflection, with windows of 0",
     connections: 100,
     sent: streams(reflect, { message: askForFile, isEnd: false, window: 0 }),

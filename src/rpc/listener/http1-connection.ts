@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { headerProblem } from "./limits.ts";
 import { dropInput, linger } from "./linger.ts";
+import { Pieces } from "./pieces.ts";
 import type { Share, Shares } from "./shares.ts";
 import { rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
@@ -26,6 +27,7 @@ export class Http1Connection {
   readonly #socket: Socket;
   readonly #quietMs: number;
   readonly #places: Shares;
+  readonly #pieces = new Pieces();
   /** Nothing is given up for others: what waits lives as long as its connection. */
   readonly #share: Share = { held: 0, giveUp: () => false };
   /** Requests that are not answered in full, in the order they came. The first is being served, the others wait. */
@@ -72,6 +74,7 @@ export class Http1Connection {
     if (this.#takesNoMore) return;
     if (this.#isDraining && !this.#makeLast(res)) return;
     if (bodyBytesOf(req) > keptBodyBytes) closeUnlessRead(req, res);
+    req.push = (chunk: Buffer | null, encoding) => this.#pieces.push(req, chunk, encoding);
     this.#exchanges.push({ req, res, serve });
     res.on("close", () => this.#finish(req));
     if (this.#exchanges.length === 1) serve();
