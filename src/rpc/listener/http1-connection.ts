@@ -59,6 +59,11 @@ export class Http1Connection {
     return this.#exchanges.length > 0;
   }
 
+  /** Whether a request that has come to its end is not answered yet. */
+  get owesAnswers(): boolean {
+    return this.#exchanges[0]?.req.complete ?? false;
+  }
+
   get takesNoMore(): boolean {
     return this.#takesNoMore;
   }

@@ -77,8 +77,9 @@ export function createHttp1(options: {
     const reason = reasonOf(error.code);
     if (reason !== undefined) onCut(reason);
     const answer = answerTo(error.code);
-    // A client that has ended its side in the middle of a request has gone, and the requests before it are given up too.
-    const isGone = error.code === "HPE_INVALID_EOF_STATE" && connection?.isBusy;
+    // A client that ends its side in the middle of a request counts as gone where others before it are not answered yet: these
+    // are given up. One that waits for nothing else may still listen.
+    const isGone = error.code === "HPE_INVALID_EOF_STATE" && connection?.owesAnswers;
     if (connection !== undefined && answer !== undefined && socket.writable && !isGone) connection.fail(answer);
     else socket.destroy();
   }
