@@ -49,16 +49,30 @@ const reflect = `/${ServerReflection.typeName}/ServerReflectionInfo`;
 /** Asks for the file of a service, with all that it imports. */
 const askForFile = Buffer.concat([Buffer.from([0x22, 39]), Buffer.from("zitadel.management.v1.ManagementService")]);
 
-const pipelined = (path: string): Buffer => {
-  const body = "\0\0\0\0\x02{}";
-  const head = `POST ${path} HTTP/1.1\r\nhost: h\r\ncontent-type: application/connect+json\r\ncontent-length: ${body.length}`;
-  return Buffer.from(`${head}\r\n\r\n${body}`.repeat(streamsEach));
-};
+const watchOverHttp1 = Buffer.from(
+  `POST ${watch} HTTP/1.1\r\nhost: h\r\ncontent-type: application/connect+json\r\ncontent-length: 7\r\n\r\n\0\0\0\0\x02{}`,
+);
 
 /** On so many connections, unbounded, these take more than the heap. */
 const attacks: readonly { readonly name: string; readonly connections: number; readonly sent: Buffer }[] = [
   { name: "health watches", connections: 100, sent: streams(watch, { message: Buffer.alloc(0) }) },
-  { name: "health watches over HTTP/1.1, pipelined", connections: 100, sent: pipelined(watch) },
+  {
+    name: "health watches over HTTP/1.1, pipelined",
+    connections: 100,
+    sent: Buffer.concat(Array<Buffer>(streamsEach).fill(watchOverHttp1)),
+  },
+  {
+    name: "a health watch over HTTP/1.1, and thousands of requests in one piece behind it",
+    connections: 400,
+    sent: Buffer.concat([watchOverHttp1, Buffer.from("GET / HTTP/1.1\r\nhost:h\r\n\r\n".repeat(2_500))]),
+  },
+  {
+    name: "bodies over HTTP/1.1 in pieces of a byte",
+    connections: 200,
+    sent: Buffer.from(
+      `POST ${check} HTTP/1.1\r\nhost: h\r\ncontent-type: application/grpc-web+json\r\ntransfer-encoding: chunked\r\n\r\n${"1\r\n \r\n".repeat(10_000)}`,
+    ),
+  },
   {
     name: "reflection, with windows of 0",
     connections: 100,

@@ -1,6 +1,8 @@
 // How requests follow one another on a connection of HTTP/1.1, and how it ends. RFC 9112 says both.
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { describe, expect, it } from "vitest";
+import type { IncomingMessage } from "node:http";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import { answer, bodyOf, call1, cutsOf, echo, open, rawClient, tls } from "./listener-clients.ts";
 
@@ -163,6 +165,52 @@ describe("pipelined requests", () => {
     expect(client.errors).toEqual([]);
   });
 
+  it("beyond what waits on all connections together wait for another connection", async () => {
+    const { handler, next } = holding();
+    const listener = await open({ handler, limits: { maxWaitingRequests: 2 } });
+    const first = await rawClient(listener, get("/1") + get("/2") + get("/3"));
+    const answerFirst = (await next()).answer;
+    const refused = await rawClient(listener, get("/a") + get("/b"));
+    (await next()).answer();
+    expect(answersIn(await refused.closed)).toEqual(["200 /a"]);
+    expect(refused.errors).toEqual([]);
+    // Whoever has gone leaves the places to others.
+    answerFirst();
+    await next();
+    const gone = once(first.socket, "close");
+    first.socket.destroy();
+    await gone;
+    const second = await rawClient(listener, get("/x") + get("/y") + last("/z"));
+    for (let count = 0; count < 3; count += 1) (await next()).answer();
+    expect(answersIn(await second.closed)).toEqual(["200 /x", "200 /y", "200 /z"]);
+  });
+
+  it("with headers that are refused wait for another connection", async () => {
+    const { handler, held, next } = holding();
+    const lines = Array.from({ length: 200 }, (_, count) => `a${count}:\r\n`).join("");
+    const client = await rawClient(await open({ handler }), get("/1") + get("/2", lines) + get("/3"));
+    (await next()).answer();
+    expect(answersIn(await client.closed)).toEqual(["200 /1"]);
+    expect(client.errors).toEqual([]);
+    expect(held).toEqual([]);
+  });
+
+  it.each(schemes)("are read no further than the one that must not wait, $name", async ({ options }) => {
+    const { handler, next } = holding();
+    let read = 0;
+    const count = (message: unknown) => {
+      if ((message as { request: IncomingMessage }).request.url === "/read") read += 1;
+    };
+    subscribe("http.server.request.start", count);
+    onTestFinished(() => void unsubscribe("http.server.request.start", count));
+    const listener = await open({ ...options, handler, limits: { maxWaitingRequests: 10 } });
+    const client = await rawClient(listener, get("/read").repeat(1_000));
+    for (let served = 0; served < 11; served += 1) (await next()).answer();
+    expect(answersIn(await client.closed)).toHaveLength(11);
+    // The first that must not wait is among them, and no other.
+    expect(read).toBe(12);
+  });
+
   it.each([
     ["nothing", ""],
     ["a request", get("/behind")],
@@ -179,6 +227,14 @@ describe("pipelined requests", () => {
     client.socket.write(behind, () => client.socket.destroy());
     await gone;
   });
+});
+
+it("a request with more fields than are kept is refused, and no field of it is taken for absent", async () => {
+  const { handler, held } = holding();
+  const lines = `${"a:\r\n".repeat(1_024)}Authorization: Bearer it\r\n`;
+  const client = await rawClient(await open({ handler }), get("/", lines));
+  expect(answersIn(await client.closed)).toEqual(["431"]);
+  expect(held).toEqual([]);
 });
 
 describe("what cannot be read behind a request", () => {

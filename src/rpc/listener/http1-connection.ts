@@ -1,6 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { headerProblem } from "./limits.ts";
 import { dropInput, linger } from "./linger.ts";
+import { Pieces } from "./pieces.ts";
+import type { Share, Shares } from "./shares.ts";
 import { rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
 /** As much of a body as waits with its request, without that Node stops reading the socket. */
@@ -23,7 +26,10 @@ interface Exchange {
 export class Http1Connection {
   readonly #socket: Socket;
   readonly #quietMs: number;
-  readonly #maxWaiting: number;
+  readonly #places: Shares;
+  readonly #pieces = new Pieces();
+  /** Nothing is given up for others: what waits lives as long as its connection. */
+  readonly #share: Share = { held: 0, giveUp: () => false };
   /** Requests that are not answered in full, in the order they came. The first is being served, the others wait. */
   readonly #exchanges: Exchange[] = [];
   /** How much had been read when the last of them was answered; 0 before the first. */
@@ -34,13 +40,16 @@ export class Http1Connection {
   #hasEnded = false;
 
   /**
-   * `quietMs` is how long the connection is silent before it closes while the listener drains. `maxWaiting` is how many requests
-   * wait behind one that is not answered yet.
+   * `quietMs` is how long the connection is silent before it closes while the listener drains. `places` are those of requests
+   * that wait behind one that is not answered yet.
    */
-  constructor(socket: Socket, { quietMs, maxWaiting }: { readonly quietMs: number; readonly maxWaiting: number }) {
+  constructor(socket: Socket, { quietMs, places }: { readonly quietMs: number; readonly places: Shares }) {
     this.#socket = socket;
     this.#quietMs = quietMs;
-    this.#maxWaiting = maxWaiting;
+    this.#places = places;
+    socket.once("close", () => {
+      while (this.#share.held > 0) places.giveBack(this.#share);
+    });
     // Node calls it after the last answer, and its own would close at once.
     socket.destroySoon = () => this.#end();
   }
@@ -50,9 +59,9 @@ export class Http1Connection {
     return this.#exchanges.length > 0;
   }
 
-  /** Whether a request that has come whole is not answered yet. */
-  get holdsWholeRequest(): boolean {
-    return this.#exchanges.some(({ req }) => req.complete);
+  /** Whether a request that has come to its end is not answered yet. */
+  get owesAnswers(): boolean {
+    return this.#exchanges[0]?.req.complete ?? false;
   }
 
   get takesNoMore(): boolean {
@@ -66,16 +75,11 @@ export class Http1Connection {
   add({ req, res, serve }: Exchange): void {
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
+    if (this.isBusy && !this.#takesNoMore && !(mayWait(req) && this.#places.take(this.#share))) this.#takeNoMore();
     if (this.#takesNoMore) return;
-    const bodyBytes = Number(req.headers["content-length"] ?? 0);
-    const mayNotWait = bodyBytes > waitingBodyBytes || req.headers["transfer-encoding"] !== undefined;
-    // What waits is not read: of a large body Node would stop reading the socket, and not see that the client goes.
-    if (this.isBusy && (mayNotWait || this.#exchanges.length > this.#maxWaiting)) {
-      this.#takeNoMore();
-      return;
-    }
     if (this.#isDraining && !this.#makeLast(res)) return;
-    if (bodyBytes > keptBodyBytes) closeUnlessRead(req, res);
+    if (bodyBytesOf(req) > keptBodyBytes) closeUnlessRead(req, res);
+    req.push = (chunk: Buffer | null, encoding) => this.#pieces.push(req, chunk, encoding);
     this.#exchanges.push({ req, res, serve });
     res.on("close", () => this.#finish(req));
     if (this.#exchanges.length === 1) serve();
@@ -166,6 +170,7 @@ export class Http1Connection {
     if (this.#hasEnded || this.#socket.destroyed) return;
     const next = this.#exchanges[0];
     if (next !== undefined) {
+      this.#places.giveBack(this.#share);
       // Where it could not be read to its end, it has been answered.
       if (!next.res.writableEnded) next.serve();
     } else if (this.#takesNoMore) {
@@ -203,6 +208,17 @@ export class Http1Connection {
     }, this.#quietMs).unref();
   }
 }
+
+const bodyBytesOf = ({ headers }: IncomingMessage): number => Number(headers["content-length"] ?? 0);
+
+/**
+ * Whether a request may wait behind another. What waits is not read: of a large body Node would stop reading the socket, and not
+ * see that the client goes. Headers that will be refused take many times their bytes.
+ */
+const mayWait = (req: IncomingMessage): boolean =>
+  bodyBytesOf(req) <= waitingBodyBytes &&
+  req.headers["transfer-encoding"] === undefined &&
+  headerProblem(req) === undefined;
 
 /** Lets an answer that comes before the end of its request say that it closes the connection, rather than read all of the body. */
 function closeUnlessRead(req: IncomingMessage, res: ServerResponse): void {

@@ -3,7 +3,8 @@ import type { Socket } from "node:net";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerHandler } from "./handler.ts";
 import { Http1Connection } from "./http1-connection.ts";
-import { headerHardStopBytes, type ListenerLimits } from "./limits.ts";
+import { headerHardStopBytes, headerHardStopCount, type ListenerLimits } from "./limits.ts";
+import { Shares } from "./shares.ts";
 import { notSupported, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 import type { Unread } from "./unread.ts";
 
@@ -26,6 +27,7 @@ export function createHttp1(options: {
 }): ProtocolServer {
   const { handler, limits, unread, onCut } = options;
   const connections = new Map<Socket, Http1Connection>();
+  const waiting = new Shares({ most: limits.maxWaitingRequests, mostEach: limits.maxConcurrentStreams });
   let draining = false;
 
   const server = createServer({
@@ -42,8 +44,8 @@ export function createHttp1(options: {
     // Where it waits for its turn, its answer ends the connection: see `ignoreUpgrade`.
     shouldUpgradeCallback: ({ socket }) => connections.get(socket)?.isBusy === false,
   });
-  // The default drops fields past the 1000th unseen, an Authorization behind many cookies for one.
-  server.maxHeadersCount = 0;
+  // Node drops fields past it unseen, an Authorization behind many cookies for one: `problemOf` refuses who sends so many.
+  server.maxHeadersCount = headerHardStopCount;
 
   // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
   // would save little.
@@ -75,8 +77,9 @@ export function createHttp1(options: {
     const reason = reasonOf(error.code);
     if (reason !== undefined) onCut(reason);
     const answer = answerTo(error.code);
-    // A client that ends its side behind a whole request has gone, and that request is given up too.
-    const isGone = error.code === "HPE_INVALID_EOF_STATE" && connection?.holdsWholeRequest;
+    // A client that ends its side in the middle of a request counts as gone where others before it are not answered yet: these
+    // are given up. One that waits for nothing else may still listen.
+    const isGone = error.code === "HPE_INVALID_EOF_STATE" && connection?.owesAnswers;
     if (connection !== undefined && answer !== undefined && socket.writable && !isGone) connection.fail(answer);
     else socket.destroy();
   }
@@ -84,6 +87,7 @@ export function createHttp1(options: {
   /** Begins to read requests from a socket, or goes on. */
   function read(socket: Socket): void {
     server.emit("connection", socket);
+    stopParserWithConnection(socket, connections.get(socket));
     // Sniffing paused it explicitly, so Node's data listener alone does not set it flowing.
     socket.resume();
   }
@@ -106,7 +110,7 @@ export function createHttp1(options: {
     accept(socket) {
       const connection = new Http1Connection(socket, {
         quietMs: limits.drainQuietMs,
-        maxWaiting: limits.maxConcurrentStreams,
+        places: waiting,
       });
       connections.set(socket, connection);
       if (draining) connection.drain();
@@ -124,12 +128,34 @@ export function createHttp1(options: {
   };
 }
 
+/**
+ * Lets Node's parser stop where a connection takes no more. What came in one piece, up to 64 KiB, may be thousands of requests, and
+ * Node keeps each of them until the connection ends.
+ */
+function stopParserWithConnection({ parser }: SocketWithParser, connection: Http1Connection | undefined): void {
+  if (!parser?.onIncoming || connection === undefined) return;
+  const { onIncoming } = parser;
+  parser.onIncoming = (...args) => {
+    const result = connection.takesNoMore ? notHttp : onIncoming(...args);
+    return connection.takesNoMore ? notHttp : result;
+  };
+}
+
+/** To Node's parser: what comes behind the head of this request is no HTTP. */
+const notHttp = 2;
+
+/** What is undocumented of a socket; pinned by a test. */
+type SocketWithParser = Socket & {
+  readonly parser?: { onIncoming: ((req: IncomingMessage, keepsAlive: boolean) => number) | null } | null;
+};
+
 /** Whether Node's parser took a request for one that asks for another protocol. */
 const asksToUpgrade = ({ headers }: IncomingMessage): boolean =>
   headers.upgrade !== undefined && /(^|[,\s])upgrade($|[,\s])/i.test(headers.connection ?? "");
 
 /** What in a request's head leaves open where it ends or to whom it goes. Its connection ends with the answer. */
-function problemOf({ httpVersion, headers }: IncomingMessage): StatusAnswer | undefined {
+function problemOf({ httpVersion, headers, rawHeaders }: IncomingMessage): StatusAnswer | undefined {
+  if (rawHeaders.length >= 2 * headerHardStopCount) return answers.fields;
   // Node's parser takes 0.9 and 2.0 as well.
   if (httpVersion !== "1.1" && httpVersion !== "1.0") return answers.version;
   // RFC 9112, 6.1: HTTP/1.0 has none, and other codings than chunked are unknown here.
@@ -142,6 +168,7 @@ function problemOf({ httpVersion, headers }: IncomingMessage): StatusAnswer | un
 }
 
 const answers = {
+  fields: { httpStatus: 431, code: 8, message: `The request has ${headerHardStopCount} header fields or more.` },
   version: { httpStatus: 505, code: 12, message: "The server speaks HTTP/1.1, and HTTP/2 from the first byte on." },
   coding10: { httpStatus: 400, code: 3, message: "An HTTP/1.0 request cannot have a Transfer-Encoding header." },
   coding: { httpStatus: 501, code: 12, message: "The only transfer coding supported is chunked." },

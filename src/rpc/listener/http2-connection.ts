@@ -1,10 +1,10 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { Readable } from "node:stream";
 import { Allowance } from "./allowance.ts";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
+import { Pieces } from "./pieces.ts";
 import type { Share, Shares } from "./shares.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
@@ -56,6 +56,7 @@ export class Http2Connection {
 
   /** Whether a stream that was opened is served. Otherwise it is reset, and the client may send its request again. */
   admit(stream: ServerHttp2Stream): boolean {
+    if (!stream.endAfterHeaders) stream.push = this.#countedPush;
     if (!this.#places.take(this.#share)) {
       this.#onCut("too_many_streams");
       // A reset tells of itself, and an error that nobody listens to would end the process.
@@ -65,7 +66,6 @@ export class Http2Connection {
     }
     this.#streams.set(stream, { since: performance.now() });
     this.#traffic.forCalls += streamBytes;
-    if (!stream.endAfterHeaders) stream.push = this.#countedPush;
     stream.on("close", this.#onStreamClose);
     return true;
   }
@@ -131,10 +131,11 @@ export class Http2Connection {
   /** One for all streams, as above: what comes of request bodies counts as what the connection is for. */
   #createCountedPush(): ServerHttp2Stream["push"] {
     const traffic = this.#traffic;
+    const pieces = new Pieces();
     return function (this: ServerHttp2Stream, chunk: Buffer | null, encoding) {
       // Twice: a frame may be padded, and the padding is not among these bytes.
       if (chunk !== null) traffic.forCalls += 2 * chunk.length + frameBytes;
-      return Readable.prototype.push.call(this, chunk, encoding);
+      return pieces.push(this, chunk, encoding);
     };
   }
 

@@ -20,6 +20,11 @@ export interface ListenerLimits {
    * the heap at 16 KiB each; requests that never end take 10.
    */
   maxStreams: number;
+  /**
+   * Requests of HTTP/1.1 that wait for the answer to another, on all connections together. When there are as many, a connection ends
+   * after those that it has, and its client may repeat the rest. Default: what fits into a sixteenth of the heap at 16 KiB each.
+   */
+  maxWaitingRequests: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
   tlsHandshakeTimeoutMs: number;
   /**
@@ -94,6 +99,7 @@ export const defaultLimits: Readonly<ListenerLimits> = Object.freeze({
   maxConnections: Math.min(10_000, fitInHeap({ part: 1 / 4, bytes: 16 * 1024 })),
   maxConcurrentStreams: 256,
   maxStreams: fitInHeap({ part: 1 / 4, bytes: 16 * 1024 }),
+  maxWaitingRequests: fitInHeap({ part: 1 / 16, bytes: 16 * 1024 }),
   tlsHandshakeTimeoutMs: 10_000,
   firstBytesTimeoutMs: 5_000,
   headersTimeoutMs: 10_000,
