@@ -94,6 +94,14 @@ describe.each(protocols)("$type over HTTP/$version", ({ version, type, timeout }
     await expect.poll(() => outcomes).toEqual([Code.DeadlineExceeded]);
     expect(failures).toEqual([]);
   });
+
+  it("ends with DEADLINE_EXCEEDED where the gate still waits", async () => {
+    const { url, failures } = await openEcho({ gate: () => new Promise(() => {}) });
+    const body = encoded(type, frame(toBinary(CountRequestSchema, create(CountRequestSchema, { to: 1 }))));
+    const reply = await exchange(url, { version, path: `/${EchoService.typeName}/Count`, headers, body });
+    expect(codeOf(reply)).toBe(Code.DeadlineExceeded);
+    expect(failures).toEqual([]);
+  });
 });
 
 describe("reflection", () => {
