@@ -1,7 +1,6 @@
 import { Command, CommanderError, type Option } from "commander";
 import { clientCommand } from "./cli/client.ts";
 import { configCommand } from "./cli/config.ts";
-import { misspeltVariables } from "./cli/environment.ts";
 import { issuerCommand } from "./cli/issuer.ts";
 import { keyCommand } from "./cli/key.ts";
 import { openapiCommand } from "./cli/openapi.ts";
@@ -49,15 +48,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
-/** What was given where nothing is expected may be a secret, so it is not repeated. */
+/** What was given to an option that does not exist may be a secret, so it is not repeated. */
 function hideValues(command: Command): void {
   command.configureOutput({
-    outputError: (text, write) =>
-      write(
-        text
-          .replace(/(unknown option '[^'=]*)=.*'/s, "$1=…'")
-          .replace(/(too many arguments .* but got \d+): .*/s, "$1.\n"),
-      ),
+    outputError: (text, write) => write(text.replace(/(unknown option '[^'=]*)=.*'/s, "$1=…'")),
   });
   command.commands.forEach(hideValues);
 }
@@ -68,12 +62,6 @@ for (const [name, value = ""] of Object.entries(process.env)) {
   if (!name.startsWith("PORTCULLIS_")) continue;
   if (value === "" || (isSwitch(name) && /^(false|0|no|off)$/i.test(value))) delete process.env[name];
 }
-
-// What is changed in another store than the one that was meant cannot always be taken back. A server has its log for it.
-program.hook("preAction", (_, command) => {
-  if (command.name() === "serve") return;
-  for (const sentence of misspeltVariables(process.env)) process.stderr.write(`portcullis: ${sentence}\n`);
-});
 
 try {
   await program.parseAsync();

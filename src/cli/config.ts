@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { type RawConfig, readConfig } from "../config.ts";
 import { parseLocation } from "../store/open.ts";
+import { misspeltVariables } from "./environment.ts";
 import { serverSettings } from "./settings.ts";
 import { settingsInUse } from "./settings-in-use.ts";
 import { print, type SharedOptions, table, withSettings } from "./shared.ts";
@@ -15,6 +16,7 @@ export function configCommand(): Command {
       // What serve would refuse is refused here as well.
       const config = readConfig(raw, process.env);
       parseLocation(config.storeLocation);
+      for (const sentence of misspeltVariables(process.env)) process.stderr.write(`portcullis: ${sentence}\n`);
       const rows = settingsInUse({ command, raw, config });
       const cells = rows.map(({ setting, value, source, variable }) => [
         setting,

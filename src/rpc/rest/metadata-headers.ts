@@ -4,9 +4,11 @@ import { violation } from "./violations.ts";
 
 const prefix = "grpc-metadata-";
 
-/** What HTTP, browsers and the protocols read for themselves: the server has acted on the field without the prefix by now. */
+/** What HTTP, browsers, the dispatch and the protocols read for themselves: they read the field without the prefix. */
 const isOfHttp = (name: string): boolean =>
-  transportHeaders.has(name) || /^(?:|host|expect|origin|cookie)$|^(?:grpc|connect|access-control)-/.test(name);
+  transportHeaders.has(name) ||
+  /^(?:|host|expect|origin|cookie|accept|accept-encoding|if-none-match|x-server-timeout|x-request-id)$/.test(name) ||
+  /^(?:grpc|connect|access-control)-/.test(name);
 
 /**
  * The headers that a call is told of, where `Grpc-Metadata-X` is another name of `X`, as it is to grpc-gateway. A name that HTTP
