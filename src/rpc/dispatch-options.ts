@@ -90,7 +90,7 @@ const listOf = (wanted: string, fits: Check["fits"]): Check => ({
 
 /** A timer fires at once for more. */
 const isBound = (value: unknown): boolean =>
-  value === undefined || (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 0x7fff_ffff);
+  value === undefined || (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fff_ffff);
 
 const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   gate: aFunction,
@@ -110,7 +110,7 @@ const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   onFailure: aFunction,
   stockHandlers: aBoolean,
   publicStreams: {
-    wanted: "an object whose isPublic is a function, and whose bounds are whole numbers from 1 to 2147483647",
+    wanted: "an object whose isPublic is a function, and whose bounds are whole numbers up to 2147483647",
     fits: (value) => {
       const { isPublic, mostOnConnection, most, maxAgeMs } = (value ?? {}) as Partial<PublicStreamOptions>;
       return typeof isPublic === "function" && [mostOnConnection, most, maxAgeMs].every(isBound);

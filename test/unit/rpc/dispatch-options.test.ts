@@ -14,8 +14,7 @@ import { TranscodingService } from "../../fixtures/gen/portcullis/test/v1/transc
 
 const rpcs = createRpcTable((router) => router.service(EchoService, {}));
 
-const publicStreamsForm =
-  "an object whose isPublic is a function, and whose bounds are whole numbers from 1 to 2147483647";
+const publicStreamsForm = "an object whose isPublic is a function, and whose bounds are whole numbers up to 2147483647";
 
 describe("createDispatch", () => {
   it("needs no option", () => {
@@ -43,9 +42,9 @@ describe("createDispatch", () => {
     ["publicStreams", {}, publicStreamsForm, "{}"],
     [
       "publicStreams",
-      { isPublic: () => true, most: 0 },
+      { isPublic: () => true, most: -1 },
       publicStreamsForm,
-      "{ isPublic: [Function: isPublic], most: 0 }",
+      "{ isPublic: [Function: isPublic], most: -1 }",
     ],
     ["publicStreams", { isPublic: () => true, maxAgeMs: 2 ** 31 }, publicStreamsForm, "{ isPublic: [Function"],
     ["observe", {}, "a function", "{}"],
