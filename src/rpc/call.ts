@@ -98,7 +98,9 @@ async function runUnary(call: UnaryCall, { gate, interceptors, turns }: CallOpti
  */
 export async function admit(context: HandlerContext, { gate, turns }: CallOptions): Promise<string | undefined> {
   try {
-    await passGate(context, gate);
+    const passed = passGate(context, gate);
+    // A gate may wait for another server. Its call ends no later for that.
+    if (passed !== undefined) await untilAborted(passed, context.signal);
   } catch (reason) {
     await takeTurnRefused(context, turns);
     throw reason;

@@ -24,7 +24,7 @@ export function addressOf(values: ContextValues): string {
 export interface CallerTurnsOptions {
   /**
    * How many unary calls of one caller are in flight at once: each until its implementation has ended, also where its client has
-   * gone. Default 200: all that a single busy client has use for, and few enough that others do not wait long behind them for a
+   * gone; from 1 on. Default 200: all that a single busy client has use for, and few enough that others do not wait long behind them for a
    * disk or a database.
    */
   readonly maxInFlight?: number;
@@ -90,7 +90,11 @@ export class CallerTurns {
   /** How many calls each caller may begin in this turn. */
   #share = callsInOneTurn;
 
+  /** Throws a TypeError for a `maxInFlight` with which no call would ever begin, or that is no number of calls. */
   constructor({ maxInFlight = 200, schedule = setImmediate }: CallerTurnsOptions = {}) {
+    if (!Number.isInteger(maxInFlight) || maxInFlight < 1) {
+      throw new TypeError(`maxInFlight must be a whole number of calls from 1 on, and not ${maxInFlight}`);
+    }
     this.#maxInFlight = maxInFlight;
     this.#maxWaiting = maxInFlight * waitingForEach;
     this.#schedule = schedule;

@@ -1,4 +1,3 @@
-import type { ConnectError } from "@connectrpc/connect";
 import type { RpcExchange } from "./exchange.ts";
 import type { HttpRefusal, HttpResponse } from "./http.ts";
 import type { Outcome, ProtocolName } from "./outcome.ts";
@@ -22,6 +21,6 @@ export interface Codec {
   serve(exchange: RpcExchange): Promise<Outcome>;
   /** Answers a request that reaches no call. */
   refuse(response: HttpResponse, refusal: HttpRefusal): void;
-  /** Answers a stream that reaches no call, where HTTP's status says nothing to its client; absent: `refuse` does. */
-  refuseStream?(exchange: Pick<RpcExchange, "request" | "response">, error: ConnectError): void;
+  /** The same for a request that was meant for a call: its client may read the error from elsewhere. Absent: `refuse` does. */
+  refuseCall?(exchange: Pick<RpcExchange, "request" | "response">, refusal: HttpRefusal): void;
 }

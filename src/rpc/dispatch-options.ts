@@ -88,6 +88,10 @@ const listOf = (wanted: string, fits: Check["fits"]): Check => ({
   fits: (value) => Array.isArray(value) && value.every(fits),
 });
 
+/** A timer fires at once for more. */
+const isBound = (value: unknown): boolean =>
+  value === undefined || (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fff_ffff);
+
 const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   gate: aFunction,
   interceptors: listOf("functions", aFunction.fits),
@@ -106,8 +110,11 @@ const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   onFailure: aFunction,
   stockHandlers: aBoolean,
   publicStreams: {
-    wanted: "an object whose isPublic is a function",
-    fits: (value) => typeof (value as Partial<PublicStreamOptions> | null)?.isPublic === "function",
+    wanted: "an object whose isPublic is a function, and whose bounds are whole numbers up to 2147483647",
+    fits: (value) => {
+      const { isPublic, mostOnConnection, most, maxAgeMs } = (value ?? {}) as Partial<PublicStreamOptions>;
+      return typeof isPublic === "function" && [mostOnConnection, most, maxAgeMs].every(isBound);
+    },
   },
   turns: { wanted: "a CallerTurns", fits: (value) => value instanceof CallerTurns },
   observe: aFunction,

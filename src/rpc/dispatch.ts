@@ -74,7 +74,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     return routes.match(request.method ?? "", path).kind !== "not_found";
   }
 
-  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse" | "refuseStream"> {
+  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse" | "refuseCall"> {
     if (isGrpc(request)) return grpc;
     if (isGrpcWeb(request)) return grpcWeb;
     return rpcs.has(rawPath(request)) ? connect : rest;
@@ -133,7 +133,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       case "bad_escape":
         return refused(rest, badEscape());
       case "not_found":
-        return seemsConnect(request) ? refused(connect, unknownRpc(request)) : refused(rest, notFound());
+        return seemsConnect(request) ? refusedCall(connect, unknownRpc(request)) : refused(rest, notFound());
     }
   }
 
@@ -179,10 +179,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       stream = streams.begin(request, response);
     } catch (reason) {
       const error = ConnectError.from(reason);
-      const codec = codecOf(request);
-      if (codec.refuseStream) codec.refuseStream(exchange, error);
-      else codec.refuse(response, { error, status: httpStatus(error.code) });
-      return error.code;
+      return refusedCall(codecOf(request), { error, status: httpStatus(error.code) }).serve(exchange);
     }
     try {
       return await serve({ ...exchange, end: stream.signal });
@@ -205,7 +202,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
       const { protocol, method } = found;
       // What is refused before it reaches an RPC needs no body.
       const isLost = method !== undefined && isBodyTaken(request);
-      const { serve } = isLost ? refused(codecOf(request), bodyTaken(contextValues)) : found;
+      const { serve } = isLost ? refusedCall(codecOf(request), bodyTaken(contextValues)) : found;
       end = observe?.({ protocol, ...(method && { method }), head: request, socket: request.socket, contextValues });
       const exchange = { request, response, contextValues };
       outcome =
@@ -274,6 +271,19 @@ const refused = (codec: Pick<Codec, "protocol" | "refuse">, refusal: HttpRefusal
   protocol: codec.protocol,
   serve({ response }) {
     codec.refuse(response, refusal);
+    return refusal.error.code;
+  },
+});
+
+/** What HTTP has nothing against, and no call begins with. */
+const refusedCall = (
+  codec: Pick<Codec, "protocol" | "refuse" | "refuseCall">,
+  refusal: HttpRefusal,
+): Pick<Served, "protocol" | "serve"> => ({
+  protocol: codec.protocol,
+  serve(exchange) {
+    if (codec.refuseCall) codec.refuseCall(exchange, refusal);
+    else codec.refuse(exchange.response, refusal);
     return refusal.error.code;
   },
 });

@@ -1,8 +1,16 @@
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { Code, ConnectError, createConnectRouter, createContextKey, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  createConnectRouter,
+  createContextKey,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "./call.ts";
+import type { CallerTurns } from "./caller-turns.ts";
 import { compressions, knownEncodings } from "./encoding.ts";
 import type { RpcExchange } from "./exchange.ts";
 import { type HttpResponse, mediaType, withoutConnection } from "./http.ts";
@@ -30,7 +38,13 @@ export type ServeStock = (call: StockCall) => Promise<Outcome>;
 /** Builds Connect's handlers for every RPC of the table. */
 export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
   const router = createConnectRouter({
-    interceptors: [endWithCall, tellFailures(options.onFailure), applyPathBinding, ...options.interceptors],
+    interceptors: [
+      endWithCall,
+      endTurn(options.turns),
+      tellFailures(options.onFailure),
+      applyPathBinding,
+      ...options.interceptors,
+    ],
     requestGate: async (context) => {
       context.values.set(admittedKey, await admit(context, options));
     },
@@ -87,7 +101,8 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     try {
       return await serve(call);
     } finally {
-      const caller = call.contextValues.get(admittedKey);
+      // Of a call that did not reach its implementation.
+      const caller = takeAdmitted(call.contextValues);
       if (caller !== undefined) options.turns?.end(caller);
     }
   };
@@ -95,6 +110,25 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
 
 /** The caller whose turn ends with the call. */
 const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
+
+/** Whoever takes it ends the turn, so that it ends once. */
+function takeAdmitted(values: ContextValues): string | undefined {
+  const caller = values.get(admittedKey);
+  values.delete(admittedKey);
+  return caller;
+}
+
+/** Ends the turn of a call with its implementation, which may go on after its deadline or without its client. */
+function endTurn(turns: CallerTurns | undefined): Interceptor {
+  return (next) => async (request) => {
+    const caller = takeAdmitted(request.contextValues);
+    try {
+      return await next(request);
+    } finally {
+      if (caller !== undefined) turns?.end(caller);
+    }
+  };
+}
 
 /** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
 async function* countUnread(body: AsyncIterable<Uint8Array>, response: HttpResponse): AsyncIterable<Uint8Array> {

@@ -147,19 +147,18 @@ describe("gRPC's content type", () => {
     expect(outcomeOf(overGrpc)).toEqual({ code: 12, message, httpStatus: 200 });
     const overWeb = await sturdy.send({ path, headers: web, body: nothing });
     expect(outcomeOf(overWeb)).toEqual({ code: 12, message, httpStatus: 200 });
-    const types = [
-      "application/json",
-      "application/proto",
-      "application/connect+json",
-      "Application/JSON; charset=utf-8",
-    ];
-    for (const type of types) {
+    for (const type of ["application/json", "application/proto", "Application/JSON; charset=utf-8"]) {
       const overConnect = await sturdy.send({ path, headers: { "content-type": type }, body: "{}" });
       expect(JSON.parse(overConnect.body.toString())).toEqual({ code: "unimplemented", message });
       expect(outcomeOf(overConnect)).toEqual({ code: 12, message, httpStatus: 404 });
     }
     const byGet = await sturdy.send({ method: "GET", path: `${path}?connect=v1&encoding=json&message=%7B%7D` });
     expect(JSON.parse(byGet.body.toString())).toEqual({ code: "unimplemented", message });
+    for (const type of ["application/connect+json", "application/connect+proto"]) {
+      const ofStream = await sturdy.send({ path, headers: { "content-type": type }, body: nothing });
+      expect(ofStream.headers["content-type"]).toBe(type);
+      expect(outcomeOf(ofStream)).toEqual({ code: 12, message, httpStatus: 200 });
+    }
   });
   it.each([
     { path: "/orgs/Nope", method: "POST", type: "application/json" },

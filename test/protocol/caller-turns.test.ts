@@ -118,6 +118,19 @@ describe.each(ways)("turns of callers, $protocol on the $path path", ({ request,
     expect(asked).toEqual(["hold", "next"]);
   });
 
+  it("is the place of a call until its implementation has ended, also where its deadline has passed", async () => {
+    const { call, asked, letGo, until, gated } = await openRooms({ maxInFlight: 1, stockHandlers });
+    const deadline = { "grpc-timeout": "50m", "connect-timeout-ms": "50" };
+    expect(await call(request("hold"), "ada", deadline)).toMatchObject({ code: Code.DeadlineExceeded });
+    expect(asked).toEqual(["hold"]);
+    const next = call(request("next"), "ada");
+    await until(() => gated() === 2);
+    expect(await call(request("other"), "bob")).toMatchObject({ code: 0 });
+    expect(asked).toEqual(["hold", "other"]);
+    letGo();
+    expect(await next).toMatchObject({ code: 0 });
+  });
+
   it("refuses what is more than may wait", async () => {
     const { call, asked, letGo, until, gated } = await openRooms({ maxInFlight: 1, stockHandlers });
     const held = call(request("hold"), "ada");

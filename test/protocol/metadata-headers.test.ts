@@ -85,7 +85,9 @@ describe("Grpc-Metadata- headers", () => {
       "grpc-metadata-connection": "close",
       "grpc-metadata-host": "evil.example",
       "grpc-metadata-grpc-timeout": "1n",
+      accept: "*/*",
       "grpc-metadata-accept": "text/html",
+      "grpc-metadata-x-server-timeout": "0",
     };
     const search = "/management/v1/policies/login/second_factors/_search";
     for (const version of versions) {

@@ -92,6 +92,12 @@ const rows: readonly Row[] = [
   },
   { name: "a document", request: { method: "GET", path: "/openapi.json" }, status: 200 },
   { name: "HEAD of a document", request: { method: "HEAD", path: "/openapi.yaml" }, status: 200 },
+  {
+    name: "a refusal of the listener",
+    request: { method: "GET", path: "/admin/v1/healthz", headers: { "x-padded": " a" } },
+    status: 400,
+    versions: [2],
+  },
   { name: "readiness", request: { method: "GET", path: "/debug/ready" }, status: 200 },
   { name: "metrics that there are none of", request: { method: "GET", path: "/debug/metrics" }, status: 404 },
   { name: "the health of an API", request: { method: "GET", path: "/admin/v1/healthz" }, status: 200 },

@@ -3,7 +3,6 @@
 import { once } from "node:events";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
@@ -11,7 +10,7 @@ import type { Outcome } from "../../src/rpc/outcome.ts";
 import { type EchoOptions, openEcho } from "../fixtures/echo.ts";
 import { CountRequestSchema, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
-import { exchange, frame, framesOf, outcomeOf, type Reply } from "../fixtures/wire.ts";
+import { exchange, frame, outcomeOf } from "../fixtures/wire.ts";
 import { session2 } from "./listener-clients.ts";
 
 const closing: (() => void | Promise<void>)[] = [];
@@ -43,14 +42,6 @@ const deadline = (name: (typeof protocols)[number]["timeout"], ms: number): Reco
 const encoded = (type: string, body: Buffer): Buffer =>
   type.endsWith("-text") ? Buffer.from(body.toString("base64")) : body;
 
-/** The code at the end of a stream, in any of these protocols. */
-function codeOf(reply: Reply): number | undefined {
-  if (!reply.headers["content-type"]?.startsWith("application/connect+")) return outcomeOf(reply).code;
-  const last = framesOf(reply.body).find(({ flags }) => flags & 2);
-  const { error } = JSON.parse(last?.data.toString() ?? "") as { error?: { code: string } };
-  return error === undefined ? 0 : codeFromString(error.code);
-}
-
 describe.each(protocols)("$type over HTTP/$version", ({ version, type, timeout }) => {
   const headers = { "content-type": type, te: "trailers", ...deadline(timeout, 50) };
 
@@ -58,7 +49,7 @@ describe.each(protocols)("$type over HTTP/$version", ({ version, type, timeout }
     const { url, failures } = await start();
     const body = encoded(type, frame(Buffer.alloc(0)));
     const reply = await exchange(url, { version, path: `/${Health.typeName}/Watch`, headers, body });
-    expect(codeOf(reply)).toBe(Code.DeadlineExceeded);
+    expect(outcomeOf(reply).code).toBe(Code.DeadlineExceeded);
     expect(failures).toEqual([]);
   });
 
@@ -90,8 +81,16 @@ describe.each(protocols)("$type over HTTP/$version", ({ version, type, timeout }
     const { url, failures } = await openEcho({ implementation: { count: count as never }, observe });
     const body = encoded(type, frame(toBinary(CountRequestSchema, create(CountRequestSchema, { to: 1 }))));
     const reply = await exchange(url, { version, path: `/${EchoService.typeName}/Count`, headers, body });
-    expect(codeOf(reply)).toBe(Code.DeadlineExceeded);
+    expect(outcomeOf(reply).code).toBe(Code.DeadlineExceeded);
     await expect.poll(() => outcomes).toEqual([Code.DeadlineExceeded]);
+    expect(failures).toEqual([]);
+  });
+
+  it("ends with DEADLINE_EXCEEDED where the gate still waits", async () => {
+    const { url, failures } = await openEcho({ gate: () => new Promise(() => {}) });
+    const body = encoded(type, frame(toBinary(CountRequestSchema, create(CountRequestSchema, { to: 1 }))));
+    const reply = await exchange(url, { version, path: `/${EchoService.typeName}/Count`, headers, body });
+    expect(outcomeOf(reply).code).toBe(Code.DeadlineExceeded);
     expect(failures).toEqual([]);
   });
 });

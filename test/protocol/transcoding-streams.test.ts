@@ -303,6 +303,14 @@ describe.each(versions.flatMap(({ version }) => forms.map((form) => ({ version, 
       expect(call.context.signal.reason).toMatchObject({ code: Code.Canceled });
       expect(server.failures).toEqual([]);
     }, 10_000);
+    it("whose gate still waits at its deadline is 504", async () => {
+      const server = await openTranscoding({ gate: () => new Promise(() => {}) });
+      const headers = { accept, "x-server-timeout": "0.05" };
+      const reply = await exchange(server.url, { version, method: "GET", path: "/t/v1/count", headers });
+      expectStatus(reply, { http: 504, code: 4 });
+      expect(server.failures).toEqual([]);
+    });
+
     it("that its deadline cuts off says so", async () => {
       const server = await openTranscoding();
       const began = server.nextNumbers();

@@ -42,10 +42,13 @@ export function createConnectCodec({ serveStock, unary }: CodecOptions): Codec {
   return {
     protocol: "connect",
     refuse,
-    refuseStream({ request, response }, error) {
-      const end = JSON.stringify(endStreamToJson(new Headers(), error, undefined));
-      const header = { "content-type": mediaType(request) };
-      send(response, { status: 200, header, body: encodeEnvelope(endStreamFlag, Buffer.from(end)) });
+    refuseCall({ request, response }, refusal) {
+      const type = mediaType(request);
+      if (!streamTypes.includes(type)) return refuse(response, refusal);
+      // A client of streams reads the last message, and no body of another status.
+      const end = JSON.stringify(endStreamToJson(new Headers(), refusal.error, undefined));
+      const body = encodeEnvelope(endStreamFlag, Buffer.from(end));
+      send(response, { status: 200, header: { "content-type": type }, body });
     },
     // Connect's handlers answer a wrong verb or content type with a bare status; ours say what is wanted.
     async serve(exchange) {

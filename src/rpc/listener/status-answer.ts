@@ -1,4 +1,5 @@
 import { type ServerResponse, STATUS_CODES } from "node:http";
+import { nameAnswer } from "../request-id.ts";
 import type { ListenerResponse } from "./handler.ts";
 
 /** An HTTP answer whose body is `google.rpc.Status` in JSON. */
@@ -22,9 +23,10 @@ function statusJson(answer: StatusAnswer): string {
   return JSON.stringify({ code: answer.code, message: answer.message, details: [] });
 }
 
-/** Answers a request with a Status body. Headers set before (CORS, `allow`) stay. */
+/** Answers a request with a Status body, and with the id of the request. Headers set before (CORS, `allow`) stay. */
 export function sendStatusAnswer(res: ListenerResponse, answer: StatusAnswer): void {
   const body = statusJson(answer);
+  nameAnswer(res.req, res);
   res.statusCode = answer.httpStatus;
   res.setHeader("content-type", contentType);
   res.setHeader("content-length", String(Buffer.byteLength(body)));

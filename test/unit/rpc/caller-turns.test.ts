@@ -35,6 +35,10 @@ function createTurns(options: { readonly maxInFlight?: number } = {}) {
 const names = (caller: string, count: number, from = 1) =>
   Array.from({ length: count }, (_, index) => `${caller}${from + index}`);
 
+it.each([0, -1, 1.5, Number.NaN, "200"])("CallerTurns refuses a maxInFlight of %j", (maxInFlight) => {
+  expect(() => new CallerTurns({ maxInFlight: maxInFlight as number })).toThrow(TypeError);
+});
+
 describe("CallerTurns", () => {
   it("begins the calls of a caller at once while they are few", () => {
     const { call, begun } = createTurns();

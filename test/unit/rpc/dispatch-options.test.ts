@@ -14,6 +14,8 @@ import { TranscodingService } from "../../fixtures/gen/portcullis/test/v1/transc
 
 const rpcs = createRpcTable((router) => router.service(EchoService, {}));
 
+const publicStreamsForm = "an object whose isPublic is a function, and whose bounds are whole numbers up to 2147483647";
+
 describe("createDispatch", () => {
   it("needs no option", () => {
     expect(createDispatch(rpcs)).toBeTypeOf("function");
@@ -37,6 +39,14 @@ describe("createDispatch", () => {
     ["reservedPaths", "/openapi.json", "an array of paths that start with a slash", "'/openapi.json'"],
     ["reservedPaths", ["openapi.json"], "an array of paths that start with a slash", "[ 'openapi.json' ]"],
     ["turns", {}, "a CallerTurns", "{}"],
+    ["publicStreams", {}, publicStreamsForm, "{}"],
+    [
+      "publicStreams",
+      { isPublic: () => true, most: -1 },
+      publicStreamsForm,
+      "{ isPublic: [Function: isPublic], most: -1 }",
+    ],
+    ["publicStreams", { isPublic: () => true, maxAgeMs: 2 ** 31 }, publicStreamsForm, "{ isPublic: [Function"],
     ["observe", {}, "a function", "{}"],
     ["onFailure", { log: 1 }, "a function", "{ log: 1 }"],
   ])("refuses %s: %j", (name, value, wanted, shown) => {
