@@ -3,6 +3,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { ListenerRequest, ListenerResponse } from "./listener/handler.ts";
+import { wasJoinedAtStart } from "./listener/pieces.ts";
 import { uncountedBytes, unreadAnswer } from "./listener/unread.ts";
 
 export type HttpRequest = ListenerRequest;
@@ -60,7 +61,7 @@ export const isBodyTaken = (request: HttpRequest): boolean =>
 
 /** Of a stream that is closed, the request has none. */
 const isTaken = (source: Readable | undefined): boolean =>
-  source !== undefined && (source.readableDidRead || source.readableEncoding !== null);
+  source !== undefined && ((source.readableDidRead && !wasJoinedAtStart(source)) || source.readableEncoding !== null);
 
 /** Whether the connection or stream is no longer there to answer on. */
 export function isGone(response: HttpResponse): boolean {

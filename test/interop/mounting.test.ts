@@ -77,6 +77,21 @@ describe.each([
   });
 });
 
+describe.each(["node-http.ts", "express.ts", "fastify.ts"])("examples/mounting/%s", (file) => {
+  it("answers a body that is too large where its client reads it, each time", async () => {
+    const server = await startExample(`mounting/${file}`);
+    const body = JSON.stringify({ title: "a".repeat(6_000_000) });
+    try {
+      for (let count = 0; count < 20; count += 1) {
+        const answer = await fetch(`${server.url}/v1/shelves/1/books`, { method: "POST", headers: json, body });
+        expect([answer.status, await answer.text()]).toEqual([413, expect.stringContaining("larger than")]);
+      }
+    } finally {
+      await server.close();
+    }
+  });
+});
+
 describe("gRPC on node:http2", () => {
   let server: ExampleServer;
   let client: Client;

@@ -1,5 +1,6 @@
 // Bodies in pieces of a byte: a client sends six to ten bytes for each, and kept apart each would take a hundred.
 import { once } from "node:events";
+import type { Http2ServerRequest } from "node:http2";
 import { describe, expect, it } from "vitest";
 import type { ListenerRequest, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import { dataFrame, headersFrame, settingsAckFrame, settingsFrame } from "../fixtures/http2-frames.ts";
@@ -49,4 +50,24 @@ describe.each([
     // The first by itself, and one for each piece that the network made; 1 000 were sent.
     expect(pieces.length).toBeLessThan(20);
   });
+});
+
+it("a body in pieces of a byte that comes together with its head, over HTTP/2, is kept in one piece", async () => {
+  const held = new Promise<readonly number[]>((resolve) => {
+    const handler = async (req: ListenerRequest, res: ListenerResponse) => {
+      const { stream } = req as Http2ServerRequest;
+      const atStart = stream.readableLength;
+      const first = once(stream, "data") as Promise<[Buffer]>;
+      const [{ length }] = await first;
+      resolve([atStart, length]);
+      answer(res, "{}");
+    };
+    void open({ handler: (req, res) => void handler(req, res) }).then(async (listener) => {
+      const client = await rawClient(listener);
+      client.socket.write(Buffer.concat([headOverHttp2, overHttp2]));
+    });
+  });
+  const [atStart, length] = await held;
+  expect(atStart).toBeGreaterThan(0);
+  expect(length).toBe(atStart);
 });

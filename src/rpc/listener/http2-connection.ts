@@ -4,7 +4,7 @@ import { Allowance } from "./allowance.ts";
 import type { CountCut, Cuts } from "./cuts.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { linger } from "./linger.ts";
-import { Pieces } from "./pieces.ts";
+import { joinStart, Pieces } from "./pieces.ts";
 import type { Share, Shares } from "./shares.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
@@ -56,7 +56,10 @@ export class Http2Connection {
 
   /** Whether a stream that was opened is served. Otherwise it is reset, and the client may send its request again. */
   admit(stream: ServerHttp2Stream): boolean {
-    if (!stream.endAfterHeaders) stream.push = this.#countedPush;
+    if (!stream.endAfterHeaders) {
+      stream.push = this.#countedPush;
+      joinStart(stream);
+    }
     if (!this.#places.take(this.#share)) {
       this.#onCut("too_many_streams");
       // A reset tells of itself, and an error that nobody listens to would end the process.

@@ -115,8 +115,6 @@ function tooLarge(maxBytes: number): HttpRefusalError {
   return new HttpRefusalError({
     error: new ConnectError(`the request body is larger than ${maxBytes} bytes`, Code.ResourceExhausted),
     status: 413,
-    // The rest of the body is not worth reading, and a connection with unread bytes cannot carry another request.
-    header: { connection: "close" },
   });
 }
 

@@ -801,12 +801,11 @@ describe("the size of a body", () => {
     ["before its content type", [" ".repeat(101)], {}],
     ["before its encoding", [" ".repeat(101)], { ...json, "content-encoding": "nope" }],
   ])("is refused above it, %s", async (_, body, headers) => {
-    const { error, code, status, header } = await refusalOf(read(body, { headers: headers as Headers }));
-    expect([status, code, error.rawMessage, header]).toEqual([
+    const { error, code, status } = await refusalOf(read(body, { headers: headers as Headers }));
+    expect([status, code, error.rawMessage]).toEqual([
       413,
       Code.ResourceExhausted,
       "the request body is larger than 100 bytes",
-      { connection: "close" },
     ]);
   });
 
