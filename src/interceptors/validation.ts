@@ -5,10 +5,14 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type FieldRules, rules } from "../../gen/validate/validate_pb.ts";
 
-/** A rule that a field breaks: `field` as a path of wire names, `text` in the words of ZITADEL's generated validators. */
+/**
+ * A rule that a field breaks: `field` as a path of wire names, `text` in the words of ZITADEL's generated validators, and
+ * `description`, which says what would be right as well.
+ */
 interface Violation {
   readonly field: string;
   readonly text: string;
+  readonly description: string;
 }
 
 /**
@@ -19,12 +23,9 @@ export const validateRequest: Interceptor = (next) => (request) => {
   if (request.stream) return next(request);
   const violation = findViolation(request.method.input, request.message);
   if (violation === undefined) return next(request);
-  const { field, text } = violation;
+  const { field, text, description } = violation;
   throw new ConnectError(text, Code.InvalidArgument, undefined, [
-    {
-      desc: BadRequestSchema,
-      value: { fieldViolations: [{ field, description: text.slice(text.lastIndexOf(": ") + 2) }] },
-    },
+    { desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } },
   ]);
 };
 
@@ -53,12 +54,18 @@ function findViolation(desc: DescMessage, message: Message): Violation | undefin
   for (const field of fields) {
     const prefix = `invalid ${goName(desc)}.${goFieldName(field)}`;
     if (hasOption(field, rules)) {
-      const reason = breach(field, { value: values.get(field), rules: getOption(field, rules) });
-      if (reason !== undefined) return { field: field.name, text: `${prefix}: ${reason}` };
+      const broken = breach(field, { value: values.get(field), rules: getOption(field, rules) });
+      if (broken !== undefined) {
+        const { reason, wanted } = broken;
+        const description = wanted === undefined ? reason : `${reason}: send ${wanted}`;
+        return { field: field.name, text: `${prefix}: ${reason}`, description };
+      }
     }
     if (field.fieldKind === "message" && field.message.typeName === DurationSchema.typeName && values.isSet(field)) {
       const { message } = values.get(field) as ReflectMessage;
-      if (!isDuration(message as Duration)) return { field: field.name, text: `${prefix}: ${durationRule}` };
+      if (!isDuration(message as Duration)) {
+        return { field: field.name, text: `${prefix}: ${durationRule}`, description: durationRule };
+      }
     }
     if (field.fieldKind === "list" && field.listKind === "message") {
       for (const [index, item] of [...values.get(field)].entries()) {
@@ -67,6 +74,7 @@ function findViolation(desc: DescMessage, message: Message): Violation | undefin
         return {
           field: `${field.name}[${index}].${inner.field}`,
           text: `${prefix}[${index}]: embedded message failed validation | caused by: ${inner.text}`,
+          description: inner.description,
         };
       }
     }
@@ -74,26 +82,30 @@ function findViolation(desc: DescMessage, message: Message): Violation | undefin
   return undefined;
 }
 
-/** Why a value breaks the rules of its field; undefined where it keeps them. */
+/** Why a value breaks the rules of its field, and which values keep them, where they can be named; undefined where it does. */
 function breach(
   field: DescField,
   checked: { readonly value: unknown; readonly rules: FieldRules },
-): string | undefined {
+): { readonly reason: string; readonly wanted?: string } | undefined {
   const rule = checked.rules.type;
   if (rule.case === "string" && field.fieldKind === "scalar") {
     const { minLen, maxLen } = rule.value;
     const length = [...(checked.value as string)].length;
     if (length >= Number(minLen) && length <= Number(maxLen)) return undefined;
-    return `value length must be between ${minLen} and ${maxLen} runes, inclusive`;
+    return { reason: `value length must be between ${minLen} and ${maxLen} runes, inclusive` };
   }
   if (rule.case === "enum" && field.fieldKind === "enum") {
     const { notIn, definedOnly } = rule.value;
     const value = checked.value as number;
+    const allowed = field.enum.values.filter(({ number }) => !notIn.includes(number));
+    const wanted = allowed.map(({ name }) => name).join(" or ");
     if (notIn.includes(value)) {
       const names = notIn.map((number) => field.enum.value[number]?.name ?? number);
-      return `value must not be in list [${names.join(" ")}]`;
+      return { reason: `value must not be in list [${names.join(" ")}]`, wanted };
     }
-    if (definedOnly && field.enum.value[value] === undefined) return "value must be one of the defined enum values";
+    if (definedOnly && field.enum.value[value] === undefined) {
+      return { reason: "value must be one of the defined enum values", wanted };
+    }
   }
   return undefined;
 }

@@ -228,9 +228,10 @@ describe("validateRequest", () => {
     const violations = error?.findDetails(BadRequestSchema)[0]?.fieldViolations;
     expect(violations).toHaveLength(1);
     expect(violations?.[0]?.field).toBe(field);
-    // The innermost reason, which is what the text ends with.
-    const description = violations?.[0]?.description ?? "";
-    expect(text.endsWith(`: ${description}`)).toBe(true);
+    // The innermost reason, which is what the text ends with; for an enum, its names as well.
+    const [reason = "", wanted] = (violations?.[0]?.description ?? "").split(": send ");
+    expect(text.endsWith(`: ${reason}`)).toBe(true);
+    expect(wanted?.match(/^\w+( or \w+)*$/) != null).toBe(/enum values$|in list/.test(reason));
     expect(reached).toEqual([]);
   });
 
@@ -246,6 +247,12 @@ describe("validateRequest", () => {
       field: "idps[0].idp_id",
       description: length,
     });
+  });
+
+  it.each([0, 99])("names what an enum may be where it is %i", async (type) => {
+    const { error } = await call("management AddMultiFactorToLoginPolicy", { type });
+    const { description } = error?.findDetails(BadRequestSchema)[0]?.fieldViolations[0] ?? {};
+    expect(description).toMatch(/: send MULTI_FACTOR_TYPE_U2F_WITH_VERIFICATION$/);
   });
 
   it("has a case for every RPC", () => {
