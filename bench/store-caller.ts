@@ -1,5 +1,5 @@
 // A node with a store of its own and no server: does one work at a time, as its parent says, and answers with calls per second.
-import { createLoginPolicies } from "../src/commands/login-policy.ts";
+import { createLoginPolicies } from "../src/application/login-policy.ts";
 import { openStore } from "../src/store/open.ts";
 import type { Store } from "../src/store/store.ts";
 import { organizationId } from "./store-fixture.ts";

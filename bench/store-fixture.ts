@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { createDirectory } from "../src/application/directory.ts";
+import { createIdSource } from "../src/application/ids.ts";
 import { digestToken, generateToken } from "../src/auth/token.ts";
-import { createDirectory } from "../src/commands/directory.ts";
-import { createIdSource } from "../src/commands/ids.ts";
-import { defaultLoginPolicy } from "../src/policy/login-policy.ts";
+import { defaultLoginPolicy } from "../src/domain/login-policy/settings.ts";
 import { openStore } from "../src/store/open.ts";
 import { organizationRef, type Store } from "../src/store/store.ts";
 

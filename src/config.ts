@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
-import { parseTrustedProxy } from "./rpc/client-address.ts";
+import { parseTrustedProxy } from "./telemetry/client-address.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {

@@ -1,16 +1,16 @@
+import { createClients } from "./application/clients.ts";
+import { createCredentials } from "./application/credentials.ts";
+import { adminName, createDirectory } from "./application/directory.ts";
+import { createIdSource } from "./application/ids.ts";
+import { createKeyFile, type KeyFile } from "./auth/issuer/key-file.ts";
+import { checkNewPassword, hashPassword } from "./auth/issuer/password.ts";
 import { digestToken, generateToken } from "./auth/token.ts";
-import { createClients } from "./commands/clients.ts";
-import { createCredentials } from "./commands/credentials.ts";
-import { adminName, createDirectory } from "./commands/directory.ts";
-import { createIdSource } from "./commands/ids.ts";
-import { createKeyFile, type KeyFile } from "./issuer/key-file.ts";
-import { checkNewPassword, hashPassword } from "./issuer/password.ts";
-import { createLog } from "./log.ts";
-import { reportTo } from "./report.ts";
+import { createLog } from "./process/log.ts";
+import { reportTo } from "./process/report.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
 
-export type { KeyFile } from "./issuer/key-file.ts";
+export type { KeyFile } from "./auth/issuer/key-file.ts";
 
 /** A running server. */
 export interface Server {

@@ -12,9 +12,9 @@ import { storeCommand } from "./cli/store.ts";
 import { tokenCommand } from "./cli/token.ts";
 import { userCommand } from "./cli/user.ts";
 import { ConfigError } from "./config.ts";
-import { DirectoryError } from "./policy/directory.ts";
+import { DirectoryError } from "./domain/directory/decide.ts";
+import { version } from "./process/version.ts";
 import { StoreError } from "./store/errors.ts";
-import { version } from "./version.ts";
 
 const program = new Command("portcullis")
   .description("A login-policy service on gRPC, gRPC-Web, Connect and REST JSON.")

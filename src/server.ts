@@ -7,36 +7,36 @@ import { AdminService } from "../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
 import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
+import { createLoginPolicies } from "./application/login-policy.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
+import { issuerRoute } from "./auth/issuer/paths.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { anyone, createPermissionTable } from "./auth/permissions.ts";
-import { createLoginPolicies } from "./commands/login-policy.ts";
-import { loadDocument } from "./documents.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
-import { issuerRoute } from "./issuer/paths.ts";
-import type { LimitedLog } from "./log-limits.ts";
-import { createReadiness, type Readiness } from "./readiness.ts";
-import { CallerTurns } from "./rpc/caller-turns.ts";
-import { corsDefaults, withCors } from "./rpc/cors.ts";
+import type { LimitedLog } from "./process/limited-log.ts";
+import { createReadiness, type Readiness } from "./process/readiness.ts";
+import { CallerTurns } from "./rpc/call/caller-turns.ts";
+import type { PublicStreamOptions } from "./rpc/call/public-streams.ts";
+import { nameAnswer, requestIdHeader } from "./rpc/call/request-id.ts";
 import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
-import { rawPath } from "./rpc/http.ts";
+import { corsDefaults, withCors } from "./rpc/http/cors.ts";
+import { rawPath } from "./rpc/http/http.ts";
 import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
 import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
 import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
 import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
-import type { PublicStreamOptions } from "./rpc/public-streams.ts";
-import { nameAnswer, requestIdHeader } from "./rpc/request-id.ts";
-import { createRpcTable } from "./rpc/router.ts";
-import { createAdminService } from "./services/admin.ts";
-import { createAuthService } from "./services/auth.ts";
-import { createHealthService } from "./services/health.ts";
-import { createManagementService } from "./services/management.ts";
-import { createReflectionServices } from "./services/reflection.ts";
+import { createRpcTable } from "./rpc/rpc-table.ts";
+import { createHealthService } from "./services/grpc/health.ts";
+import { createReflectionServices } from "./services/grpc/reflection.ts";
+import { createAdminService } from "./services/zitadel/admin.ts";
+import { createAuthService } from "./services/zitadel/auth.ts";
+import { createManagementService } from "./services/zitadel/management.ts";
 import type { Clock, Store } from "./store/store.ts";
-import { createDebugHandler, debugPaths, isDebugPath } from "./telemetry/debug.ts";
 import type { Telemetry } from "./telemetry/index.ts";
+import { createDebugHandler, debugPaths, isDebugPath } from "./web/debug.ts";
+import { loadDocument } from "./web/documents.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
@@ -265,7 +265,7 @@ function createIssuerLoader(
 ): ListenerHandler {
   let loading: Promise<ListenerHandler> | undefined;
   return (request, response) => {
-    loading ??= import("./issuer/handler.ts").then(({ createIssuer }) =>
+    loading ??= import("./auth/issuer/handler.ts").then(({ createIssuer }) =>
       createIssuer({
         store,
         clock,

@@ -4,7 +4,7 @@ import { ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { bindPath } from "../../src/rpc/rest/path-binding.ts";
 import { bindQuery } from "../../src/rpc/rest/query.ts";
 import { createRouteTable, type RouteTable } from "../../src/rpc/rest/route-table.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { serviceOf } from "../../test/fixtures/builders.ts";
 import type { Effort } from "../environment.ts";
 import type { Report } from "../report.ts";

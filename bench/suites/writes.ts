@@ -1,4 +1,4 @@
-import { createLoginPolicies, type LoginPolicies } from "../../src/commands/login-policy.ts";
+import { createLoginPolicies, type LoginPolicies } from "../../src/application/login-policy.ts";
 import { openStore } from "../../src/store/open.ts";
 import type { Effort } from "../environment.ts";
 import type { Stream } from "../generator.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory, syncPath } from "../make-directory.ts";
+import { makeDirectory, syncPath } from "../process/durable-directory.ts";
 import { generateToken, isAdminTokenText } from "./token.ts";
 
 /** Where the first start leaves the admin's token. */

@@ -1,4 +1,4 @@
-import type { RoleGrant } from "../policy/events.ts";
+import type { RoleGrant } from "../domain/events.ts";
 import type { AggregateRef, View } from "../store/store.ts";
 
 /** Who a token speaks for, and what they may do. */

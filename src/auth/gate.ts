@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Permission, Role } from "../policy/roles.ts";
-import { grants, roles } from "../policy/roles.ts";
-import { callerKey } from "../rpc/caller-turns.ts";
+import type { Permission, Role } from "../domain/directory/roles.ts";
+import { grants, roles } from "../domain/directory/roles.ts";
+import { callerKey } from "../rpc/call/caller-turns.ts";
 import { organizationRef, type Store } from "../store/store.ts";
 import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";

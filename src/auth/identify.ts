@@ -1,4 +1,4 @@
-import type { UserState } from "../policy/states.ts";
+import type { UserState } from "../domain/states.ts";
 import { type Clock, instanceRef, type Store, type View } from "../store/store.ts";
 import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";

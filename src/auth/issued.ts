@@ -1,4 +1,4 @@
-import type { UserState } from "../policy/states.ts";
+import type { UserState } from "../domain/states.ts";
 import { clientRef, type RecordRef, type Store, userRef } from "../store/store.ts";
 import { AuthError } from "./errors.ts";
 import { digestToken } from "./token.ts";

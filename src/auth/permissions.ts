@@ -1,6 +1,6 @@
 import { type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
-import { isPermission, type Permission } from "../policy/roles.ts";
+import { isPermission, type Permission } from "../domain/directory/roles.ts";
 
 /** Stands where others have a permission: whoever calls may, and needs no token. */
 export const anyone = "anyone";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
+import { createClients } from "../application/clients.ts";
 import { digestToken, generateSecret } from "../auth/token.ts";
-import { createClients } from "../commands/clients.ts";
 import { asCommandLine, print, type SharedOptions, storeSubcommand, table, withStore } from "./shared.ts";
 
 interface AddOptions extends SharedOptions {

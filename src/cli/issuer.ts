@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { publishedKeys, readIssuerKeys, rotateSigningKey } from "../commands/issuer-keys.ts";
-import { generateIssuerKeys } from "../issuer/generate-keys.ts";
+import { publishedKeys, readIssuerKeys, rotateSigningKey } from "../application/issuer-keys.ts";
+import { generateIssuerKeys } from "../auth/issuer/generate-keys.ts";
 import { formatInstant, print, type SharedOptions, storeSubcommand, table, withStore } from "./shared.ts";
 
 export function issuerCommand(): Command {

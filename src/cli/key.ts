@@ -1,8 +1,8 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { createCredentials } from "../commands/credentials.ts";
+import { createCredentials } from "../application/credentials.ts";
+import { createKeyFile } from "../auth/issuer/key-file.ts";
 import { ConfigError } from "../config.ts";
-import { createKeyFile } from "../issuer/key-file.ts";
 import {
   asCommandLine,
   parseSpan,

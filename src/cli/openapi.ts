@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { ConfigError } from "../config.ts";
-import { loadDocument } from "../documents.ts";
 import { renderOpenApi } from "../rpc/openapi/serve.ts";
+import { loadDocument } from "../web/documents.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")

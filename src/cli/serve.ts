@@ -1,23 +1,23 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { createDirectory } from "../application/directory.ts";
+import { createIdSource } from "../application/ids.ts";
 import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
 import { digestToken } from "../auth/token.ts";
-import { createDirectory } from "../commands/directory.ts";
-import { createIdSource } from "../commands/ids.ts";
 import { type Config, ConfigError, isLoopback, type RawConfig, readConfig } from "../config.ts";
-import type { Log } from "../log.ts";
-import { DirectoryError } from "../policy/directory.ts";
-import { createReadiness } from "../readiness.ts";
+import { DirectoryError } from "../domain/directory/decide.ts";
+import type { Log } from "../process/log.ts";
+import { createReadiness } from "../process/readiness.ts";
+import { version } from "../process/version.ts";
+import { watchTls } from "../process/watch-tls.ts";
 import type { Listener } from "../rpc/listener/listener.ts";
 import type { ServerOptions } from "../server.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
-import { version } from "../version.ts";
 import { misspeltVariables } from "./environment.ts";
 import { serverSettings } from "./settings.ts";
 import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
 import { withSettings } from "./shared.ts";
-import { watchTls } from "./watch-tls.ts";
 import { welcome } from "./welcome.ts";
 
 /** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
@@ -49,10 +49,10 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     { probeStore },
   ] = await Promise.all([
     import("../server.ts"),
-    import("../log.ts"),
-    import("../log-output.ts"),
-    import("../log-limits.ts"),
-    import("../report.ts"),
+    import("../process/log.ts"),
+    import("../process/log-output.ts"),
+    import("../process/limited-log.ts"),
+    import("../process/report.ts"),
     import("../telemetry/index.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { Command } from "commander";
-import { createDirectory, type Directory } from "../commands/directory.ts";
-import { createIdSource } from "../commands/ids.ts";
+import { createDirectory, type Directory } from "../application/directory.ts";
+import { createIdSource } from "../application/ids.ts";
 import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
 import { type OpenStoreOptions, openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";

@@ -2,7 +2,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { StoreError } from "../store/errors.ts";
 import type { History, Store } from "../store/store.ts";
-import { LineReader, type Totals, type Watch, writeLines } from "./history-lines.ts";
+import { LineReader, type Totals, type Watch, writeLines } from "../store/transfer/history-lines.ts";
 
 /** Stands for standard output or standard input in place of a file. */
 export const standardStream = "-";

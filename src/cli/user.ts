@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { createCredentials } from "../application/credentials.ts";
 import { keyClientId, looksLikeId } from "../auth/issued.ts";
+import { checkNewPassword, hashPassword } from "../auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../auth/token.ts";
-import { createCredentials } from "../commands/credentials.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
-import { checkNewPassword, hashPassword } from "../issuer/password.ts";
-import type { RoleGrant } from "../policy/events.ts";
-import { type RoleScope, roles } from "../policy/roles.ts";
+import { type RoleScope, roles } from "../domain/directory/roles.ts";
+import type { RoleGrant } from "../domain/events.ts";
 import {
   asCommandLine,
   print,

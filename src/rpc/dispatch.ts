@@ -2,14 +2,18 @@ import { constants } from "node:http2";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
-import type { PathBinding } from "./call.ts";
-import { connectionKey } from "./caller-turns.ts";
-import type { Codec } from "./codec.ts";
-import { createConnectCodec, methodsOf, seemsConnect } from "./connect/codec.ts";
+import type { PathBinding } from "./call/call.ts";
+import { connectionKey } from "./call/caller-turns.ts";
+import type { Codec } from "./call/codec.ts";
+import type { RpcExchange } from "./call/exchange.ts";
+import type { Observe, Outcome, ProtocolName } from "./call/outcome.ts";
+import { type PublicStream, PublicStreams } from "./call/public-streams.ts";
+import { nameAnswer, readRequestId, setRequestId } from "./call/request-id.ts";
 import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
-import type { RpcExchange } from "./exchange.ts";
-import { createGrpcCodec, isGrpc } from "./grpc/codec.ts";
-import { createGrpcWebCodec, isGrpcWeb } from "./grpc-web/codec.ts";
+import { createConnectCodec, methodsOf, seemsConnect } from "./framed/connect/codec.ts";
+import { createGrpcCodec, isGrpc } from "./framed/grpc/codec.ts";
+import { createGrpcWebCodec, isGrpcWeb } from "./framed/grpc-web/codec.ts";
+import { createStock } from "./framed/stock.ts";
 import {
   type HttpRefusal,
   type HttpRequest,
@@ -22,21 +26,17 @@ import {
   type RequestHead,
   rawPath,
   send,
-} from "./http.ts";
+} from "./http/http.ts";
+import { StreamReply } from "./http/reply.ts";
 import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
 import { isBehind, untilRead } from "./listener/unread.ts";
-import type { Observe, Outcome, ProtocolName } from "./outcome.ts";
-import { type PublicStream, PublicStreams } from "./public-streams.ts";
-import { StreamReply } from "./reply.ts";
-import { nameAnswer, readRequestId, setRequestId } from "./request-id.ts";
 import { createRestCodec } from "./rest/codec.ts";
 import { readMetadataHeaders } from "./rest/metadata-headers.ts";
 import { bindPath } from "./rest/path-binding.ts";
 import { createRouteTable, hasOneRequest } from "./rest/route-table.ts";
 import { flaw } from "./rest/violations.ts";
-import { type Rpc, type RpcTable, readRpcPath, unknownRpcText } from "./router.ts";
-import { createStock } from "./stock.ts";
+import { type Rpc, type RpcTable, readRpcPath, unknownRpcText } from "./rpc-table.ts";
 
 /**
  * Answers one HTTP request. Never throws and never rejects. With `next`, a request is passed on where no RPC, no service and no HTTP

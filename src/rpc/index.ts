@@ -2,19 +2,19 @@
  * Serves any Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. The order of use: a table of RPCs, a
  * dispatch over it, a listener. See examples/own-service, and examples/mounting where there is a server already.
  */
-export type { CallOptions, Gate } from "./call.ts";
-export { CallerTurns, type CallerTurnsOptions, callerKey } from "./caller-turns.ts";
-export { type CorsPolicy, corsDefaults, withCors } from "./cors.ts";
+export type { CallOptions, Gate } from "./call/call.ts";
+export { CallerTurns, type CallerTurnsOptions, callerKey } from "./call/caller-turns.ts";
+export type { Observe, ObservedCall, OnFailure, Outcome, ProtocolName } from "./call/outcome.ts";
+export type { PublicStreamOptions } from "./call/public-streams.ts";
+export { requestIdOf } from "./call/request-id.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";
+export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
 export { aroundHandler, type ListenerHandler, type StreamHandler } from "./listener/handler.ts";
 export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
 export { type Listener, openListener } from "./listener/listener.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
 export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";
-export type { Observe, ObservedCall, OnFailure, Outcome, ProtocolName } from "./outcome.ts";
-export type { PublicStreamOptions } from "./public-streams.ts";
-export { requestIdOf } from "./request-id.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
-export { createRpcTable, type Router, type RpcTable } from "./router.ts";
+export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";

@@ -1,6 +1,6 @@
-import { evolve, keysOf } from "../policy/evolve.ts";
-import { upcast } from "../policy/upcast.ts";
-import type { CommitListener } from "./commit-queue.ts";
+import { evolve, keysOf } from "../domain/evolve.ts";
+import { upcast } from "../domain/upcast.ts";
+import type { CommitListener } from "./engine/commit-queue.ts";
 import { StoreError } from "./errors.ts";
 import type { DatabaseOptions } from "./postgres/database.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";

@@ -1,6 +1,6 @@
-import type { AggregateType, EventOrigin, EventsOf } from "../policy/events.ts";
-import type { Key, State, StatesOf } from "../policy/states.ts";
-import type { Upcast } from "../policy/upcast.ts";
+import type { AggregateType, EventOrigin, EventsOf } from "../domain/events.ts";
+import type { Key, State, StatesOf } from "../domain/states.ts";
+import type { Upcast } from "../domain/upcast.ts";
 
 /** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
 export interface AggregateRef<T extends AggregateType = AggregateType> {

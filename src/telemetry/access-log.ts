@@ -1,8 +1,8 @@
-import type { Log } from "../log.ts";
-import type { createClientAddress } from "../rpc/client-address.ts";
-import { type RequestHead, rawPath } from "../rpc/http.ts";
-import type { Observe } from "../rpc/outcome.ts";
-import { requestIdOf } from "../rpc/request-id.ts";
+import type { Log } from "../process/log.ts";
+import type { Observe } from "../rpc/call/outcome.ts";
+import { requestIdOf } from "../rpc/call/request-id.ts";
+import { type RequestHead, rawPath } from "../rpc/http/http.ts";
+import type { createClientAddress } from "./client-address.ts";
 import { nameOf } from "./metrics.ts";
 import { traceOf } from "./trace-ids.ts";
 

@@ -1,8 +1,8 @@
-import type { Log } from "../log.ts";
-import type { createClientAddress } from "../rpc/client-address.ts";
-import { onClose } from "../rpc/http.ts";
+import type { Log } from "../process/log.ts";
+import { nameAnswer } from "../rpc/call/request-id.ts";
+import { onClose } from "../rpc/http/http.ts";
 import type { ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
-import { nameAnswer } from "../rpc/request-id.ts";
+import type { createClientAddress } from "./client-address.ts";
 import type { Metrics } from "./metrics.ts";
 
 /**

@@ -1,7 +1,7 @@
-import type { Log } from "../log.ts";
-import { createClientAddress } from "../rpc/client-address.ts";
-import type { Observe } from "../rpc/outcome.ts";
+import type { Log } from "../process/log.ts";
+import type { Observe } from "../rpc/call/outcome.ts";
 import { createAccessLog } from "./access-log.ts";
+import { createClientAddress } from "./client-address.ts";
 import { createObserveHttp, type ObserveHttp } from "./http.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Tracing } from "./tracing.ts";

@@ -1,4 +1,4 @@
-import type { ReadinessSwitch } from "../readiness.ts";
+import type { ReadinessSwitch } from "../process/readiness.ts";
 import { StoreError } from "../store/errors.ts";
 import { type Command, instanceRef, type Store } from "../store/store.ts";
 import type { StoreUse } from "./observed-store.ts";

@@ -10,9 +10,9 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import type { Log } from "../log.ts";
-import type { Observe, ObservedCall } from "../rpc/outcome.ts";
-import { requestIdOf } from "../rpc/request-id.ts";
+import type { Log } from "../process/log.ts";
+import type { Observe, ObservedCall } from "../rpc/call/outcome.ts";
+import { requestIdOf } from "../rpc/call/request-id.ts";
 import { nameOf } from "./metrics.ts";
 import { setTrace } from "./trace-ids.ts";
 

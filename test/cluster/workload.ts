@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
-import { createDirectory } from "../../src/commands/directory.ts";
-import { createIdSource } from "../../src/commands/ids.ts";
+import { createDirectory } from "../../src/application/directory.ts";
+import { createIdSource } from "../../src/application/ids.ts";
 import { openStore } from "../../src/store/open.ts";
 import { secondFactorsPath, sequenceOf } from "../process/api.ts";
 import { createRandom } from "../process/random.ts";

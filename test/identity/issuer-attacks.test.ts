@@ -3,9 +3,9 @@ import { connect } from "node:http2";
 import { decodeJwt, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { apiScope, keyClientId } from "../../src/auth/issued.ts";
+import { createKeyFile, type KeyFile } from "../../src/auth/issuer/key-file.ts";
+import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../../src/auth/token.ts";
-import { createKeyFile, type KeyFile } from "../../src/issuer/key-file.ts";
-import { hashPassword } from "../../src/issuer/password.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { beginSignIn, type Page, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
 

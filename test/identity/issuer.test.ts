@@ -7,12 +7,12 @@ import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
+import { rotateSigningKey } from "../../src/application/issuer-keys.ts";
 import { apiScope } from "../../src/auth/issued.ts";
+import { generateIssuerKeys } from "../../src/auth/issuer/generate-keys.ts";
+import { createKeyFile, type KeyFile } from "../../src/auth/issuer/key-file.ts";
+import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../../src/auth/token.ts";
-import { rotateSigningKey } from "../../src/commands/issuer-keys.ts";
-import { generateIssuerKeys } from "../../src/issuer/generate-keys.ts";
-import { createKeyFile, type KeyFile } from "../../src/issuer/key-file.ts";
-import { hashPassword } from "../../src/issuer/password.ts";
 import { createClients } from "../fixtures/clients.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { beginSignIn, type Page, redeem, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";

@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { apiScope } from "../../src/auth/issued.ts";
-import type { KeyFile } from "../../src/issuer/key-file.ts";
+import type { KeyFile } from "../../src/auth/issuer/key-file.ts";
 import { beginSignIn, type Page, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
 import { databasePath } from "../process/database.ts";
 import { runJson, type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";

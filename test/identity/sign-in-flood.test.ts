@@ -1,7 +1,7 @@
 // A flood of sign-ins by strangers leaves those alone who sign in where they always do.
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { hashPassword, verifyPassword } from "../../src/issuer/password.ts";
+import { hashPassword, verifyPassword } from "../../src/auth/issuer/password.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { beginSignIn, type Page, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
 

@@ -7,7 +7,7 @@ import { createRegistry } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
 import { type Listener, openListener } from "../../src/rpc/listener/listener.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { TestService } from "../fixtures/gen/grpc/testing/test_pb.ts";
 import { testService } from "./grpc-suite/service.ts";
 import { type Program, suites } from "./grpc-suite/suites.ts";

@@ -7,7 +7,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createLoginPolicies } from "../../src/commands/login-policy.ts";
+import { createLoginPolicies } from "../../src/application/login-policy.ts";
 import { startTestServer } from "../fixtures/server.ts";
 import { must } from "./build.ts";
 import type { InteropClient, Prepared } from "./client.ts";

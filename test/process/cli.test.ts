@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { roles } from "../../src/policy/roles.ts";
+import { roles } from "../../src/domain/directory/roles.ts";
 import { Api } from "./api.ts";
 import { checkContiguous, readEvents } from "./database.ts";
 import {

@@ -116,7 +116,7 @@ async function startWith(
 
 describe("the last lines", () => {
   const writing = (end: string) => `
-    import { createLog } from ${JSON.stringify(new URL("../../src/log.ts", import.meta.url).href)};
+    import { createLog } from ${JSON.stringify(new URL("../../src/process/log.ts", import.meta.url).href)};
     const log = await createLog({ level: "info", format: "json" });
     for (let line = 1; line <= 5000; line += 1) log.info({ line }, "a line");
     ${end}

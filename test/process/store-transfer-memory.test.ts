@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { defaultLoginPolicy } from "../../src/policy/login-policy.ts";
+import { defaultLoginPolicy } from "../../src/domain/login-policy/settings.ts";
 import { openStore } from "../../src/store/open.ts";
 import { organizationRef, type RecordedEvent } from "../../src/store/store.ts";
 import { type Postgres, startPostgres } from "../fixtures/postgres.ts";

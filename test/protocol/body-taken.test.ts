@@ -10,7 +10,7 @@ import fastify from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import { createDispatch, type Dispatch } from "../../src/rpc/dispatch.ts";
 import type { ListenerHandler } from "../../src/rpc/listener/handler.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { CountRequestSchema, EchoService, SayRequestSchema } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { paths } from "../fixtures/server.ts";
 import { type Exchange, exchange, frame, outcomeOf } from "../fixtures/wire.ts";

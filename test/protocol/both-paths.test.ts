@@ -1,4 +1,4 @@
-// The direct path (src/rpc/unary.ts) answers as Connect's own handlers do. Every request here goes to two servers, byte for
+// The direct path (src/rpc/framed/unary.ts) answers as Connect's own handlers do. Every request here goes to two servers, byte for
 // byte the same, and the answers must agree, but for the differences in the one table below. A difference that no case shows
 // any more fails the last test: run the whole file.
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
@@ -8,8 +8,8 @@ import { errorFromJson } from "@connectrpc/connect/protocol-connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
-import type { Gate } from "../../src/rpc/call.ts";
-import type { Outcome } from "../../src/rpc/outcome.ts";
+import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoOptions, type EchoServer, startEcho } from "../fixtures/echo.ts";
 import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";

@@ -3,9 +3,9 @@
 import { once } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import type { Gate } from "../../src/rpc/call.ts";
-import { CallerTurns, callerKey } from "../../src/rpc/caller-turns.ts";
-import type { Observe, Outcome } from "../../src/rpc/outcome.ts";
+import type { Gate } from "../../src/rpc/call/call.ts";
+import { CallerTurns, callerKey } from "../../src/rpc/call/caller-turns.ts";
+import type { Observe, Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoServer, openEcho } from "../fixtures/echo.ts";
 import {
   dataFrame,

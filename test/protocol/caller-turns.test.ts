@@ -1,10 +1,10 @@
-// Calls of one caller wait for each other before they make others wait (src/rpc/caller-turns.ts), on every protocol and path.
+// Calls of one caller wait for each other before they make others wait (src/rpc/call/caller-turns.ts), on every protocol and path.
 import { once } from "node:events";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { digestToken, generateToken } from "../../src/auth/token.ts";
-import type { Gate } from "../../src/rpc/call.ts";
-import { CallerTurns, callerKey } from "../../src/rpc/caller-turns.ts";
+import type { Gate } from "../../src/rpc/call/call.ts";
+import { CallerTurns, callerKey } from "../../src/rpc/call/caller-turns.ts";
 import { openEcho } from "../fixtures/echo.ts";
 import { paths, startTestServer } from "../fixtures/server.ts";
 import { type Exchange, exchange, frame, outcomeOf } from "../fixtures/wire.ts";

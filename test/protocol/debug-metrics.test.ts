@@ -1,8 +1,8 @@
 // Metrics cost milliseconds to render, and anybody may ask for them where `/debug` is public.
 import { expect, it } from "vitest";
-import { createReadiness } from "../../src/readiness.ts";
-import { createDebugHandler } from "../../src/telemetry/debug.ts";
+import { createReadiness } from "../../src/process/readiness.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { createDebugHandler } from "../../src/web/debug.ts";
 import { exchange } from "../fixtures/wire.ts";
 import { open } from "./listener-clients.ts";
 

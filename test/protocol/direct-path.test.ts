@@ -1,4 +1,4 @@
-// Attacks on the direct path (src/rpc/unary.ts): clients that go, stall, send too much or break off, and what must be true of
+// Attacks on the direct path (src/rpc/framed/unary.ts): clients that go, stall, send too much or break off, and what must be true of
 // the connection afterwards. That both paths answer alike is in both-paths.test.ts.
 import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
@@ -16,7 +16,7 @@ import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import type { Gate } from "../../src/rpc/call.ts";
+import type { Gate } from "../../src/rpc/call/call.ts";
 import { type EchoServer, openEcho } from "../fixtures/echo.ts";
 import { type BareRequest, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { dataFrame, headersFrame, resetFrame } from "../fixtures/http2-frames.ts";

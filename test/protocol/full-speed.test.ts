@@ -12,7 +12,7 @@ import {
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import {
   CountRequestSchema,
   EchoService,

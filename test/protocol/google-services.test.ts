@@ -21,7 +21,7 @@ import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, it } from "vitest";
 import { http } from "../../gen/google/api/annotations_pb.ts";
 import { createRouteTable } from "../../src/rpc/rest/route-table.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { ruleOf, serviceOf } from "../fixtures/builders.ts";
 import { expectStatus } from "../fixtures/sturdy.ts";
 import { startRecorder, startServer } from "../fixtures/transcoding.ts";

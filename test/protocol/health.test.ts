@@ -12,8 +12,8 @@ import {
   HealthCheckRequestSchema,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../gen/grpc/health/v1/health_pb.ts";
-import { createReadiness } from "../../src/readiness.ts";
-import { createHealthService } from "../../src/services/health.ts";
+import { createReadiness } from "../../src/process/readiness.ts";
+import { createHealthService } from "../../src/services/grpc/health.ts";
 import { paths, startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { exchange } from "../fixtures/wire.ts";
 

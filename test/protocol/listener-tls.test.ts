@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { watchTls } from "../../src/cli/watch-tls.ts";
+import { watchTls } from "../../src/process/watch-tls.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
 import { call2, cutsOf, open, rawClient, session2, tls } from "./listener-clients.ts";
 

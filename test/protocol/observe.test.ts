@@ -2,7 +2,7 @@
 import { connect, constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import type { ObservedCall, Outcome } from "../../src/rpc/outcome.ts";
+import type { ObservedCall, Outcome } from "../../src/rpc/call/outcome.ts";
 import { openEcho } from "../fixtures/echo.ts";
 
 interface Told {

@@ -4,7 +4,7 @@ import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { createRouteTable } from "../../src/rpc/rest/route-table.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { exchange } from "../fixtures/wire.ts";
 

@@ -8,11 +8,11 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import express from "express";
 import fastify from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
-import { withCors } from "../../src/rpc/cors.ts";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
+import { withCors } from "../../src/rpc/http/cors.ts";
 import type { ListenerHandler } from "../../src/rpc/listener/handler.ts";
 import { withOpenApi } from "../../src/rpc/openapi/serve.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { type Exchange, exchange } from "../fixtures/wire.ts";
 

@@ -1,10 +1,10 @@
-// RequestHeaders (src/rpc/request-headers.ts) reads single fields from what Node parsed, and is to be a Headers in every other
+// RequestHeaders (src/rpc/call/request-headers.ts) reads single fields from what Node parsed, and is to be a Headers in every other
 // respect: whatever is done to it, in whatever order, comes to the same as with a Headers that holds the same fields.
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 import { expect, it } from "vitest";
-import { RequestHeaders } from "../../src/rpc/request-headers.ts";
+import { RequestHeaders } from "../../src/rpc/call/request-headers.ts";
 import { type Random, randomOf } from "../fixtures/random-messages.ts";
 import { answer, open, rawClient, session2 } from "./listener-clients.ts";
 

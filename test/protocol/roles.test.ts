@@ -9,7 +9,7 @@ import { file_zitadel_management } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
 import { MultiFactorType as Multi, SecondFactorType as Second } from "../../gen/zitadel/policy_pb.ts";
 import { digestToken, generateToken } from "../../src/auth/token.ts";
-import { roles } from "../../src/policy/roles.ts";
+import { roles } from "../../src/domain/directory/roles.ts";
 import { instanceRef, organizationRef } from "../../src/store/store.ts";
 import { type Client, createClients } from "../fixtures/clients.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";

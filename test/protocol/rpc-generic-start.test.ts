@@ -16,7 +16,7 @@ import { expect, it } from "vitest";
 import { file_google_api_annotations, http } from "../../gen/google/api/annotations_pb.ts";
 import { file_google_api_http, HttpRuleSchema } from "../../gen/google/api/http_pb.ts";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { EchoService, file_portcullis_test_v1_echo } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 
 type Rule = MessageInitShape<typeof HttpRuleSchema>;

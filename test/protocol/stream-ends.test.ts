@@ -6,7 +6,7 @@ import { Code } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import type { Outcome } from "../../src/rpc/outcome.ts";
+import type { Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoOptions, openEcho } from "../fixtures/echo.ts";
 import { CountRequestSchema, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
 import type { ListenerLimits } from "../../src/rpc/listener/limits.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
-import { createRpcTable } from "../../src/rpc/router.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import { BareRequestSchema, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import {
   DownloadRequestSchema,

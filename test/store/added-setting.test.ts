@@ -1,9 +1,9 @@
 // What it takes to add a setting to login policies: a version of this program that has one, on stores that this one wrote.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { updateCustomLoginPolicy } from "../../src/policy/decide.ts";
-import { evolve, keysOf } from "../../src/policy/evolve.ts";
-import type { LoginPolicySettings } from "../../src/policy/login-policy.ts";
-import { createUpcast, steps } from "../../src/policy/upcast.ts";
+import { evolve, keysOf } from "../../src/domain/evolve.ts";
+import { updateCustomLoginPolicy } from "../../src/domain/login-policy/decide.ts";
+import type { LoginPolicySettings } from "../../src/domain/login-policy/settings.ts";
+import { createUpcast, steps } from "../../src/domain/upcast.ts";
 import { openStore } from "../../src/store/open.ts";
 import { openPostgresStore } from "../../src/store/postgres/engine.ts";
 import { openSqliteStore } from "../../src/store/sqlite/engine.ts";

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { LineReader, type Totals, type Watch, writeLines } from "../../src/cli/history-lines.ts";
 import { openStore } from "../../src/store/open.ts";
 import type { Store } from "../../src/store/store.ts";
+import { LineReader, type Totals, type Watch, writeLines } from "../../src/store/transfer/history-lines.ts";
 import { type Postgres, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, addOrganization, addUser, countUp, passToken, removeOrganization } from "./fixtures/commands.ts";
 import { given } from "./fixtures/iterables.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { evolve, keysOf } from "../../src/policy/evolve.ts";
-import { upcast } from "../../src/policy/upcast.ts";
+import { evolve, keysOf } from "../../src/domain/evolve.ts";
+import { upcast } from "../../src/domain/upcast.ts";
 import { openStore } from "../../src/store/open.ts";
 import { openPostgresStore } from "../../src/store/postgres/engine.ts";
 import { organizationRef, type RecordedEvent } from "../../src/store/store.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { serverSettings, toOption } from "../../src/cli/settings.ts";
-import { debugPaths } from "../../src/telemetry/debug.ts";
+import { debugPaths } from "../../src/web/debug.ts";
 
 // No engine runs in CI. These hold the files to what they name elsewhere; docs/operating.md says what was tried by hand.
 const read = (path: string) => readFileSync(join(import.meta.dirname, "../..", path), "utf8");

@@ -1,5 +1,5 @@
-import type { RoleGrant } from "../../policy/events.ts";
-import { isRole, type Role, roles } from "../../policy/roles.ts";
+import { isRole, type Role, roles } from "../../domain/directory/roles.ts";
+import type { RoleGrant } from "../../domain/events.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
 /** Claims as they came: only own properties are claims, and none has a type that can be relied on. */

@@ -1,4 +1,4 @@
-import type { LimitedLog } from "../../log-limits.ts";
+import type { LimitedLog } from "../../process/limited-log.ts";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken, isTokenText } from "../token.ts";

@@ -1,5 +1,5 @@
 import { type ServerResponse, STATUS_CODES } from "node:http";
-import { nameAnswer } from "../request-id.ts";
+import { nameAnswer } from "../call/request-id.ts";
 import type { ListenerResponse } from "./handler.ts";
 
 /** An HTTP answer whose body is `google.rpc.Status` in JSON. */

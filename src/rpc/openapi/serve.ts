@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { compress, responseEncodings } from "../encoding.ts";
-import { toStandardError } from "../failure.ts";
-import { type HttpRequest, type HttpResponse, rawPath, send } from "../http.ts";
+import { toStandardError } from "../call/failure.ts";
+import { compress, responseEncodings } from "../http/encoding.ts";
+import { type HttpRequest, type HttpResponse, rawPath, send } from "../http/http.ts";
 import { aroundHandler, type ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 import { isHeld, weakEtag } from "../rest/answer.ts";

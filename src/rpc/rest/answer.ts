@@ -10,7 +10,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { type HttpRequest, toNodeHeaders } from "../http.ts";
+import { type HttpRequest, toNodeHeaders } from "../http/http.ts";
 import { isTextField } from "./fields.ts";
 
 /** Headers of other protocols, which come with an error that a handler passes on from elsewhere. */

@@ -1,9 +1,9 @@
 import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { readBody as readBodyOf } from "../body.ts";
-import { decompress, requestEncodings } from "../encoding.ts";
-import { type HttpRequest, hasForeignCharset, mediaType } from "../http.ts";
+import { readBody as readBodyOf } from "../http/body.ts";
+import { decompress, requestEncodings } from "../http/encoding.ts";
+import { type HttpRequest, hasForeignCharset, mediaType } from "../http/http.ts";
 import { fieldNamed, isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { type HttpRefusal, transportHeaders } from "../http.ts";
+import { type HttpRefusal, transportHeaders } from "../http/http.ts";
 import { violation } from "./violations.ts";
 
 const prefix = "grpc-metadata-";

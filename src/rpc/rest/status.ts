@@ -13,7 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
-import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http.ts";
+import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http/http.ts";
 import { sendable } from "./answer.ts";
 
 /**

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
-import { untilAborted } from "../call.ts";
-import { type HttpResponse, isGone } from "../http.ts";
+import { untilAborted } from "../call/call.ts";
+import { type HttpResponse, isGone } from "../http/http.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 
 /** How a stream of messages is written. */

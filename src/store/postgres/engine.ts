@@ -1,5 +1,6 @@
-import type { AggregateType } from "../../policy/events.ts";
-import { type CommitListener, CommitQueue } from "../commit-queue.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import { type CommitListener, CommitQueue } from "../engine/commit-queue.ts";
+import { type StateSource, toSnapshot } from "../engine/stored-state.ts";
 import { StoreError } from "../errors.ts";
 import type {
   Clock,
@@ -14,8 +15,7 @@ import type {
   Store,
   View,
 } from "../store.ts";
-import { type StateSource, toSnapshot } from "../stored-state.ts";
-import { toImportError } from "../transfer.ts";
+import { toImportError } from "../transfer/fill.ts";
 import { longRun } from "./begin.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { toStoreError } from "./errors.ts";

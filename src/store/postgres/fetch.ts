@@ -1,12 +1,12 @@
 import type { ClientBase } from "pg";
-import type { AggregateType } from "../../policy/events.ts";
-import type { Key } from "../../policy/states.ts";
-import { CachedMoment, Damaged, type Loaded } from "../cached-moment.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import type { Key } from "../../domain/states.ts";
+import { CachedMoment, Damaged, type Loaded } from "../engine/cached-moment.ts";
+import { parseJson } from "../engine/json.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
+import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
-import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
-import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../view.ts";
 import { ReadOnlyServer } from "./errors.ts";
 import { fromText, toText } from "./text.ts";
 

@@ -1,9 +1,9 @@
 import type { ClientBase } from "pg";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../fold.ts";
-import type { Rows } from "../rows.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../engine/fold.ts";
+import type { Rows } from "../engine/rows.ts";
+import type { StateSource, StoredState } from "../engine/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
-import type { StateSource, StoredState } from "../stored-state.ts";
-import { toHistory } from "../transfer.ts";
+import { toHistory } from "../transfer/fill.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
 import { readHead, type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { fromText } from "./text.ts";

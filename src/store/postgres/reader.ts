@@ -1,7 +1,7 @@
 import type { PoolClient } from "pg";
+import type { StateSource } from "../engine/stored-state.ts";
+import { collectView } from "../engine/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
-import type { StateSource } from "../stored-state.ts";
-import { collectView } from "../view.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";

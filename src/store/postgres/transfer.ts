@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { PoolClient } from "pg";
+import type { Rows } from "../engine/rows.ts";
+import type { StateSource } from "../engine/stored-state.ts";
 import { StoreError } from "../errors.ts";
-import type { Rows } from "../rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
-import type { StateSource } from "../stored-state.ts";
-import { fill, refuseFilled } from "../transfer.ts";
+import { fill, refuseFilled } from "../transfer/fill.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
 import { isLost } from "./errors.ts";
 import { FetchedMoment, readHead } from "./fetch.ts";

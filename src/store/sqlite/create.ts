@@ -1,7 +1,7 @@
 import { closeSync, existsSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeDirectory, syncPath } from "../../make-directory.ts";
+import { makeDirectory, syncPath } from "../../process/durable-directory.ts";
 import { StoreError } from "../errors.ts";
 import { migrate } from "./schema.ts";
 

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { AggregateType } from "../../policy/events.ts";
-import { type CommitListener, CommitQueue } from "../commit-queue.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import { type CommitListener, CommitQueue } from "../engine/commit-queue.ts";
 import { StoreError } from "../errors.ts";
 import type {
   Clock,
@@ -15,7 +15,7 @@ import type {
   Store,
   View,
 } from "../store.ts";
-import { toImportError } from "../transfer.ts";
+import { toImportError } from "../transfer/fill.ts";
 import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";

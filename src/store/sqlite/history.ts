@@ -1,10 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../fold.ts";
-import type { Rows } from "../rows.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../engine/fold.ts";
+import type { Rows } from "../engine/rows.ts";
+import type { StateSource, StoredState } from "../engine/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
-import type { StateSource, StoredState } from "../stored-state.ts";
-import { toHistory } from "../transfer.ts";
+import { toHistory } from "../transfer/fill.ts";
 import { toStoreError } from "./errors.ts";
 import { selectStates } from "./reader.ts";
 

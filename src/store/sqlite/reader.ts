@@ -1,12 +1,12 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { AggregateType } from "../../policy/events.ts";
-import type { Key } from "../../policy/states.ts";
-import { CachedMoment } from "../cached-moment.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import type { Key } from "../../domain/states.ts";
+import { CachedMoment } from "../engine/cached-moment.ts";
+import { parseJson } from "../engine/json.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
+import { collectView } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
-import { parseJson } from "../json.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../stored-state.ts";
-import { collectView } from "../view.ts";
 import { toStoreError } from "./errors.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
+import type { Rows } from "../engine/rows.ts";
 import { StoreError } from "../errors.ts";
-import type { Rows } from "../rows.ts";
 import { toStoreError } from "./errors.ts";
 import type { Writer } from "./writer.ts";
 import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-thread.ts";

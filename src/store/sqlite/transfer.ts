@@ -1,8 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
-import { CachedMoment } from "../cached-moment.ts";
-import { type Rows, toRows } from "../rows.ts";
+import { CachedMoment } from "../engine/cached-moment.ts";
+import { type Rows, toRows } from "../engine/rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
-import { fill, foldOnto, refuseFilled } from "../transfer.ts";
+import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
 import { type HistoryOptions, historyOf } from "./history.ts";
 import { Reader } from "./reader.ts";
 import { retryWhileBusy } from "./retry.ts";

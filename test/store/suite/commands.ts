@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/policy/states.ts";
+import type { Key } from "../../../src/domain/states.ts";
 import { type Command, organizationRef, userRef } from "../../../src/store/store.ts";
 import { addCounter, addOrganization, addUser, countUp, passToken, removeOrganization } from "../fixtures/commands.ts";
 import { expectStoreError } from "../fixtures/errors.ts";

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/policy/states.ts";
+import type { Key } from "../../../src/domain/states.ts";
 import { instanceRef, organizationRef, userRef } from "../../../src/store/store.ts";
 import {
   addCounter,

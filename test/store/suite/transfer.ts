@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { defaultLoginPolicy } from "../../../src/policy/login-policy.ts";
+import { defaultLoginPolicy } from "../../../src/domain/login-policy/settings.ts";
 import { StoreError } from "../../../src/store/errors.ts";
 import {
   type AggregateRef,

@@ -10,10 +10,10 @@ import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
+import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/domain/login-policy/errors.ts";
 import { mapErrors, mapGateErrors, type ReportFailure, toConnectError } from "../../../src/interceptors/errors.ts";
 import { createInterceptors } from "../../../src/interceptors/index.ts";
-import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/policy/errors.ts";
-import { requestIdOf, setRequestId } from "../../../src/rpc/request-id.ts";
+import { requestIdOf, setRequestId } from "../../../src/rpc/call/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../../../src/store/errors.ts";
 
 type Report = Parameters<ReportFailure>[0];

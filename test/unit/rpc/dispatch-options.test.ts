@@ -8,7 +8,7 @@ import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 import { createDispatch } from "../../../src/rpc/dispatch.ts";
 import { type DispatchOptions, readOptions } from "../../../src/rpc/dispatch-options.ts";
-import { createRpcTable, type RpcTable } from "../../../src/rpc/router.ts";
+import { createRpcTable, type RpcTable } from "../../../src/rpc/rpc-table.ts";
 import { EchoService } from "../../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { TranscodingService } from "../../fixtures/gen/portcullis/test/v1/transcoding_pb.ts";
 

@@ -1,0 +1,157 @@
+import type { LoginPolicyEvent, OrganizationEvent } from "../domain/events.ts";
+import * as decide from "../domain/login-policy/decide.ts";
+import { PolicyError } from "../domain/login-policy/errors.ts";
+import type { MultiFactor, Named, SecondFactor } from "../domain/login-policy/factors.ts";
+import type { LoginPolicySettings } from "../domain/login-policy/settings.ts";
+import type { InstanceState, KeptLoginPolicy } from "../domain/states.ts";
+import { instanceRef, organizationRef, type RecordedEvent, type Store, type View } from "../store/store.ts";
+
+/** A view that was read within the same call, where there is one: the policy need not be newer. */
+type Seen = { readonly seen?: View };
+
+/** Whose policy is changed, and by whom. */
+export interface Target {
+  readonly organizationId: string;
+  readonly userId: string;
+}
+
+/** What a change that was written tells its caller. */
+export interface Written {
+  /** The id of the organization or the instance that owns the policy. */
+  readonly owner: string;
+  /** The last event of the change: its sequence within the owner, and when it was recorded. */
+  readonly sequence: number;
+  readonly recordedAt: number;
+  /** Whether the change gave the organization a policy of its own by copying the inherited one. */
+  readonly copied: boolean;
+}
+
+/** A policy as it was read. */
+export interface ReadPolicy {
+  readonly policy: KeptLoginPolicy;
+  readonly owner: string;
+  /** Whether it is the instance's. */
+  readonly isDefault: boolean;
+  /** The newest event of the whole store that the read reflects. */
+  readonly position: number;
+  readonly recordedAt: number;
+}
+
+/**
+ * The calls on login policies, of organizations and of the instance. Each rejects with a PolicyError, having written
+ * nothing, where the call is refused, and with a StoreError where the store fails. A change is on disk when it resolves, and
+ * every read that begins later shows it.
+ */
+export type LoginPolicies = ReturnType<typeof createLoginPolicies>;
+
+export function createLoginPolicies(store: Store) {
+  async function changeOrganization(
+    { organizationId, userId }: Target,
+    decideEvents: (context: decide.OrganizationContext) => readonly OrganizationEvent[],
+  ): Promise<Written> {
+    const ref = organizationRef(organizationId);
+    const { events } = await store.execute({
+      actor: userId,
+      // The instance is read too: a copy of its policy must not miss a change of it.
+      reads: [ref, instanceRef],
+      decide(view) {
+        const organization = view.get(ref).state;
+        if (organization === undefined || organization.removed) throw new PolicyError("organization_missing");
+        const context = {
+          own: organization.loginPolicy,
+          inherited: instanceOf(view).loginPolicy,
+          inheritedSequence: view.get(instanceRef).version,
+        };
+        return { changes: [{ ref, events: decideEvents(context) }], value: undefined };
+      },
+    });
+    return written(organizationId, events);
+  }
+
+  async function changeInstance(
+    userId: string,
+    decideEvents: (policy: KeptLoginPolicy) => readonly LoginPolicyEvent[],
+  ): Promise<Written> {
+    const { value, events } = await store.execute({
+      actor: userId,
+      reads: [instanceRef],
+      decide(view) {
+        const { instanceId, loginPolicy } = instanceOf(view);
+        return { changes: [{ ref: instanceRef, events: decideEvents(loginPolicy) }], value: instanceId };
+      },
+    });
+    return written(value, events);
+  }
+
+  return {
+    /** The policy that applies to an organization: its own, else the instance's. */
+    async getEffective({ organizationId, seen }: Seen & { readonly organizationId: string }): Promise<ReadPolicy> {
+      const ref = organizationRef(organizationId);
+      const view = await store.read([ref, instanceRef], { since: seen });
+      const own = view.get(ref).state?.loginPolicy;
+      if (own === undefined) return readDefault(view);
+      return {
+        policy: own,
+        owner: organizationId,
+        isDefault: false,
+        position: view.position,
+        recordedAt: view.recordedAt,
+      };
+    },
+
+    /** The instance's policy. */
+    async getDefault({ seen }: Seen): Promise<ReadPolicy> {
+      return readDefault(await store.read([instanceRef], { since: seen }));
+    },
+
+    addCustom: (target: Target, wanted: decide.WantedLoginPolicy) =>
+      changeOrganization(target, ({ own }) => decide.addCustomLoginPolicy(own, wanted)),
+    updateCustom: (target: Target, wanted: LoginPolicySettings) =>
+      changeOrganization(target, ({ own }) => decide.updateCustomLoginPolicy(own, wanted)),
+    reset: (target: Target) => changeOrganization(target, ({ own }) => decide.resetLoginPolicy(own)),
+    addSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
+      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.secondFactorKind, context, factor)),
+    removeSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
+      changeOrganization(target, (context) =>
+        decide.removeOrganizationFactor(decide.secondFactorKind, context, factor),
+      ),
+    addMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
+      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.multiFactorKind, context, factor)),
+    removeMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
+      changeOrganization(target, (context) => decide.removeOrganizationFactor(decide.multiFactorKind, context, factor)),
+    addIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.addOrganizationIdp(own)),
+    removeIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.removeOrganizationIdp(own)),
+
+    updateDefault: (userId: string, wanted: LoginPolicySettings) =>
+      changeInstance(userId, (policy) => decide.updateInstanceLoginPolicy(policy, wanted)),
+    addDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
+      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.secondFactorKind, policy, factor)),
+    removeDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
+      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.secondFactorKind, policy, factor)),
+    addDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
+      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.multiFactorKind, policy, factor)),
+    removeDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
+      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.multiFactorKind, policy, factor)),
+    addDefaultIdp: (userId: string) => changeInstance(userId, decide.addInstanceIdp),
+    removeDefaultIdp: (userId: string) => changeInstance(userId, decide.removeInstanceIdp),
+  };
+}
+
+function instanceOf(view: View): InstanceState {
+  const { state } = view.get(instanceRef);
+  if (state === undefined) throw new Error("the store has no instance: it was never set up");
+  return state;
+}
+
+function readDefault(view: View): ReadPolicy {
+  const { loginPolicy, instanceId } = instanceOf(view);
+  const { position, recordedAt } = view;
+  return { policy: loginPolicy, owner: instanceId, isDefault: true, position, recordedAt };
+}
+
+function written(owner: string, events: readonly RecordedEvent[]): Written {
+  const last = events.at(-1);
+  if (last === undefined) throw new Error("a change was written without an event");
+  const copied = events.some(({ event }) => event.type === "LoginPolicyAdded" && "copiedFromSequence" in event.payload);
+  return { owner, sequence: last.sequence, recordedAt: last.recordedAt, copied };
+}

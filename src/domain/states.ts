@@ -1,0 +1,57 @@
+import type { AggregateType, ClientRegistration, KeyRecord, RoleGrant, TokenRecord } from "./events.ts";
+import type { LoginPolicy } from "./login-policy/settings.ts";
+
+/** A policy with what its `details` tell: when it was first added, and the last event that touched it. */
+export interface KeptLoginPolicy extends LoginPolicy {
+  readonly createdAt: number;
+  readonly changedAt: number;
+  readonly sequence: number;
+}
+
+export interface InstanceState {
+  readonly instanceId: string;
+  readonly defaultOrganizationId: string;
+  readonly loginPolicy: KeptLoginPolicy;
+}
+
+export interface OrganizationState {
+  readonly name: string;
+  /** A removed organization keeps its history and its id, and nothing may be done with it. */
+  readonly removed: boolean;
+  /** Absent while the organization inherits from the instance. */
+  readonly loginPolicy?: KeptLoginPolicy;
+}
+
+export interface UserState {
+  readonly name: string;
+  /** The home organization: the one a call is about when it names none. */
+  readonly organizationId: string;
+  readonly removed: boolean;
+  readonly roles: readonly RoleGrant[];
+  readonly tokens: readonly (TokenRecord & { readonly createdAt: number })[];
+  // Absent until there was one: states that were kept before these existed have none of them.
+  readonly keys?: readonly (KeyRecord & { readonly createdAt: number })[];
+  readonly password?: { readonly hash: string; readonly setAt: number };
+  /** The secret of the user's own client credentials. */
+  readonly secret?: { readonly digest: string; readonly setAt: number };
+}
+
+export interface ClientState extends ClientRegistration {
+  readonly removed: boolean;
+}
+
+/** The current state of each kind of aggregate, as folded from its events. */
+export interface StatesOf {
+  readonly instance: InstanceState;
+  readonly organization: OrganizationState;
+  readonly user: UserState;
+  readonly client: ClientState;
+}
+export type State = StatesOf[AggregateType];
+
+/** The values that point to one aggregate each; no two aggregates may hold the same value of one kind. */
+export type KeyKind = "organization_name" | "user_name" | "token_id" | "token_digest" | "key_id" | "client_name";
+export interface Key {
+  readonly kind: KeyKind;
+  readonly value: string;
+}

@@ -1,0 +1,23 @@
+import type { ReportFailure } from "../interceptors/errors.ts";
+import { requestIdOf } from "../rpc/call/request-id.ts";
+import { traceOf } from "../telemetry/trace-ids.ts";
+import { createLimitedLog } from "./limited-log.ts";
+import type { Log } from "./log.ts";
+
+/**
+ * Logs failures of the server's own, under the id that the caller was told. Strangers can meet them as often as they like, so
+ * of each type and code of errors ten are written in ten seconds, and the others counted.
+ */
+export function reportTo(log: Log): ReportFailure {
+  const limited = createLimitedLog(log);
+  return ({ reason, contextValues, requestId }) => {
+    const call = contextValues ? { requestId: requestIdOf(contextValues), ...traceOf(contextValues) } : { requestId };
+    limited(`call failed: ${kindOf(reason)}`, "error", { ...call, err: reason }, "call failed");
+  };
+}
+
+function kindOf(reason: unknown): string {
+  if (!(reason instanceof Error)) return typeof reason;
+  const { code } = reason as { readonly code?: unknown };
+  return code === undefined ? reason.constructor.name : `${reason.constructor.name} ${code}`;
+}

@@ -1,0 +1,20 @@
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { type HttpRefusal, type HttpResponse, send } from "../../http/http.ts";
+import { normalizeMessage } from "./status-message.ts";
+
+/**
+ * Answers with the status alone, in the headers and with HTTP status 200: where there is no message, clients of gRPC and of
+ * gRPC-Web read it there and nowhere else.
+ */
+export function sendTrailersOnly(
+  response: HttpResponse,
+  refusal: Pick<HttpRefusal, "error" | "header"> & { readonly contentType: string },
+): void {
+  const trailer = new Headers();
+  setTrailerStatus(trailer, refusal.error);
+  normalizeMessage(trailer);
+  send(response, {
+    status: 200,
+    header: { ...refusal.header, "content-type": refusal.contentType, ...Object.fromEntries(trailer) },
+  });
+}

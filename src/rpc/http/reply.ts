@@ -1,0 +1,87 @@
+import type { OutgoingHttpHeaders } from "node:http";
+import { constants, type ServerHttp2Stream } from "node:http2";
+import { requestIdHeader } from "../call/request-id.ts";
+import { discardRest } from "../listener/discard.ts";
+import {
+  type Answer,
+  type HttpRequest,
+  type HttpResponse,
+  isClosed,
+  isGone,
+  onClose,
+  send,
+  sendOnStream,
+} from "./http.ts";
+
+/** Where the one answer of a call goes. */
+export interface Reply {
+  /** Whether nobody is there any more to answer to. */
+  isGone(): boolean;
+  /** Calls back when the connection or stream closes, whether the answer was complete or not. */
+  onClose(listener: () => void): void;
+  /** Does nothing where nobody is there any more. */
+  send(answer: Answer): void;
+}
+
+export class ResponseReply implements Reply {
+  readonly #request: HttpRequest;
+  readonly #response: HttpResponse;
+
+  constructor(request: HttpRequest, response: HttpResponse) {
+    this.#request = request;
+    this.#response = response;
+  }
+
+  isGone(): boolean {
+    return isGone(this.#response);
+  }
+
+  onClose(listener: () => void): void {
+    onClose(this.#request, this.#response, listener);
+  }
+
+  send(answer: Answer): void {
+    send(this.#response, answer);
+  }
+}
+
+/** On a stream of which no response object was made. */
+export class StreamReply implements Reply {
+  readonly #stream: ServerHttp2Stream;
+  readonly #requestId: string;
+
+  constructor(stream: ServerHttp2Stream, requestId: string) {
+    this.#stream = stream;
+    this.#requestId = requestId;
+    // A reset is everyday, and an error that nobody listens to would end the process.
+    stream.on("error", ignore);
+  }
+
+  isGone(): boolean {
+    return isClosed(this.#stream);
+  }
+
+  onClose(listener: () => void): void {
+    this.#stream.on("close", listener);
+  }
+
+  send(answer: Answer): void {
+    const stream = this.#stream;
+    if (isClosed(stream) || stream.headersSent) return;
+    const { trailer } = answer;
+    if (trailer !== undefined) stream.on("wantTrailers", () => sendTrailers(stream, trailer));
+    sendOnStream(stream, answer, { [requestIdHeader]: this.#requestId });
+    if (!stream.readableEnded) discardRest(stream);
+  }
+}
+
+/** Thrown from an event, an error would end the process. */
+function sendTrailers(stream: ServerHttp2Stream, trailer: OutgoingHttpHeaders): void {
+  try {
+    stream.sendTrailers(trailer);
+  } catch {
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,142 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { DurationSchema, type Timestamp, TimestampSchema, type Duration as WireDuration } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { AddCustomLoginPolicyRequest } from "../../../gen/zitadel/management_pb.ts";
+import type { ListDetailsSchema, ObjectDetailsSchema } from "../../../gen/zitadel/object_pb.ts";
+import {
+  type LoginPolicySchema,
+  MultiFactorType,
+  PasswordlessType,
+  SecondFactorType,
+} from "../../../gen/zitadel/policy_pb.ts";
+import type { ReadPolicy, Written } from "../../application/login-policy.ts";
+import type { WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
+import type { MultiFactor, Named, SecondFactor } from "../../domain/login-policy/factors.ts";
+import type { Duration, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
+
+// Between the wire's messages and the domain's values: the only place where either learns of the other.
+
+const secondFactorTypes = {
+  otp: SecondFactorType.OTP,
+  u2f: SecondFactorType.U2F,
+  otp_email: SecondFactorType.OTP_EMAIL,
+  otp_sms: SecondFactorType.OTP_SMS,
+  recovery_codes: SecondFactorType.RECOVERY_CODES,
+} as const satisfies Record<SecondFactor, SecondFactorType>;
+
+const multiFactorTypes = {
+  u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
+} as const satisfies Record<MultiFactor, MultiFactorType>;
+
+/** The factor that a wire number stands for; undefined for `unspecified` and for numbers without a name. */
+export const toSecondFactor = (type: SecondFactorType): Named<SecondFactor> => nameOf(secondFactorTypes, type);
+export const toMultiFactor = (type: MultiFactorType): Named<MultiFactor> => nameOf(multiFactorTypes, type);
+
+function nameOf<Name extends string>(types: Readonly<Record<Name, number>>, type: number): Name | undefined {
+  return (Object.keys(types) as Name[]).find((name) => types[name] === type);
+}
+
+/** The fields that every request with a whole set of settings has. An absent one is false, zero or empty. */
+type SettingsRequest = Pick<
+  AddCustomLoginPolicyRequest,
+  Exclude<keyof AddCustomLoginPolicyRequest, "secondFactors" | "multiFactors" | "idps" | `$${string}`>
+>;
+
+export function toSettings(request: SettingsRequest): LoginPolicySettings {
+  return {
+    allowUsernamePassword: request.allowUsernamePassword,
+    allowRegister: request.allowRegister,
+    allowExternalIdp: request.allowExternalIdp,
+    allowDomainDiscovery: request.allowDomainDiscovery,
+    disableLoginWithEmail: request.disableLoginWithEmail,
+    disableLoginWithPhone: request.disableLoginWithPhone,
+    forceMfa: request.forceMfa,
+    forceMfaLocalOnly: request.forceMfaLocalOnly,
+    hidePasswordReset: request.hidePasswordReset,
+    ignoreUnknownUsernames: request.ignoreUnknownUsernames,
+    passwordlessType: request.passwordlessType === PasswordlessType.ALLOWED ? "allowed" : "not_allowed",
+    defaultRedirectUri: request.defaultRedirectUri,
+    passwordCheckLifetime: toDuration(request.passwordCheckLifetime),
+    externalLoginCheckLifetime: toDuration(request.externalLoginCheckLifetime),
+    mfaInitSkipLifetime: toDuration(request.mfaInitSkipLifetime),
+    secondFactorCheckLifetime: toDuration(request.secondFactorCheckLifetime),
+    multiFactorCheckLifetime: toDuration(request.multiFactorCheckLifetime),
+  };
+}
+
+export function toWantedPolicy(request: AddCustomLoginPolicyRequest): WantedLoginPolicy {
+  return {
+    settings: toSettings(request),
+    secondFactors: request.secondFactors.map(toSecondFactor),
+    multiFactors: request.multiFactors.map(toMultiFactor),
+    idpIds: request.idps.map(({ idpId }) => idpId),
+  };
+}
+
+/** Both parts fit a JavaScript number: the validation interceptor has refused what protobuf's own range does not allow. */
+const toDuration = (duration: WireDuration | undefined): Duration =>
+  duration === undefined ? { seconds: 0, nanos: 0 } : { seconds: Number(duration.seconds), nanos: duration.nanos };
+
+const fromDuration = ({ seconds, nanos }: Duration): WireDuration =>
+  create(DurationSchema, { seconds: BigInt(seconds), nanos });
+
+const fromInstant = (ms: number): Timestamp =>
+  create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 });
+
+export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageInitShape<typeof LoginPolicySchema> {
+  const { settings } = policy;
+  return {
+    ...settings,
+    details: {
+      sequence: BigInt(policy.sequence),
+      creationDate: fromInstant(policy.createdAt),
+      changeDate: fromInstant(policy.changedAt),
+      resourceOwner: owner,
+    },
+    isDefault,
+    passwordlessType: settings.passwordlessType === "allowed" ? PasswordlessType.ALLOWED : PasswordlessType.NOT_ALLOWED,
+    passwordCheckLifetime: fromDuration(settings.passwordCheckLifetime),
+    externalLoginCheckLifetime: fromDuration(settings.externalLoginCheckLifetime),
+    mfaInitSkipLifetime: fromDuration(settings.mfaInitSkipLifetime),
+    secondFactorCheckLifetime: fromDuration(settings.secondFactorCheckLifetime),
+    multiFactorCheckLifetime: fromDuration(settings.multiFactorCheckLifetime),
+    secondFactors: fromSecondFactors(policy.secondFactors),
+    multiFactors: fromMultiFactors(policy.multiFactors),
+  };
+}
+
+const fromSecondFactors = (factors: readonly SecondFactor[]) => factors.map((factor) => secondFactorTypes[factor]);
+const fromMultiFactors = (factors: readonly MultiFactor[]) => factors.map((factor) => multiFactorTypes[factor]);
+
+/** The answers to the three kinds of list; no identity provider exists, so no policy links one. */
+export const fromSecondFactorList = (read: ReadPolicy) => fromList(read, fromSecondFactors(read.policy.secondFactors));
+export const fromMultiFactorList = (read: ReadPolicy) => fromList(read, fromMultiFactors(read.policy.multiFactors));
+export const fromIdpList = (read: ReadPolicy) => fromList(read, []);
+
+function fromList<Item>(
+  { position, recordedAt }: ReadPolicy,
+  result: Item[],
+): { details: MessageInitShape<typeof ListDetailsSchema>; result: Item[] } {
+  return {
+    details: {
+      totalResult: BigInt(result.length),
+      processedSequence: BigInt(position),
+      viewTimestamp: fromInstant(recordedAt),
+    },
+    result,
+  };
+}
+
+type DetailsInit = { details: MessageInitShape<typeof ObjectDetailsSchema> };
+
+/** The answer to an Add, which also says when what it added was created. Marks the answer where the policy was copied. */
+export function fromAdded(written: Written, context: HandlerContext): DetailsInit {
+  const { details } = fromChanged(written, context);
+  return { details: { ...details, creationDate: fromInstant(written.recordedAt) } };
+}
+
+/** The answer to any other write. Marks the answer where the change gave the organization a policy of its own by a copy. */
+export function fromChanged({ owner, sequence, recordedAt, copied }: Written, context: HandlerContext): DetailsInit {
+  if (copied) context.responseHeader.set("portcullis-policy", "created");
+  return { details: { sequence: BigInt(sequence), changeDate: fromInstant(recordedAt), resourceOwner: owner } };
+}

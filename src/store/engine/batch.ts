@@ -1,0 +1,200 @@
+import type { Key } from "../../domain/states.ts";
+import { StoreError } from "../errors.ts";
+import type {
+  AggregateRef,
+  Change,
+  Clock,
+  Command,
+  Outcome,
+  Projection,
+  RecordChange,
+  RecordedEvent,
+  RecordRef,
+  Snapshot,
+  StoreRecord,
+  View,
+} from "../store.ts";
+import { collectView, isSameRef, type Moment, nameOfKey, nameOfRecord, nameOfRef } from "./view.ts";
+
+/** A key that changes hands: from nobody, to nobody, or from one aggregate to another. */
+export interface KeyMove {
+  readonly key: Key;
+  readonly from: AggregateRef | undefined;
+  readonly to: AggregateRef | undefined;
+}
+
+/** What a batch writes. */
+export interface Writes {
+  readonly events: readonly RecordedEvent[];
+  /** The last state of every aggregate that changed. */
+  readonly aggregates: readonly Snapshot[];
+  readonly keyMoves: readonly KeyMove[];
+  /** The last value of every record that changed. */
+  readonly records: readonly RecordChange[];
+  /** Records that ended by then may be removed: milliseconds since 1970 UTC. */
+  readonly now: number;
+}
+
+export const isEmpty = ({ events, records }: Writes): boolean => events.length === 0 && records.length === 0;
+
+/** How a command of a batch ends once the batch is written. */
+export type Ending =
+  | { readonly kind: "done"; readonly outcome: Outcome<unknown> }
+  | { readonly kind: "failed"; readonly error: unknown };
+
+export interface BatchContext {
+  /** The store as committed. Nobody else may write until the batch is written. */
+  readonly committed: Moment;
+  readonly projection: Projection;
+  readonly clock: Clock;
+}
+
+/**
+ * Decides commands one after the other, each against what is committed and what those before it in the batch decided. One
+ * that fails leaves no trace for the next.
+ */
+export function decideBatch(
+  commands: readonly Command<unknown>[],
+  context: BatchContext,
+): { readonly endings: readonly Ending[]; readonly writes: Writes } {
+  const draft = new Draft(context.committed);
+  const endings = commands.map((command): Ending => {
+    try {
+      return { kind: "done", outcome: decide(command, draft, context) };
+    } catch (error) {
+      return { kind: "failed", error };
+    }
+  });
+  return { endings, writes: draft.writes(context.clock()) };
+}
+
+function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Outcome<unknown> {
+  const view = collectView(command.reads, batch);
+  const { changes, records = [], value } = command.decide(view);
+  const draft = new Draft(batch);
+  for (const change of changes) append(change, { command, view, draft, context });
+  draft.moveKeys(context.projection);
+  for (const change of records) draft.putRecord(change);
+  batch.absorb(draft);
+  return { value, events: draft.events };
+}
+
+function append(
+  { ref, events }: Change,
+  into: {
+    readonly command: Command<unknown>;
+    readonly view: View;
+    readonly draft: Draft;
+    readonly context: BatchContext;
+  },
+): void {
+  const { command, view, draft, context } = into;
+  view.get(ref);
+  for (const event of events) {
+    const before = draft.load(ref);
+    const recordedAt = Math.max(Math.floor(context.clock()), draft.recordedAt);
+    const origin = { sequence: before.version + 1, recordedAt };
+    const state = context.projection.evolve(ref.type, { state: before.state, event, origin });
+    draft.add(
+      { position: draft.position + 1, ref, event, actor: command.actor, ...origin },
+      { ref, version: origin.sequence, state },
+    );
+  }
+}
+
+/** Changes not yet written, laid over what they build on: a command's over its batch's, a batch's over the committed store. */
+class Draft implements Moment {
+  readonly events: RecordedEvent[] = [];
+  readonly #below: Moment;
+  readonly #aggregates = new Map<string, Snapshot>();
+  readonly #holders = new Map<string, { readonly key: Key; readonly holder: AggregateRef | undefined }>();
+  readonly #records = new Map<string, RecordChange>();
+
+  constructor(below: Moment) {
+    this.#below = below;
+  }
+
+  get position(): number {
+    return this.events.at(-1)?.position ?? this.#below.position;
+  }
+
+  get recordedAt(): number {
+    return this.events.at(-1)?.recordedAt ?? this.#below.recordedAt;
+  }
+
+  load(ref: AggregateRef): Snapshot {
+    return this.#aggregates.get(nameOfRef(ref)) ?? this.#below.load(ref);
+  }
+
+  findHolder(key: Key): AggregateRef | undefined {
+    const moved = this.#holders.get(nameOfKey(key));
+    return moved === undefined ? this.#below.findHolder(key) : moved.holder;
+  }
+
+  loadRecord(ref: RecordRef): StoreRecord | undefined {
+    const changed = this.#records.get(nameOfRecord(ref));
+    return changed === undefined ? this.#below.loadRecord(ref) : changed.to;
+  }
+
+  putRecord(change: RecordChange): void {
+    const { record, id } = change.ref;
+    // SQL text would keep a lone surrogate as another character, and the record would no longer be found.
+    if (!id.isWellFormed()) throw new Error(`the id of a record of kind ${record} is not well-formed Unicode`);
+    this.#records.set(nameOfRecord(change.ref), change);
+  }
+
+  add(event: RecordedEvent, after: Snapshot): void {
+    this.events.push(event);
+    this.#aggregates.set(nameOfRef(after.ref), after);
+  }
+
+  /** Gives keys up before it claims any, so that one command can pass a key from one aggregate to another. */
+  moveKeys(projection: Projection): void {
+    const changed = [...this.#aggregates.values()].map((after) => {
+      const before = this.#below.load(after.ref);
+      return {
+        ref: after.ref,
+        before: projection.keysOf(after.ref.type, before.state),
+        after: projection.keysOf(after.ref.type, after.state),
+      };
+    });
+    for (const { before, after } of changed) {
+      const kept = new Set(after.map(nameOfKey));
+      for (const key of before) {
+        if (!kept.has(nameOfKey(key))) this.#holders.set(nameOfKey(key), { key, holder: undefined });
+      }
+    }
+    for (const { ref, before, after } of changed) {
+      const held = new Set(before.map(nameOfKey));
+      for (const key of after) {
+        if (held.has(nameOfKey(key))) continue;
+        const holder = this.findHolder(key);
+        if (holder !== undefined && !isSameRef(holder, ref)) {
+          // The value stays out of the message: it may be a token's digest.
+          throw new StoreError(
+            "conflict",
+            `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`,
+          );
+        }
+        // SQL text would keep a lone surrogate as another character, and the key would no longer be found.
+        if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
+        this.#holders.set(nameOfKey(key), { key, holder: ref });
+      }
+    }
+  }
+
+  absorb(above: Draft): void {
+    this.events.push(...above.events);
+    for (const [name, snapshot] of above.#aggregates) this.#aggregates.set(name, snapshot);
+    for (const [name, moved] of above.#holders) this.#holders.set(name, moved);
+    for (const [name, change] of above.#records) this.#records.set(name, change);
+  }
+
+  writes(now: number): Writes {
+    const keyMoves = [...this.#holders.values()]
+      .map(({ key, holder }) => ({ key, from: this.#below.findHolder(key), to: holder }))
+      .filter(({ from, to }) => !(from === to || (from && to && isSameRef(from, to))));
+    const records = [...this.#records.values()];
+    return { events: this.events, aggregates: [...this.#aggregates.values()], keyMoves, records, now };
+  }
+}

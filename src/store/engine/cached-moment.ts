@@ -1,0 +1,140 @@
+import type { Key } from "../../domain/states.ts";
+import type { StoreError } from "../errors.ts";
+import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "../store.ts";
+import type { Writes } from "./batch.ts";
+import { isKey, isRecordRef, type Moment } from "./view.ts";
+
+/** Enough for the callers of a busy server. */
+const maxCached = 4096;
+
+/** Loads what is not in memory yet. */
+export type Loads = Pick<Moment, "load" | "findHolder" | "loadRecord">;
+
+/** In place of what was loaded and is damaged: it fails those who ask for it, and nobody else. */
+export class Damaged {
+  readonly error: StoreError;
+
+  constructor(error: StoreError) {
+    this.error = error;
+  }
+}
+
+export interface Loaded {
+  readonly aggregates: readonly { readonly ref: AggregateRef; readonly snapshot: Snapshot | Damaged }[];
+  readonly holders: readonly { readonly key: Key; readonly holder: AggregateRef | undefined }[];
+  readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined | Damaged }[];
+}
+
+/** Keeps what was loaded of one moment. Its owner knows when that moment has passed. */
+export class CachedMoment implements Moment {
+  position = 0;
+  recordedAt = 0;
+  readonly #loads: Loads;
+  readonly #aggregates = new Cache<Snapshot | Damaged>();
+  readonly #holders = new Cache<AggregateRef | undefined>();
+  readonly #records = new Cache<StoreRecord | undefined | Damaged>();
+
+  constructor(loads: Loads) {
+    this.#loads = loads;
+  }
+
+  startOver({ position, recordedAt }: { readonly position: number; readonly recordedAt: number }): void {
+    this.position = position;
+    this.recordedAt = recordedAt;
+    this.#clear();
+  }
+
+  /** Lets go of everything where it has become much. To be called while nobody relies on what is there. */
+  trim(): void {
+    if (this.#aggregates.size + this.#holders.size + this.#records.size > maxCached) this.#clear();
+  }
+
+  #clear(): void {
+    this.#aggregates.clear();
+    this.#holders.clear();
+    this.#records.clear();
+  }
+
+  /** Takes in what was loaded of this moment. */
+  add({ aggregates, holders, records }: Loaded): void {
+    for (const { ref, snapshot } of aggregates) this.#aggregates.put(ref.type, ref.id, snapshot);
+    for (const { key, holder } of holders) this.#holders.put(key.kind, key.value, holder);
+    for (const { ref, record } of records) this.#records.put(ref.record, ref.id, record);
+  }
+
+  /** Moves on to the moment after these writes. */
+  advance({ events, aggregates, keyMoves, records }: Writes): void {
+    const last = events.at(-1);
+    if (last !== undefined) ({ position: this.position, recordedAt: this.recordedAt } = last);
+    for (const snapshot of aggregates) this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
+    for (const { key, to } of keyMoves) this.#holders.put(key.kind, key.value, to);
+    for (const { ref, to } of records) this.#records.put(ref.record, ref.id, to);
+  }
+
+  /** Whether all of it can be had without another read. */
+  holdsAll(reads: readonly Read[]): boolean {
+    return reads.every((read) => this.holds(read));
+  }
+
+  holds(read: Read): boolean {
+    if (isRecordRef(read)) return this.#records.has(read.record, read.id);
+    if (!isKey(read)) return this.#aggregates.has(read.type, read.id);
+    const holder = this.#holders.get(read.kind, read.value);
+    return holder === undefined
+      ? this.#holders.has(read.kind, read.value)
+      : this.#aggregates.has(holder.type, holder.id);
+  }
+
+  load(ref: AggregateRef): Snapshot {
+    return sound(this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref)));
+  }
+
+  findHolder(key: Key): AggregateRef | undefined {
+    return this.#holders.keep(key.kind, key.value, () => this.#loads.findHolder(key));
+  }
+
+  loadRecord(ref: RecordRef): StoreRecord | undefined {
+    return sound(this.#records.keep(ref.record, ref.id, () => this.#loads.loadRecord(ref)));
+  }
+}
+
+function sound<T>(loaded: T | Damaged): T {
+  if (loaded instanceof Damaged) throw loaded.error;
+  return loaded;
+}
+
+/** Values by a kind, of which there are few, and a name within it: two lookups cost less than one by both texts joined. */
+class Cache<T> {
+  readonly #kinds = new Map<string, Map<string, T>>();
+  size = 0;
+
+  has(kind: string, name: string): boolean {
+    return this.#kinds.get(kind)?.has(name) ?? false;
+  }
+
+  get(kind: string, name: string): T | undefined {
+    return this.#kinds.get(kind)?.get(name);
+  }
+
+  put(kind: string, name: string, value: T): void {
+    const names = this.#kinds.get(kind) ?? new Map<string, T>();
+    this.#kinds.set(kind, names);
+    const before = names.size;
+    names.set(name, value);
+    this.size += names.size - before;
+  }
+
+  /** What is cached, else what is loaded now. */
+  keep(kind: string, name: string, load: () => T): T {
+    const cached = this.get(kind, name);
+    if (cached !== undefined || this.has(kind, name)) return cached as T;
+    const loaded = load();
+    this.put(kind, name, loaded);
+    return loaded;
+  }
+
+  clear(): void {
+    this.#kinds.clear();
+    this.size = 0;
+  }
+}

@@ -1,0 +1,65 @@
+import type { Snapshot } from "../store.ts";
+import type { Writes } from "./batch.ts";
+import { digestOf } from "./stored-state.ts";
+
+// Rows as engines write them: arrays of plain values, which are cheap to copy between threads.
+
+type EventRow = readonly [
+  position: number,
+  aggregateType: string,
+  aggregateId: string,
+  sequence: number,
+  type: string,
+  version: number,
+  payload: string,
+  recordedAt: number,
+  actor: string,
+];
+type AggregateRow = readonly [type: string, id: string, version: number, state: string, digest: string];
+type RecordRow = readonly [kind: string, id: string, value: string, expiresAt: number | null];
+type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
+
+/** What one transaction writes. */
+export interface Rows {
+  /** Empties the projection first. */
+  readonly replacesProjection: boolean;
+  readonly events: readonly EventRow[];
+  readonly aggregates: readonly AggregateRow[];
+  readonly freedKeys: readonly KeyRow[];
+  readonly takenKeys: readonly KeyRow[];
+  readonly removedRecords: readonly (readonly [kind: string, id: string])[];
+  readonly putRecords: readonly RecordRow[];
+  /** Where records are put, some that ended by then are removed: milliseconds since 1970 UTC. */
+  readonly now: number;
+}
+
+export function toRows(writes: Writes, replacesProjection = false): Rows {
+  const { events, aggregates, keyMoves, records, now } = writes;
+  return {
+    replacesProjection,
+    events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
+      position,
+      ref.type,
+      ref.id,
+      sequence,
+      event.type,
+      event.version,
+      JSON.stringify(event.payload),
+      recordedAt,
+      actor,
+    ]),
+    aggregates: aggregates.map(toAggregateRow),
+    freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
+    removedRecords: records.flatMap(({ ref, to }) => (to === undefined ? [[ref.record, ref.id] as const] : [])),
+    putRecords: records.flatMap(({ ref, to }) =>
+      to === undefined ? [] : [[ref.record, ref.id, JSON.stringify(to.value), to.expiresAt ?? null] as const],
+    ),
+    now,
+    takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
+  };
+}
+
+function toAggregateRow({ ref: { type, id }, version, state }: Snapshot): AggregateRow {
+  const text = JSON.stringify(state);
+  return [type, id, version, text, digestOf({ type, id, version, state: text })];
+}

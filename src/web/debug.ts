@@ -1,0 +1,79 @@
+import type { Readiness } from "../process/readiness.ts";
+import { nameAnswer } from "../rpc/call/request-id.ts";
+import { rawPath, send } from "../rpc/http/http.ts";
+import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
+import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+/** The paths that answer operators rather than callers. */
+export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics"];
+
+/** Whether a path is one of these, or would be. */
+export const isDebugPath = (path: string): boolean => path.startsWith("/debug/");
+
+/**
+ * Answers whether the process lives, whether it should be sent calls, and what it counts. To everyone: who should not know
+ * cannot reach the address that it has of its own.
+ */
+export function createDebugHandler(options: {
+  readonly readiness: Readiness;
+  /** Absent: there are none. */
+  readonly metrics?: Metrics;
+  onFailure(reason: unknown): void;
+}): ListenerHandler {
+  const { readiness, metrics, onFailure } = options;
+
+  async function answer(
+    path: string,
+  ): Promise<{ readonly status: number; readonly type: string; readonly text: string } | undefined> {
+    switch (path) {
+      case "/debug/healthz":
+        return { status: 200, type: plainText, text: "ok\n" };
+      case "/debug/ready": {
+        const { isReady, reasons } = readiness;
+        const text = isReady ? "ok\n" : `not ready: ${reasons.join(", ")}\n`;
+        return { status: isReady ? 200 : 503, type: plainText, text };
+      }
+      case "/debug/metrics": {
+        if (metrics === undefined) return undefined;
+        const { contentType, text } = await metrics.render();
+        return { status: 200, type: contentType, text };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  async function serve(request: ListenerRequest, response: ListenerResponse): Promise<void> {
+    const path = rawPath(request);
+    if (!debugPaths.includes(path)) return sendStatusAnswer(response, notFound);
+    if (request.method === "OPTIONS") {
+      return send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      response.setHeader("allow", allow);
+      return sendStatusAnswer(response, { httpStatus: 405, code: 12, message: "Method Not Allowed" });
+    }
+    const found = await answer(path);
+    if (found === undefined) return sendStatusAnswer(response, notFound);
+    const body = Buffer.from(found.text);
+    const header = { "content-type": found.type, "cache-control": "no-store" };
+    if (request.method === "HEAD") {
+      send(response, { status: found.status, header: { ...header, "content-length": body.length } });
+    } else {
+      send(response, { status: found.status, header, body });
+    }
+  }
+
+  return (request, response) => {
+    nameAnswer(request, response);
+    serve(request, response).catch((reason: unknown) => {
+      onFailure(reason);
+      sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
+    });
+  };
+}
+
+const allow = "GET, HEAD, OPTIONS";
+const notFound = { httpStatus: 404, code: 5, message: "Not Found" };
+const plainText = "text/plain; charset=utf-8";
