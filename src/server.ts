@@ -1,4 +1,24 @@
 import { createRegistry } from "@bufbuild/protobuf";
+import {
+  aroundHandler,
+  CallerTurns,
+  corsDefaults,
+  createDispatch,
+  createRpcTable,
+  type Dispatch,
+  type Listener,
+  type ListenerHandler,
+  nameAnswer,
+  openApiPaths,
+  openListener,
+  type PublicStreamOptions,
+  rawPath,
+  requestIdHeader,
+  sendStatusAnswer,
+  type TlsOptions,
+  withCors,
+  withOpenApi,
+} from "@portcullis/rpc";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
@@ -17,17 +37,6 @@ import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import type { LimitedLog } from "./process/limited-log.ts";
 import { createReadiness, type Readiness } from "./process/readiness.ts";
-import { CallerTurns } from "./rpc/call/caller-turns.ts";
-import type { PublicStreamOptions } from "./rpc/call/public-streams.ts";
-import { nameAnswer, requestIdHeader } from "./rpc/call/request-id.ts";
-import { createDispatch, type Dispatch } from "./rpc/dispatch.ts";
-import { corsDefaults, withCors } from "./rpc/http/cors.ts";
-import { rawPath } from "./rpc/http/http.ts";
-import { aroundHandler, type ListenerHandler } from "./rpc/listener/handler.ts";
-import { type Listener, openListener, type TlsOptions } from "./rpc/listener/listener.ts";
-import { sendStatusAnswer } from "./rpc/listener/status-answer.ts";
-import { openApiPaths, withOpenApi } from "./rpc/openapi/serve.ts";
-import { createRpcTable } from "./rpc/rpc-table.ts";
 import { createHealthService } from "./services/grpc/health.ts";
 import { createReflectionServices } from "./services/grpc/reflection.ts";
 import { createAdminService } from "./services/zitadel/admin.ts";

@@ -1,7 +1,7 @@
 // An RPC that does nothing, on the direct path: the request is decoded and the answer encoded, and nobody asks who calls.
 import { fromBinary } from "@bufbuild/protobuf";
+import { createDispatch, createRpcTable, openListener } from "@portcullis/rpc";
 import { ListLoginPolicySecondFactorsResponseSchema, ManagementService } from "../../gen/zitadel/management_pb.ts";
-import { createDispatch, createRpcTable, openListener } from "../../src/rpc/index.ts";
 import { announce, readAnswers } from "./answer.ts";
 
 const [framed] = readAnswers().values();

@@ -1,7 +1,7 @@
 // What the programs of this folder mount: the service of ../own-service, in short.
 // Where the package is installed, import from "portcullis/rpc" instead.
 import { Code, ConnectError } from "@connectrpc/connect";
-import { createDispatch, createRpcTable } from "../../src/rpc/index.ts";
+import { createDispatch, createRpcTable } from "@portcullis/rpc";
 import { LibraryService } from "../own-service/gen/library_pb.ts";
 
 const titles = new Map<string, string>();

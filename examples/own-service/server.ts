@@ -1,7 +1,7 @@
 // Serves library.proto on gRPC, gRPC-Web, Connect and REST JSON: npm exec -- node examples/own-service/server.ts
 // Where the package is installed, import from "portcullis/rpc" instead.
 import { Code, ConnectError } from "@connectrpc/connect";
-import * as portcullis from "../../src/rpc/index.ts";
+import * as portcullis from "@portcullis/rpc";
 import { type Book, LibraryService } from "./gen/library_pb.ts";
 
 const books = new Map<string, Pick<Book, "name" | "title">>();

@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import { callerKey } from "@portcullis/rpc";
 import type { Permission, Role } from "../domain/directory/roles.ts";
 import { grants, roles } from "../domain/directory/roles.ts";
-import { callerKey } from "../rpc/call/caller-turns.ts";
 import { organizationRef, type Store } from "../store/store.ts";
 import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";

@@ -1,6 +1,6 @@
+import { renderOpenApi } from "@portcullis/rpc";
 import { Command, Option } from "commander";
 import { ConfigError } from "../config.ts";
-import { renderOpenApi } from "../rpc/openapi/serve.ts";
 import { loadDocument } from "../web/documents.ts";
 
 export function openapiCommand(): Command {

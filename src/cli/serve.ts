@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Listener } from "@portcullis/rpc";
 import { Command } from "commander";
 import { createDirectory } from "../application/directory.ts";
 import { createIdSource } from "../application/ids.ts";
@@ -10,7 +11,6 @@ import type { Log } from "../process/log.ts";
 import { createReadiness } from "../process/readiness.ts";
 import { version } from "../process/version.ts";
 import { watchTls } from "../process/watch-tls.ts";
-import type { Listener } from "../rpc/listener/listener.ts";
 import type { ServerOptions } from "../server.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";

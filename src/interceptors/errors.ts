@@ -1,8 +1,8 @@
 import { Code, ConnectError, type ContextValues, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { requestIdOf } from "@portcullis/rpc";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../domain/login-policy/errors.ts";
-import { requestIdOf } from "../rpc/call/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
 /** Told of a failure that is the server's own, and of the call that met it, where one did. */

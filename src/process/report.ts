@@ -1,5 +1,5 @@
+import { requestIdOf } from "@portcullis/rpc";
 import type { ReportFailure } from "../interceptors/errors.ts";
-import { requestIdOf } from "../rpc/call/request-id.ts";
 import { traceOf } from "../telemetry/trace-ids.ts";
 import { createLimitedLog } from "./limited-log.ts";
 import type { Log } from "./log.ts";

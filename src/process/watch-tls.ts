@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import type { TlsOptions } from "@portcullis/rpc";
 import type { TlsFiles } from "../config.ts";
-import type { TlsOptions } from "../rpc/listener/listener.ts";
 
 export interface WatchTlsOptions {
   readonly files: TlsFiles;

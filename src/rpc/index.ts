@@ -6,13 +6,21 @@ export type { CallOptions, Gate } from "./call/call.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./call/caller-turns.ts";
 export type { Observe, ObservedCall, OnFailure, Outcome, ProtocolName } from "./call/outcome.ts";
 export type { PublicStreamOptions } from "./call/public-streams.ts";
-export { requestIdOf } from "./call/request-id.ts";
+export { nameAnswer, requestIdHeader, requestIdOf } from "./call/request-id.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
-export { aroundHandler, type ListenerHandler, type StreamHandler } from "./listener/handler.ts";
+export { isGone, onClose, type RequestHead, rawPath, send } from "./http/http.ts";
+export {
+  aroundHandler,
+  type ListenerHandler,
+  type ListenerRequest,
+  type ListenerResponse,
+  type StreamHandler,
+} from "./listener/handler.ts";
 export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
-export { type Listener, openListener } from "./listener/listener.ts";
+export { type Listener, openListener, type TlsOptions } from "./listener/listener.ts";
+export { sendStatusAnswer } from "./listener/status-answer.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
 export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";

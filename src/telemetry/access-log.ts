@@ -1,7 +1,5 @@
+import { type Observe, type RequestHead, rawPath, requestIdOf } from "@portcullis/rpc";
 import type { Log } from "../process/log.ts";
-import type { Observe } from "../rpc/call/outcome.ts";
-import { requestIdOf } from "../rpc/call/request-id.ts";
-import { type RequestHead, rawPath } from "../rpc/http/http.ts";
 import type { createClientAddress } from "./client-address.ts";
 import { nameOf } from "./metrics.ts";
 import { traceOf } from "./trace-ids.ts";

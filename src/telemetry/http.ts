@@ -1,7 +1,5 @@
+import { type ListenerRequest, type ListenerResponse, nameAnswer, onClose } from "@portcullis/rpc";
 import type { Log } from "../process/log.ts";
-import { nameAnswer } from "../rpc/call/request-id.ts";
-import { onClose } from "../rpc/http/http.ts";
-import type { ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
 import type { createClientAddress } from "./client-address.ts";
 import type { Metrics } from "./metrics.ts";
 

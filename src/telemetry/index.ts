@@ -1,5 +1,5 @@
+import type { Observe } from "@portcullis/rpc";
 import type { Log } from "../process/log.ts";
-import type { Observe } from "../rpc/call/outcome.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createClientAddress } from "./client-address.ts";
 import { createObserveHttp, type ObserveHttp } from "./http.ts";

@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
+import type { Observe, Outcome } from "@portcullis/rpc";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { Observe, Outcome } from "../rpc/call/outcome.ts";
 import type { StoreUse } from "./observed-store.ts";
 
 /** What a server counts, in the form that Prometheus reads. */

@@ -10,9 +10,8 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
+import { type Observe, type ObservedCall, requestIdOf } from "@portcullis/rpc";
 import type { Log } from "../process/log.ts";
-import type { Observe, ObservedCall } from "../rpc/call/outcome.ts";
-import { requestIdOf } from "../rpc/call/request-id.ts";
 import { nameOf } from "./metrics.ts";
 import { setTrace } from "./trace-ids.ts";
 

@@ -1,8 +1,13 @@
+import {
+  type ListenerHandler,
+  type ListenerRequest,
+  type ListenerResponse,
+  nameAnswer,
+  rawPath,
+  send,
+  sendStatusAnswer,
+} from "@portcullis/rpc";
 import type { Readiness } from "../process/readiness.ts";
-import { nameAnswer } from "../rpc/call/request-id.ts";
-import { rawPath, send } from "../rpc/http/http.ts";
-import type { ListenerHandler, ListenerRequest, ListenerResponse } from "../rpc/listener/handler.ts";
-import { sendStatusAnswer } from "../rpc/listener/status-answer.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 /** The paths that answer operators rather than callers. */

@@ -1,13 +1,11 @@
 import { type DescField, getOption, hasOption, type JsonObject } from "@bufbuild/protobuf";
+import { createOpenApi, createRouteTable, createRpcTable } from "@portcullis/rpc";
 import { comments } from "../../gen/comments.ts";
 import { rules } from "../../gen/validate/validate_pb.ts";
 import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
-import { createOpenApi } from "../rpc/openapi/document.ts";
-import { createRouteTable } from "../rpc/rest/route-table.ts";
-import { createRpcTable } from "../rpc/rpc-table.ts";
 
 const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
 

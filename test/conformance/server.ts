@@ -4,7 +4,7 @@
 import { buffer } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { createDispatch, createRpcTable, openListener } from "../../src/rpc/index.ts";
+import { createDispatch, createRpcTable, openListener } from "@portcullis/rpc";
 import {
   type ServerCompatRequest,
   ServerCompatRequestSchema,

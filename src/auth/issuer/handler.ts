@@ -1,10 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isGone, type ListenerHandler, type ListenerRequest, nameAnswer, rawPath } from "@portcullis/rpc";
 import type { Provider } from "oidc-provider";
 import { provideIssuerKeys, publishedKeys, readIssuerKeys } from "../../application/issuer-keys.ts";
 import type { LimitedLog } from "../../process/limited-log.ts";
-import { nameAnswer } from "../../rpc/call/request-id.ts";
-import { isGone, rawPath } from "../../rpc/http/http.ts";
-import type { ListenerHandler, ListenerRequest } from "../../rpc/listener/handler.ts";
 import type { Clock, Store } from "../../store/store.ts";
 import { createClientAddress } from "../../telemetry/client-address.ts";
 import { keyClientId } from "../issued.ts";

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import type { EventEmitter } from "node:events";
+import { isGone, nameAnswer } from "@portcullis/rpc";
 import {
   type Configuration,
   errors,
@@ -10,8 +11,6 @@ import {
 } from "oidc-provider";
 import type { IssuerKeys } from "../../application/issuer-keys.ts";
 import type { LimitedLog } from "../../process/limited-log.ts";
-import { nameAnswer } from "../../rpc/call/request-id.ts";
-import { isGone } from "../../rpc/http/http.ts";
 import { type Clock, type Store, userRef } from "../../store/store.ts";
 import { apiScope, keyClientId } from "../issued.ts";
 import { digestToken } from "../token.ts";

@@ -1,6 +1,6 @@
+import { nameAnswer } from "@portcullis/rpc";
 import { errors, type KoaContextWithOIDC, type Provider } from "oidc-provider";
 import type { LimitedLog } from "../../process/limited-log.ts";
-import { nameAnswer } from "../../rpc/call/request-id.ts";
 
 /** What the log calls a refusal, by the event of oidc-provider. */
 const messages = {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
-import type { ListenerRequest } from "../../rpc/listener/handler.ts";
+import type { ListenerRequest } from "@portcullis/rpc";
 
 /** What is posted here is a form of a few hundred bytes; oidc-provider itself stops at 56 KiB. */
 const maxBodyBytes = 32 * 1024;
