@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 
-// Two levels up in the compiled package, one in the checkout.
+// The compiled package is one folder deeper (dist/) than the checkout.
 const packageFile = new URL(
-  import.meta.url.endsWith(".ts") ? "../package.json" : "../../package.json",
+  import.meta.url.endsWith(".ts") ? "../../package.json" : "../../../package.json",
   import.meta.url,
 );
 
