@@ -50,7 +50,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@connectrpc/connect",
     "@bufbuild/protobuf",
   ],
-  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
+  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
   web: ["process/readiness.ts", "process/version.ts", "@portcullis/rpc", "telemetry", "gen", "@bufbuild/protobuf"],
   cli: [
     "config.ts",
