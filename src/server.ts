@@ -34,11 +34,11 @@ import { createAdminService } from "./services/zitadel/admin.ts";
 import { createAuthService } from "./services/zitadel/auth.ts";
 import { createManagementService } from "./services/zitadel/management.ts";
 import type { Clock, Store } from "./store/store.ts";
-import type { Telemetry } from "./telemetry/index.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import { type CorsSettings, openToPages } from "./web/cors.ts";
 import { createDebugHandler } from "./web/debug.ts";
-import { loadDocument } from "./web/documents.ts";
 import { createLazyHandler } from "./web/lazy-handler.ts";
+import { loadDocument } from "./web/load-document.ts";
 import { createWebRoutes, wholePaths, withWebRoutes } from "./web/routes.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
@@ -47,7 +47,7 @@ const maxRequestBytes = 64 * 1024;
 const toolServices = [Health, ServerReflection, ServerReflectionV1Alpha];
 const services = [ManagementService, AdminService, AuthService, ...toolServices];
 
-/** What needs no token: load balancers have none, and the documents of the API are for everybody too. */
+/** RPCs that need no token: load balancers have none, and tools read the API's description before they have one. */
 const publicRpcs = [
   ...toolServices,
   ManagementService.method.healthz,
@@ -58,34 +58,34 @@ const publicRpcs = [
 export interface ServerOptions extends CorsSettings {
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
-  /** Absent: plaintext. */
+  /** Default: plaintext. */
   readonly tls?: TlsOptions;
-  /** The built-in issuer; absent: off, and what it gave out before counts for nothing. */
+  /** The built-in issuer. Default: off; tokens that it issued earlier are refused. */
   readonly issuer?: {
-    /** The issuer identifier: an origin. Default: where the server listens. */
+    /** The issuer identifier: an origin. Default: the URL of the listener. */
     readonly url?: string;
   };
-  /** Issuers elsewhere whose tokens are accepted. */
+  /** Other issuers whose tokens are accepted. */
   readonly oidcIssuers?: readonly OutsideIssuerSettings[];
-  /** Addresses and ranges of proxies whose word about a client's address is taken. */
+  /** Addresses and ranges of proxies that are trusted to name their client; see `createClientAddress`. */
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
   /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;
-  /** What health checks are answered with. Default: always ready, until the server closes. */
+  /** What health checks answer. Default: ready until the server closes. */
   readonly readiness?: Readiness;
-  /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
+  /** Observes every request and answers `/debug/metrics`. Default: nothing is counted. */
   readonly telemetry?: Pick<Telemetry, "metrics" | "observe" | "observeHttp">;
   /** Bounds for health watches and reflection; see `PublicStreamOptions`. */
   readonly publicStreams?: Pick<PublicStreamOptions, "mostOnConnection" | "most" | "maxAgeMs">;
-  /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
+  /** Milliseconds that a stop waits for requests on silent connections; see `ListenerLimits`. */
   readonly drainQuietMs?: number;
-  /** Where `/debug` is served. Default: where the rest is. */
+  /** An address of its own for `/debug`. Default: `listen`. */
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
-  /** Gets why the built-in issuer refuses requests, and why tokens of outside issuers are refused. Default: nobody is told. */
+  /** Logs why the built-in issuer refuses requests, and why tokens of outside issuers are refused. Default: not logged. */
   readonly limitedLog?: LimitedLog;
 }
 
@@ -136,7 +136,7 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
   };
 }
 
-/** The RPCs, with who may call them. */
+/** The RPCs and who may call them. */
 async function createApi(
   options: ServerOptions,
   more: { readonly readiness: Readiness; readonly reservedPaths: readonly string[]; readonly closing: AbortSignal },
@@ -145,7 +145,7 @@ async function createApi(
   const { readiness, reservedPaths, closing } = more;
   const policies = createLoginPolicies(store);
   const serviceNames = services.map(({ typeName }) => typeName);
-  // Tools look up what is in the details of an error.
+  // Tools look up the messages in the details of an error.
   const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
   const reflection = createReflectionServices({ services, moreFiles, closing });
   const rpcs = createRpcTable((router) => {
@@ -174,18 +174,18 @@ async function createApi(
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // Both as ZITADEL does, and its clients rely on them.
+    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`.
     ignoreUnknown: true,
     publicStreams: { isPublic: (method) => permissions.get(method) === anyone, ...options.publicStreams },
     grpcMetadataHeaders: true,
     reservedPaths,
-    // In the details of errors, and in no file of a service.
+    // Details of errors use it, and no file of a service imports it.
     registry: createRegistry(file_zitadel_message),
     onFailure: (reason, contextValues) => report({ reason, contextValues }),
   });
 }
 
-/** What checks their tokens is loaded only where there are any. */
+/** Loads the code that checks tokens of outside issuers, only when there are any. */
 async function loadOutsideIssuers(
   settings: readonly OutsideIssuerSettings[],
   { clock, report, limitedLog = () => {} }: ServerOptions,
@@ -194,7 +194,7 @@ async function loadOutsideIssuers(
   return createOutsideIssuers(settings, { clock, limitedLog, report: (reason) => report({ reason }) });
 }
 
-/** The built-in issuer, which takes as long to load as all the rest. */
+/** Loads the built-in issuer, which takes as long as loading all the rest. */
 async function loadIssuer(
   { store, clock, report, limitedLog = () => {}, trustedProxies = [] }: ServerOptions,
   url: string,

@@ -4,14 +4,14 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { LogOutput } from "../process/log-output.ts";
 import type { StoreUse } from "./observed-store.ts";
 
-/** What a server counts, in the form that Prometheus reads. */
+/** The metrics of one server, in the form that Prometheus reads. */
 export interface Metrics {
   readonly observe: Observe;
-  /** Told of each answer beside the RPCs: that of the issuer, or a document. */
+  /** Counts an answer to a request that is no RPC: the issuer's, or a document. */
   onHttpAnswer(answer: HttpAnswer): void;
-  /** Told of each read and write of the store; those that fail count as well. */
+  /** Counts a read or write of the store, also one that failed. */
   onStoreUse(use: StoreUse): void;
-  /** Told of each commit how many commands shared it. */
+  /** Counts a commit and the commands that shared it. */
   onCommit(commands: number): void;
   // What follows is read when the metrics are rendered.
   /** Shows what a listener holds and has carried. */
@@ -29,24 +29,24 @@ export interface RenderedMetrics {
   readonly text: string;
 }
 
-/** An answer to a request that is for no RPC. Each member but the time is one of few values. */
+/** An answer to a request that is no RPC. Each member but the time has few values, so each can be a label. */
 export interface HttpAnswer {
   readonly route: string;
   readonly method: string;
-  /** The HTTP status; `none` where the client went before there was one. */
+  /** The HTTP status; `none` when the client left before there was one. */
   readonly status: string;
   readonly ms: number;
 }
 
-/** From what an answer takes at best to what callers wait, in seconds. */
+/** In seconds: from the fastest answers to the longest that callers wait. */
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const storeBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5];
 
 const renderEveryMs = 1_000;
 
 /**
- * Creates metrics of one server, beside Node's own: several servers of one process count apart. `now` gives milliseconds; the
- * default is a clock that never goes back.
+ * Creates the metrics of one server, with Node's own. Several servers of one process count separately. `now` returns milliseconds and
+ * defaults to a monotonic clock.
  */
 export function createMetrics(options: { readonly version: string; now?(): number }): Metrics {
   const { now = () => performance.now() } = options;
@@ -124,7 +124,7 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
       return (outcome) => {
         served -= 1;
         const seconds = (performance.now() - started) / 1000;
-        // The names that are served are few; what a client makes up must not become a label.
+        // Only names that the server knows become labels: clients can invent any number of others.
         const [service, name] = method === undefined ? ["", "unknown"] : [method.parent.typeName, method.name];
         duration.observe({ protocol, service, method: name, code: nameOf(outcome) }, seconds);
       };
@@ -176,7 +176,7 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
       if (rendered === undefined || now() - rendered.at >= renderEveryMs) {
         const made = registry.metrics().then((text) => ({ contentType: registry.contentType, text }));
         rendered = { at: now(), made };
-        // Who asks next tries again.
+        // The next caller tries again.
         made.catch(() => {
           rendered = undefined;
         });
@@ -186,7 +186,7 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
   };
 }
 
-/** As gRPC names its codes, which has one letter more for one of them. */
+/** A code as gRPC spells it: upper case, and CANCELLED with two Ls. */
 export const nameOf = (outcome: Outcome): string => {
   if (outcome === 0) return "OK";
   if (outcome === Code.Canceled) return "CANCELLED";

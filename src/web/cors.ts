@@ -1,9 +1,8 @@
 import { corsDefaults, type ListenerHandler, requestIdHeader, withCors } from "@portcullis/rpc";
 
 /**
- * What pages may send beside what their clients need: for whom, in which language, and as part of which trace. OpenTelemetry's
- * instrumentation of fetch adds the trace by itself, and one header that is not allowed keeps a page from calling at all. Pages
- * written for a grpc-gateway put its prefix before any of them.
+ * Headers that pages send beside those of their protocol. OpenTelemetry's instrumentation of fetch adds the trace by itself, and a
+ * browser blocks the whole call for one header that is not allowed. Pages made for grpc-gateway put its prefix before any of them.
  */
 const pageHeaders = [
   "x-zitadel-orgid",

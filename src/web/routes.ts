@@ -1,6 +1,6 @@
 import { aroundHandler, type ListenerHandler, nameAnswer, openApiPaths, rawPath } from "@portcullis/rpc";
 import { issuerRoutes } from "../auth/issuer/paths.ts";
-import type { ObserveHttp } from "../telemetry/http.ts";
+import type { ObserveHttp } from "../telemetry/observe-http.ts";
 import { debugPaths } from "./debug.ts";
 
 /** A path that is no RPC. */
@@ -10,11 +10,11 @@ export interface WebRoute {
   readonly handler: ListenerHandler;
   /** Which pages of other origins may call it: those that may call the API, or those that the handler itself allows. */
   readonly cors: "as the API" | "by the handler";
-  /** The label of its answers in metrics and in the log; absent: they are neither counted nor logged. */
+  /** The label of its answers in metrics and in the log. Default: they are neither counted nor logged. */
   readonly label?: string;
 }
 
-/** Who answers; absent: nobody does, and the API gets the request. */
+/** The handlers. The API gets the requests of a handler that is absent. */
 export interface WebHandlers {
   readonly openApi: ListenerHandler;
   readonly debug?: ListenerHandler;
@@ -33,7 +33,7 @@ export function createWebRoutes({ openApi, debug, issuer }: WebHandlers): readon
   return routes;
 }
 
-/** The paths of a table that are whole: no HTTP rule of an RPC may have one of them. */
+/** The whole paths of a table. No HTTP rule of an RPC may use one of them. */
 export const wholePaths = (routes: readonly WebRoute[]): readonly string[] =>
   routes.map(({ path }) => path).filter((path) => !path.endsWith("*"));
 
