@@ -1,5 +1,5 @@
 import type { AggregateType, EventOrigin, EventsOf } from "../domain/events.ts";
-import type { Key, State, StatesOf } from "../domain/states.ts";
+import type { State, StatesOf, UniqueKey } from "../domain/states.ts";
 import type { Upcast } from "../domain/upcast.ts";
 
 /** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
@@ -41,7 +41,7 @@ export interface StoreRecord {
 }
 
 /** What is read: an aggregate by its id, the one that holds a key, or a record. */
-export type Read = AggregateRef | Key | RecordRef;
+export type Read = AggregateRef | UniqueKey | RecordRef;
 
 export interface ReadOptions {
   /** What else to read, by what was found first. Must be pure, and may be called more than once. */
@@ -55,7 +55,7 @@ export interface View {
   /** The aggregate, which must be among the reads: by its id, or by a key that it holds. Throws an Error otherwise. */
   get<T extends AggregateType>(ref: AggregateRef<T>): Snapshot<T>;
   /** The aggregate that holds the key, which must be among the reads; undefined where none does. Throws an Error otherwise. */
-  find(key: Key): Snapshot | undefined;
+  find(key: UniqueKey): Snapshot | undefined;
   /** The record, which must be among the reads; undefined where there is none. Throws an Error otherwise. */
   record(ref: RecordRef): StoreRecord | undefined;
   /** Global position of the newest event that the view reflects; 0 in an empty store. It never decreases from view to view. */
@@ -186,7 +186,7 @@ export interface Projection {
     type: T,
     before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },
   ): StatesOf[T];
-  keysOf(type: AggregateType, state: State | undefined): readonly Key[];
+  uniqueKeysOf(type: AggregateType, state: State | undefined): readonly UniqueKey[];
 }
 
 /** Milliseconds since 1970 UTC. */

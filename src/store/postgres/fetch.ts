@@ -1,10 +1,10 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import { CachedMoment, Damaged, type Loaded } from "../engine/cached-moment.ts";
 import { parseJson } from "../engine/json.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../engine/view.ts";
+import { isRecordRef, isUniqueKey, nameOfRecord, nameOfRef, nameOfUniqueKey } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
 import { ReadOnlyServer } from "./errors.ts";
@@ -131,10 +131,10 @@ export const toStoredState = (row: StateRow): StoredState => ({
 
 async function fetch(client: ClientBase, wanted: readonly Read[], source: StateSource): Promise<Loaded> {
   const refs = unique(
-    wanted.filter((read): read is AggregateRef => !isKey(read) && !isRecordRef(read)),
+    wanted.filter((read): read is AggregateRef => !isUniqueKey(read) && !isRecordRef(read)),
     nameOfRef,
   );
-  const keys = unique(wanted.filter(isKey), nameOfKey);
+  const keys = unique(wanted.filter(isUniqueKey), nameOfUniqueKey);
   const recordRefs = unique(wanted.filter(isRecordRef), nameOfRecord);
   const [aggregates, holders, records] = await Promise.all([
     query<StateRow>(
@@ -142,7 +142,7 @@ async function fetch(client: ClientBase, wanted: readonly Read[], source: StateS
       selectAggregates,
       refs.map(({ type, id }) => [type, id]),
     ),
-    query<StateRow & Key>(
+    query<StateRow & UniqueKey>(
       client,
       selectHolders,
       keys.map(({ kind, value }) => [kind, value]),
@@ -170,7 +170,7 @@ async function fetch(client: ClientBase, wanted: readonly Read[], source: StateS
   );
   return {
     aggregates: [...found, ...absent],
-    holders: keys.map((key) => ({ key, holder: holderOf.get(nameOfKey(key)) })),
+    holders: keys.map((key) => ({ key, holder: holderOf.get(nameOfUniqueKey(key)) })),
     records: recordRefs.map((ref: RecordRef) => ({ ref, record: recordOf.get(nameOfRecord(ref)) })),
   };
 }

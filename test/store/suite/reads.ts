@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/domain/states.ts";
+import type { UniqueKey } from "../../../src/domain/states.ts";
 import { instanceRef, organizationRef, userRef } from "../../../src/store/store.ts";
 import {
   addCounter,
@@ -12,7 +12,7 @@ import {
 } from "../fixtures/commands.ts";
 import type { Must } from "./must.ts";
 
-const name = (value: string): Key => ({ kind: "organization_name", value });
+const name = (value: string): UniqueKey => ({ kind: "organization_name", value });
 
 /** What store.ts promises of read and list. */
 export function defineReadTests(must: Must): void {
@@ -102,7 +102,7 @@ export function defineReadTests(must: Must): void {
       await store.execute(addOrganization("a", "ACME"));
       await store.execute(addUser("u"));
       await store.execute(passToken({ to: "u", tokenId: "t" }));
-      const digest: Key = { kind: "token_digest", value: "digest of t" };
+      const digest: UniqueKey = { kind: "token_digest", value: "digest of t" };
       const view = await store.read([name("ACME"), digest]);
       expect(view.find(name("ACME"))).toEqual({
         ref: organizationRef("a"),
