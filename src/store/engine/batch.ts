@@ -5,7 +5,7 @@ import type {
   Change,
   Clock,
   Command,
-  Outcome,
+  CommandResult,
   Projection,
   RecordChange,
   RecordedEvent,
@@ -39,7 +39,7 @@ export const isEmpty = ({ events, records }: Writes): boolean => events.length =
 
 /** How a command of a batch ends once the batch is written. */
 export type Ending =
-  | { readonly kind: "done"; readonly outcome: Outcome<unknown> }
+  | { readonly kind: "done"; readonly result: CommandResult<unknown> }
   | { readonly kind: "failed"; readonly error: unknown };
 
 export interface BatchContext {
@@ -60,7 +60,7 @@ export function decideBatch(
   const draft = new Draft(context.committed);
   const endings = commands.map((command): Ending => {
     try {
-      return { kind: "done", outcome: decide(command, draft, context) };
+      return { kind: "done", result: decide(command, draft, context) };
     } catch (error) {
       return { kind: "failed", error };
     }
@@ -68,7 +68,7 @@ export function decideBatch(
   return { endings, writes: draft.writes(context.clock()) };
 }
 
-function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Outcome<unknown> {
+function decide(command: Command<unknown>, batch: Draft, context: BatchContext): CommandResult<unknown> {
   const view = collectView(command.reads, batch);
   const { changes, records = [], value } = command.decide(view);
   const draft = new Draft(batch);
