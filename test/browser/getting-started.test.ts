@@ -50,12 +50,11 @@ describe.skipIf(isLeftOut(missing))("docs/getting-started.md", () => {
 
   /** Starts a program that goes on, as in a terminal of its own. Resolves to its first line with an address. */
   async function startProgram(command: string, env: Readonly<Record<string, string>>): Promise<string> {
-    const stdio = ["ignore", "pipe", "inherit"] as const;
     const program = spawn("bash", ["-c", command], {
       cwd: folder,
-      detached: true,
-      stdio,
       env: { ...process.env, ...env },
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"],
     });
     programs.push(program);
     for await (const line of createInterface(program.stdout)) {
