@@ -50,8 +50,16 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@connectrpc/connect",
     "@bufbuild/protobuf",
   ],
+  web: [
+    "auth/issuer",
+    "process/readiness.ts",
+    "process/version.ts",
+    "@portcullis/rpc",
+    "telemetry",
+    "gen",
+    "@bufbuild/protobuf",
+  ],
   rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
-  web: ["process/readiness.ts", "process/version.ts", "@portcullis/rpc", "telemetry", "gen", "@bufbuild/protobuf"],
   cli: [
     "config.ts",
     "application",

@@ -39,11 +39,20 @@ interface Rendered {
 export const renderOpenApi = (document: JsonObject, form: "json" | "yaml"): string =>
   form === "json" ? `${JSON.stringify(document, null, 2)}\n` : toYaml(document);
 
-/**
- * Serves a document at `/openapi.json` and `/openapi.yaml`, without asking for a token, and leaves all other paths to the
- * handler. The document is made and compressed once, and has an ETag. Throws a TypeError if `document` is not a function.
- */
+/** Serves a document beside what a handler serves: `createOpenApiHandler` on its paths, and the handler on all others. */
 export function withOpenApi(handler: ListenerHandler, service: OpenApiService): ListenerHandler {
+  const serveOpenApi = createOpenApiHandler(service);
+  return aroundHandler(handler, (request, response, next) => {
+    const serve = isDocumentPath(rawPath(request)) ? serveOpenApi : handler;
+    serve(request, response, next);
+  });
+}
+
+/**
+ * Serves a document at `/openapi.json` and `/openapi.yaml`, without asking for a token; any other path is its caller's mistake. The
+ * document is made and compressed once, and has an ETag. Throws a TypeError if `document` is not a function.
+ */
+export function createOpenApiHandler(service: OpenApiService): ListenerHandler {
   const rendered = new Map<DocumentPath, Promise<Rendered>>();
 
   function renderOnce(path: DocumentPath): Promise<Rendered> {
@@ -85,14 +94,12 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     throw new TypeError("the option document of withOpenApi must be a function that makes the document");
   }
 
-  return aroundHandler(handler, (request, response, next) => {
-    const path = rawPath(request);
-    if (!isDocumentPath(path)) return handler(request, response, next);
-    serve(path, request, response).catch((reason: unknown) => {
+  return (request, response) => {
+    serve(rawPath(request) as DocumentPath, request, response).catch((reason: unknown) => {
       onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     });
-  });
+  };
 }
 
 const allow = "GET, HEAD, OPTIONS";
