@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
+import type { LogSettings } from "./process/log.ts";
+import type { TlsFiles } from "./process/watch-tls.ts";
 import { parseTrustedProxy } from "./telemetry/client-address.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
@@ -34,14 +36,8 @@ export interface Config {
   readonly stockHandlers: boolean;
 }
 
-const logLevels = ["error", "warn", "info", "debug"] as const;
-const logFormats = ["json", "text"] as const;
-
-/** What the log has, and whether for programs or for people. */
-export interface LogSettings {
-  readonly level: (typeof logLevels)[number];
-  readonly format: (typeof logFormats)[number];
-}
+const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
+const logFormats: readonly LogSettings["format"][] = ["json", "text"];
 
 /** The contents of PEM files, and where they were read. */
 export interface TlsConfig {
@@ -50,13 +46,6 @@ export interface TlsConfig {
   /** Authorities that must have signed the certificate of every client; absent: clients need none. */
   readonly clientCa?: string;
   readonly files: TlsFiles;
-}
-
-/** Paths. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string;
 }
 
 /** How a store in PostgreSQL is used; times in milliseconds. Absent: the store's own default. */

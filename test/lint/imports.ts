@@ -78,6 +78,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "commander",
   ],
   telemetry: [
+    "interceptors",
     "telemetry/client-address.ts",
     "process",
     "process/limited-log.ts",
@@ -91,21 +92,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@connectrpc/connect",
   ],
   "telemetry/client-address.ts": ["node:"],
-  process: [
-    "process/limited-log.ts",
-    "config.ts",
-    "interceptors",
-    "@portcullis/rpc",
-    "telemetry",
-    "node:",
-    "pino",
-    "pino-pretty",
-  ],
+  process: ["process/limited-log.ts", "@portcullis/rpc", "node:", "pino", "pino-pretty"],
   "process/durable-directory.ts": ["node:"],
   "process/limited-log.ts": ["process"],
   "process/readiness.ts": [],
   "process/version.ts": ["node:"],
-  "config.ts": ["auth", "auth/outside", "telemetry/client-address.ts", "node:"],
+  "config.ts": ["process", "auth", "auth/outside", "telemetry/client-address.ts", "node:"],
   "server.ts": [
     "auth",
     "auth/identify.ts",
@@ -122,7 +114,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
-  "index.ts": ["auth", "auth/issuer", "application", "process", "server.ts", "store/open.ts", "store"],
+  "index.ts": ["telemetry", "auth", "auth/issuer", "application", "process", "server.ts", "store/open.ts", "store"],
   "main.ts": ["process/version.ts", "cli", "config.ts", "domain", "store", "node:", "commander"],
 };
 
