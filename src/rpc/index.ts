@@ -23,6 +23,12 @@ export { type Listener, openListener, type TlsOptions } from "./listener/listene
 export { sendStatusAnswer } from "./listener/status-answer.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
-export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";
+export {
+  createOpenApiHandler,
+  type OpenApiService,
+  openApiPaths,
+  renderOpenApi,
+  withOpenApi,
+} from "./openapi/serve.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";

@@ -52,7 +52,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@bufbuild/protobuf",
   ],
   rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
-  web: ["process/readiness.ts", "process/version.ts", "@portcullis/rpc", "telemetry", "gen", "@bufbuild/protobuf"],
+  web: [
+    "auth/issuer",
+    "process/readiness.ts",
+    "process/version.ts",
+    "@portcullis/rpc",
+    "telemetry",
+    "gen",
+    "@bufbuild/protobuf",
+  ],
   cli: [
     "config.ts",
     "application",
