@@ -2,19 +2,21 @@ import { createRegistry } from "@bufbuild/protobuf";
 import {
   CallerTurns,
   createDispatch,
+  createHealthService,
   createOpenApiHandler,
+  createReflectionServices,
   createRpcTable,
   type Dispatch,
+  Health,
   type Listener,
   type ListenerHandler,
   openListener,
   type PublicStreamOptions,
+  ServerReflection,
+  ServerReflectionV1Alpha,
   type TlsOptions,
 } from "@portcullis/rpc";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
-import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
@@ -28,8 +30,6 @@ import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import type { LimitedLog } from "./process/limited-log.ts";
 import { createReadiness, type Readiness } from "./process/readiness.ts";
-import { createHealthService } from "./services/grpc/health.ts";
-import { createReflectionServices } from "./services/grpc/reflection.ts";
 import { createAdminService } from "./services/zitadel/admin.ts";
 import { createAuthService } from "./services/zitadel/auth.ts";
 import { createManagementService } from "./services/zitadel/management.ts";

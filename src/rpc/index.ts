@@ -9,6 +9,9 @@ export type { PublicStreamOptions } from "./call/public-streams.ts";
 export { nameAnswer, requestIdHeader, requestIdOf } from "./call/request-id.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";
+export { Health } from "./gen/grpc/health/v1/health_pb.ts";
+export { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
+export { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
 export { isGone, onClose, type RequestHead, rawPath, send } from "./http/http.ts";
 export {
@@ -32,3 +35,5 @@ export {
 } from "./openapi/serve.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";
+export { createHealthService, type HealthOptions, type Readiness } from "./services/health.ts";
+export { createReflectionServices, type ReflectionOptions, type ReflectionServices } from "./services/reflection.ts";

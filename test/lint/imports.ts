@@ -40,7 +40,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "lru-cache",
   ],
   "services/zitadel": ["domain", "application", "auth", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
-  "services/grpc": ["process/readiness.ts", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
   interceptors: [
     "domain",
     "store",
@@ -51,7 +50,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@connectrpc/connect",
     "@bufbuild/protobuf",
   ],
-  rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
   web: [
     "auth/issuer",
     "process/readiness.ts",
@@ -61,6 +59,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
+  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
   cli: [
     "config.ts",
     "application",
