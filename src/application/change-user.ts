@@ -2,7 +2,7 @@ import { DirectoryError } from "../domain/directory/decide.ts";
 import { checkOwnerStays, isOwner } from "../domain/directory/owners.ts";
 import type { UserEvent } from "../domain/events.ts";
 import { evolve } from "../domain/evolve.ts";
-import type { Key, UserState } from "../domain/states.ts";
+import type { UniqueKey, UserState } from "../domain/states.ts";
 import type { AggregateRef, Clock, Snapshot, Store, View } from "../store/store.ts";
 
 /** What takes something from a user that cannot be given back. */
@@ -13,7 +13,7 @@ export interface Removal {
 
 /** The user of that name. */
 export const named = (name: string) => ({
-  key: { kind: "user_name", value: name } satisfies Key as Key,
+  key: { kind: "user_name", value: name } satisfies UniqueKey as UniqueKey,
   missing: () => new DirectoryError("user_missing", `there is no user named ${name}`),
 });
 
@@ -24,7 +24,7 @@ export const named = (name: string) => ({
 export async function changeUser(
   { store, actor, clock = Date.now }: { readonly store: Store; readonly actor: string; readonly clock?: Clock },
   change: {
-    readonly key: Key;
+    readonly key: UniqueKey;
     readonly missing: () => DirectoryError;
     readonly reads?: readonly AggregateRef[];
     readonly removal?: Removal;
@@ -54,7 +54,7 @@ export async function changeUser(
   return value;
 }
 
-async function isHeldByOwner(store: Store, key: Key): Promise<boolean> {
+async function isHeldByOwner(store: Store, key: UniqueKey): Promise<boolean> {
   const holder = (await store.read([key])).find(key)?.state as UserState | undefined;
   return holder !== undefined && isOwner(holder);
 }

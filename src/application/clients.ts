@@ -1,7 +1,7 @@
 import * as decide from "../domain/directory/decide.ts";
 import { DirectoryError } from "../domain/directory/decide.ts";
 import type { ClientRegistration } from "../domain/events.ts";
-import type { Key } from "../domain/states.ts";
+import type { UniqueKey } from "../domain/states.ts";
 import { clientRef, type Store } from "../store/store.ts";
 import { present } from "./directory.ts";
 import type { IdSource } from "./ids.ts";
@@ -24,7 +24,7 @@ export function createClients(options: { readonly store: Store; readonly newId: 
     /** Registers an application. Resolves to its id. */
     async add(registration: ClientRegistration): Promise<string> {
       const ref = clientRef(newId());
-      const key: Key = { kind: "client_name", value: registration.name };
+      const key: UniqueKey = { kind: "client_name", value: registration.name };
       await store.execute({
         actor,
         reads: [ref, key],

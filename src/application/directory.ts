@@ -2,7 +2,7 @@ import * as decide from "../domain/directory/decide.ts";
 import { DirectoryError } from "../domain/directory/decide.ts";
 import type { OrganizationEvent, TokenRecord } from "../domain/events.ts";
 import { defaultLoginPolicy } from "../domain/login-policy/settings.ts";
-import type { InstanceState, Key, OrganizationState, UserState } from "../domain/states.ts";
+import type { InstanceState, OrganizationState, UniqueKey, UserState } from "../domain/states.ts";
 import {
   type Clock,
   instanceRef,
@@ -107,7 +107,7 @@ export function createDirectory(options: {
 
     /** Whether this is a token of `admin`. */
     async holdsAdminToken(digest: string): Promise<boolean> {
-      const key: Key = { kind: "token_digest", value: digest };
+      const key: UniqueKey = { kind: "token_digest", value: digest };
       const found = (await store.read([key])).find(key);
       return found !== undefined && (found.state as UserState).name === adminName;
     },
@@ -130,7 +130,7 @@ export function createDirectory(options: {
 
     async addOrganization(name: string, id: string = newId()): Promise<Organization> {
       const ref = organizationRef(id);
-      const key: Key = { kind: "organization_name", value: name };
+      const key: UniqueKey = { kind: "organization_name", value: name };
       await store.execute({
         actor,
         reads: [ref, key],
@@ -176,7 +176,7 @@ export function createDirectory(options: {
       const organizationId = wanted.organizationId ?? (await defaultOrganizationId());
       const organization = organizationRef(organizationId);
       const user = userRef(newId());
-      const key: Key = { kind: "user_name", value: name };
+      const key: UniqueKey = { kind: "user_name", value: name };
       const grant = decide.grantOf(role, organizationId);
       await store.execute({
         actor,

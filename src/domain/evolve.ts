@@ -14,10 +14,10 @@ import type {
   ClientState,
   InstanceState,
   KeptLoginPolicy,
-  Key,
   OrganizationState,
   State,
   StatesOf,
+  UniqueKey,
   UserState,
 } from "./states.ts";
 
@@ -156,8 +156,8 @@ export function isSameGrant(a: RoleGrant, b: RoleGrant): boolean {
   return a.role === b.role && a.organizationId === b.organizationId;
 }
 
-/** The keys by which an aggregate in this state is found. A removed aggregate has none. */
-export function keysOf(aggregateType: AggregateType, state: State | undefined): readonly Key[] {
+/** The unique keys of an aggregate in this state. A removed aggregate has none. */
+export function uniqueKeysOf(aggregateType: AggregateType, state: State | undefined): readonly UniqueKey[] {
   if (state === undefined) return [];
   switch (aggregateType) {
     case "instance":
@@ -171,11 +171,11 @@ export function keysOf(aggregateType: AggregateType, state: State | undefined): 
       if (removed) return [];
       return [
         { kind: "user_name", value: name },
-        ...tokens.flatMap(({ tokenId, digest }): Key[] => [
+        ...tokens.flatMap(({ tokenId, digest }): UniqueKey[] => [
           { kind: "token_id", value: tokenId },
           { kind: "token_digest", value: digest },
         ]),
-        ...keys.map(({ keyId }): Key => ({ kind: "key_id", value: keyId })),
+        ...keys.map(({ keyId }): UniqueKey => ({ kind: "key_id", value: keyId })),
       ];
     }
     case "client": {
