@@ -1,5 +1,5 @@
 import { existsSync, globSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, matchesGlob } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readPage } from "./page.ts";
 
@@ -57,7 +57,7 @@ describe("the links of", () => {
     expect(links.length).toBeGreaterThan(0);
     for (const { path } of links) {
       expect(
-        packed.some((entry) => path === entry || path.startsWith(`${entry}/`)),
+        packed.some((pattern) => matchesGlob(path, pattern)),
         path,
       ).toBe(true);
     }
