@@ -1,6 +1,6 @@
 import { Option } from "commander";
 
-/** A setting of the server: how it is given, and what it is without. The README's table has the same. */
+/** A setting of the server: how it is given, and what it is without. docs/settings.md has the same table. */
 export interface Setting {
   /** As commander reads it. */
   readonly flag: string;
