@@ -59,7 +59,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
-  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
+  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
   cli: [
     "config.ts",
     "application",
