@@ -98,7 +98,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "process/limited-log.ts": ["process"],
   "process/readiness.ts": [],
   "process/version.ts": ["node:"],
-  "config.ts": ["auth", "auth/outside", "telemetry/client-address.ts", "node:"],
+  "config.ts": ["domain", "auth", "auth/outside", "telemetry/client-address.ts", "node:"],
   "server.ts": [
     "auth",
     "auth/identify.ts",
