@@ -2,7 +2,7 @@ import { DirectoryError } from "../domain/directory/errors.ts";
 import { checkOwnerStays, isOwner } from "../domain/directory/owners.ts";
 import type { UserEvent } from "../domain/events.ts";
 import { evolve } from "../domain/evolve.ts";
-import type { Key, UserState } from "../domain/states.ts";
+import type { UniqueKey, UserState } from "../domain/states.ts";
 import type { AggregateRef, Snapshot, Store, View } from "../store/store.ts";
 import type { CommandOptions } from "./command-options.ts";
 
@@ -14,7 +14,7 @@ export interface Removal {
 
 /** The user of that name. */
 export const named = (name: string) => ({
-  key: { kind: "user_name", value: name } satisfies Key as Key,
+  key: { kind: "user_name", value: name } satisfies UniqueKey as UniqueKey,
   missing: () => new DirectoryError("user_missing", `there is no user named ${name}`),
 });
 
@@ -25,7 +25,7 @@ export const named = (name: string) => ({
 export async function changeUser(
   { store, actor, clock = Date.now }: CommandOptions,
   change: {
-    readonly key: Key;
+    readonly key: UniqueKey;
     readonly missing: () => DirectoryError;
     readonly reads?: readonly AggregateRef[];
     readonly removal?: Removal;
@@ -55,7 +55,7 @@ export async function changeUser(
   return value;
 }
 
-async function isHeldByOwner(store: Store, key: Key): Promise<boolean> {
+async function isHeldByOwner(store: Store, key: UniqueKey): Promise<boolean> {
   const holder = (await store.read([key])).find(key)?.state as UserState | undefined;
   return holder !== undefined && isOwner(holder);
 }

@@ -1,7 +1,7 @@
 import { addClient, removeClient } from "../domain/directory/clients.ts";
 import { DirectoryError } from "../domain/directory/errors.ts";
 import type { ClientRegistration } from "../domain/events.ts";
-import type { Key } from "../domain/states.ts";
+import type { UniqueKey } from "../domain/states.ts";
 import { clientRef } from "../store/store.ts";
 import type { CommandOptions } from "./command-options.ts";
 import { listPresent } from "./list-present.ts";
@@ -22,7 +22,7 @@ export function createClients({ store, newId, actor }: CommandOptions) {
     /** Registers an application. Resolves to its id. */
     async add(registration: ClientRegistration): Promise<string> {
       const ref = clientRef(newId());
-      const key: Key = { kind: "client_name", value: registration.name };
+      const key: UniqueKey = { kind: "client_name", value: registration.name };
       await store.execute({
         actor,
         reads: [ref, key],

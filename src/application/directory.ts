@@ -2,7 +2,7 @@ import { addOrganization, checkOrganization, removeOrganization } from "../domai
 import { grantOf, grantOn, grantRole, revokeRole } from "../domain/directory/role-grants.ts";
 import { addUser, removeUser } from "../domain/directory/users.ts";
 import type { OrganizationEvent } from "../domain/events.ts";
-import type { Key, OrganizationState, UserState } from "../domain/states.ts";
+import type { OrganizationState, UniqueKey, UserState } from "../domain/states.ts";
 import { instanceRef, organizationRef, userRef } from "../store/store.ts";
 import { changeUser, named, type Removal } from "./change-user.ts";
 import type { CommandOptions } from "./command-options.ts";
@@ -35,7 +35,7 @@ export function createDirectory(options: CommandOptions) {
   return {
     async addOrganization(name: string, id: string = newId()): Promise<Organization> {
       const ref = organizationRef(id);
-      const key: Key = { kind: "organization_name", value: name };
+      const key: UniqueKey = { kind: "organization_name", value: name };
       await store.execute({
         actor,
         reads: [ref, key],
@@ -78,7 +78,7 @@ export function createDirectory(options: CommandOptions) {
       const organizationId = wanted.organizationId ?? (await defaultOrganizationId());
       const organization = organizationRef(organizationId);
       const user = userRef(newId());
-      const key: Key = { kind: "user_name", value: name };
+      const key: UniqueKey = { kind: "user_name", value: name };
       const grant = grantOf(role, organizationId);
       await store.execute({
         actor,

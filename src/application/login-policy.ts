@@ -4,10 +4,16 @@ import { PolicyError } from "../domain/login-policy/errors.ts";
 import type { MultiFactor, Named, SecondFactor } from "../domain/login-policy/factors.ts";
 import type { LoginPolicySettings } from "../domain/login-policy/settings.ts";
 import type { InstanceState, KeptLoginPolicy } from "../domain/states.ts";
-import { instanceRef, organizationRef, type RecordedEvent, type Store, type View } from "../store/store.ts";
+import {
+  instanceRef,
+  organizationRef,
+  type ReadOptions,
+  type RecordedEvent,
+  type Store,
+  type View,
+} from "../store/store.ts";
 
-/** A view that was read within the same call, where there is one: the policy need not be newer. */
-type Seen = { readonly seen?: View };
+type Seen = Pick<ReadOptions, "seen">;
 
 /** Whose policy is changed, and by whom. */
 export interface Target {
@@ -87,7 +93,7 @@ export function createLoginPolicies(store: Store) {
     /** The policy that applies to an organization: its own, else the instance's. */
     async getEffective({ organizationId, seen }: Seen & { readonly organizationId: string }): Promise<ReadPolicy> {
       const ref = organizationRef(organizationId);
-      const view = await store.read([ref, instanceRef], { since: seen });
+      const view = await store.read([ref, instanceRef], { seen });
       const own = view.get(ref).state?.loginPolicy;
       if (own === undefined) return readDefault(view);
       return {
@@ -101,7 +107,7 @@ export function createLoginPolicies(store: Store) {
 
     /** The instance's policy. */
     async getDefault({ seen }: Seen): Promise<ReadPolicy> {
-      return readDefault(await store.read([instanceRef], { since: seen }));
+      return readDefault(await store.read([instanceRef], { seen }));
     },
 
     addCustom: (target: Target, wanted: decide.WantedLoginPolicy) =>

@@ -2,7 +2,7 @@ import { DirectoryError } from "../domain/directory/errors.ts";
 import { addOrganization } from "../domain/directory/organizations.ts";
 import { addUser, createToken, revokeToken } from "../domain/directory/users.ts";
 import { defaultLoginPolicy } from "../domain/login-policy/settings.ts";
-import type { InstanceState, Key, UserState } from "../domain/states.ts";
+import type { InstanceState, UniqueKey, UserState } from "../domain/states.ts";
 import { instanceRef, organizationRef, type Store, userRef, type View } from "../store/store.ts";
 import { changeUser, named } from "./change-user.ts";
 import type { CommandOptions } from "./command-options.ts";
@@ -53,7 +53,7 @@ export async function setUp({ store, newId, actor }: CommandOptions, digest: str
 
 /** Whether the token with this digest belongs to `admin`. */
 export async function holdsAdminToken(store: Store, digest: string): Promise<boolean> {
-  const key: Key = { kind: "token_digest", value: digest };
+  const key: UniqueKey = { kind: "token_digest", value: digest };
   const found = (await store.read([key])).find(key);
   return found !== undefined && (found.state as UserState).name === adminName;
 }

@@ -13,8 +13,8 @@ export interface Caller {
 /** Who a token speaks for, and what was read along with them. */
 export interface Identified {
   readonly caller: Caller;
-  /** Holds the organization that the call is about; absent where nothing of the caller was read here. */
-  readonly view?: View;
+  /** Holds the organization that the call is about; absent where that was not read. */
+  readonly seen?: View;
 }
 
 /**

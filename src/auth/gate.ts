@@ -34,11 +34,11 @@ export function createGate(options: {
     const wanted = readOrganizationHeader(context.requestHeader.get(organizationHeader));
 
     const organizationOf = (home: string) => organizationRef(wanted ?? home);
-    const { caller, view } = await identify(token, organizationOf);
+    const { caller, ...identified } = await identify(token, organizationOf);
     // The user and not the token: who can get one token can mostly get many.
     context.values.set(callerKey, caller.userId);
     const ref = organizationOf(caller.organizationId);
-    const seen = view ?? (await store.read([ref]));
+    const seen = identified.seen ?? (await store.read([ref]));
     const { state: organization } = seen.get(ref);
     const organizationId = ref.id;
     checkAccess(caller, { organizationId, exists: organization !== undefined && !organization.removed, permission });

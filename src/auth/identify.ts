@@ -27,7 +27,7 @@ export function createIdentify(options: IdentifyOptions): Identify {
   return async (token, organizationOf) => {
     const now = clock();
     const personal = await findByPersonalToken(store, { token, now, organizationOf });
-    if (personal !== undefined) return { caller: callerOf(personal), view: personal.view };
+    if (personal !== undefined) return { caller: callerOf(personal), seen: personal.seen };
     const issued = acceptsIssued ? await identifyIssued(store, { token, now }) : undefined;
     if (issued !== undefined) return { caller: callerOf(issued) };
     // One of ours that is not known any more is nobody else's business.
@@ -48,22 +48,22 @@ const callerOf = ({ userId, user }: { readonly userId: string; readonly user: Us
 async function findByPersonalToken(
   store: Store,
   call: { readonly token: string; readonly now: number; readonly organizationOf: Parameters<Identify>[1] },
-): Promise<{ readonly userId: string; readonly user: UserState; readonly view: View } | undefined> {
+): Promise<{ readonly userId: string; readonly user: UserState; readonly seen: View } | undefined> {
   const { now } = call;
   const digest = digestToken(call.token);
   const key = { kind: "token_digest", value: digest } as const;
-  const view = await store.read([key], {
+  const seen = await store.read([key], {
     follow(first) {
       const user = first.find(key)?.state as UserState | undefined;
       return user === undefined ? [] : [call.organizationOf(user.organizationId)];
     },
   });
-  const found = view.find(key);
+  const found = seen.find(key);
   const user = found?.state as UserState | undefined;
   const held = user?.tokens.find((candidate) => candidate.digest === digest);
   if (found === undefined || user === undefined || held === undefined) return undefined;
   if (held.expiresAt !== undefined && held.expiresAt <= now) return undefined;
-  return { userId: found.ref.id, user, view };
+  return { userId: found.ref.id, user, seen };
 }
 
 async function defaultOrganizationId(store: Store): Promise<string> {

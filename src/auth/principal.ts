@@ -6,7 +6,7 @@ export interface Principal {
   readonly userId: string;
   /** The organization that the call is about: the one named in `x-zitadel-orgid`, else the caller's home organization. */
   readonly organizationId: string;
-  /** What the request gate saw: what the handler reads need not be newer, because it was read within the same call. */
+  /** What the request gate read of the store, for `ReadOptions.seen`. */
   readonly seen: View;
 }
 

@@ -1,7 +1,7 @@
 import { renderOpenApi } from "@portcullis/rpc";
 import { Command, Option } from "commander";
 import { ConfigError } from "../config.ts";
-import { loadDocument } from "../web/documents.ts";
+import { loadDocument } from "../web/load-document.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")

@@ -47,7 +47,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     import("../process/log-output.ts"),
     import("../process/limited-log.ts"),
     import("../process/report.ts"),
-    import("../telemetry/index.ts"),
+    import("../telemetry/telemetry.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),
   ]);
@@ -61,12 +61,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     environment: process.env,
   });
   const { metrics } = telemetry;
-  metrics.addCounter({
-    name: "portcullis_log_lines_lost_total",
-    help: "Log lines that were lost because the buffer was full or the write failed.",
-    label: "reason",
-    read: () => logOutput.lost,
-  });
+  metrics.watchLog(() => logOutput.lost);
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
@@ -84,11 +79,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     metrics.onStoreUse(use);
     probe.onStoreUse(use);
   });
-  metrics.addGauge({
-    name: "portcullis_store_ready",
-    help: "1 while the store can be read and written, 0 while it cannot.",
-    read: () => (readiness.reasons.includes("store") ? 0 : 1),
-  });
+  metrics.watchStore(() => !readiness.reasons.includes("store"));
   let listener: Listener;
   let tokenPlace: string;
   try {

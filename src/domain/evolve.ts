@@ -14,10 +14,10 @@ import type {
   ClientState,
   InstanceState,
   KeptLoginPolicy,
-  Key,
   OrganizationState,
   State,
   StatesOf,
+  UniqueKey,
   UserState,
 } from "./states.ts";
 
@@ -151,8 +151,8 @@ function evolveClient(state: ClientState | undefined, event: ClientEvent, origin
   return { name: state.name, redirectUris: [], removed: true };
 }
 
-/** The keys by which an aggregate in this state is found. A removed aggregate has none. */
-export function keysOf(aggregateType: AggregateType, state: State | undefined): readonly Key[] {
+/** The unique keys of an aggregate in this state. A removed aggregate has none. */
+export function uniqueKeysOf(aggregateType: AggregateType, state: State | undefined): readonly UniqueKey[] {
   if (state === undefined) return [];
   switch (aggregateType) {
     case "instance":
@@ -166,11 +166,11 @@ export function keysOf(aggregateType: AggregateType, state: State | undefined): 
       if (removed) return [];
       return [
         { kind: "user_name", value: name },
-        ...tokens.flatMap(({ tokenId, digest }): Key[] => [
+        ...tokens.flatMap(({ tokenId, digest }): UniqueKey[] => [
           { kind: "token_id", value: tokenId },
           { kind: "token_digest", value: digest },
         ]),
-        ...keys.map(({ keyId }): Key => ({ kind: "key_id", value: keyId })),
+        ...keys.map(({ keyId }): UniqueKey => ({ kind: "key_id", value: keyId })),
       ];
     }
     case "client": {

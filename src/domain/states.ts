@@ -49,9 +49,9 @@ export interface StatesOf {
 }
 export type State = StatesOf[AggregateType];
 
-/** The values that point to one aggregate each; no two aggregates may hold the same value of one kind. */
-export type KeyKind = "organization_name" | "user_name" | "token_id" | "token_digest" | "key_id" | "client_name";
-export interface Key {
-  readonly kind: KeyKind;
+export type UniqueKeyKind = "organization_name" | "user_name" | "token_id" | "token_digest" | "key_id" | "client_name";
+/** A value by which one aggregate is found, such as the name of a user. No two aggregates hold the same value of one kind. */
+export interface UniqueKey {
+  readonly kind: UniqueKeyKind;
   readonly value: string;
 }

@@ -5,8 +5,8 @@ import { createLimitedLog } from "./limited-log.ts";
 import type { Log } from "./log.ts";
 
 /**
- * Logs failures of the server's own, under the id that the caller was told. Strangers can meet them as often as they like, so
- * of each type and code of errors ten are written in ten seconds, and the others counted.
+ * Logs failures of the server under the request id that the caller got. Strangers can cause a failure as often as they like, so each
+ * type and code of error gets ten lines in ten seconds, and the rest are counted.
  */
 export function reportTo(log: Log): ReportFailure {
   const limited = createLimitedLog(log);

@@ -1,12 +1,12 @@
 import { inspect } from "node:util";
 import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import type { Gate } from "./call/call.ts";
 import { CallerTurns } from "./call/caller-turns.ts";
 import { toStandardError } from "./call/failure.ts";
 import type { Observe, OnFailure } from "./call/outcome.ts";
 import type { PublicStreamOptions } from "./call/public-streams.ts";
+import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
 import type { RestOptions } from "./rest/codec.ts";
 import type { RpcTable } from "./rpc-table.ts";
 

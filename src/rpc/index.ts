@@ -9,6 +9,9 @@ export type { PublicStreamOptions } from "./call/public-streams.ts";
 export { nameAnswer, requestIdHeader, requestIdOf } from "./call/request-id.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";
+export { Health } from "./gen/grpc/health/v1/health_pb.ts";
+export { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
+export { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
 export { isGone, onClose, type RequestHead, rawPath, send } from "./http/http.ts";
 export {
@@ -23,6 +26,14 @@ export { type Listener, openListener, type TlsOptions } from "./listener/listene
 export { sendStatusAnswer } from "./listener/status-answer.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
-export { type OpenApiService, openApiPaths, renderOpenApi, withOpenApi } from "./openapi/serve.ts";
+export {
+  createOpenApiHandler,
+  type OpenApiService,
+  openApiPaths,
+  renderOpenApi,
+  withOpenApi,
+} from "./openapi/serve.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";
+export { createHealthService, type HealthOptions, type Readiness } from "./services/health.ts";
+export { createReflectionServices, type ReflectionOptions, type ReflectionServices } from "./services/reflection.ts";

@@ -1,4 +1,4 @@
-import { evolve, keysOf } from "../domain/evolve.ts";
+import { evolve, uniqueKeysOf } from "../domain/evolve.ts";
 import { upcast } from "../domain/upcast.ts";
 import type { CommitListener } from "./engine/commit-queue.ts";
 import { StoreError } from "./errors.ts";
@@ -40,7 +40,7 @@ export async function openStore({
   onCommit,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
-  const options = { projection: { upcast, evolve, keysOf }, clock, busyTimeoutMs, onCommit };
+  const options = { projection: { upcast, evolve, uniqueKeysOf }, clock, busyTimeoutMs, onCommit };
   const parsed = parseLocation(location);
   switch (parsed.engine) {
     case "sqlite":

@@ -1,5 +1,5 @@
 import type { AggregateType, EventOrigin, EventsOf } from "../domain/events.ts";
-import type { Key, State, StatesOf } from "../domain/states.ts";
+import type { State, StatesOf, UniqueKey } from "../domain/states.ts";
 import type { Upcast } from "../domain/upcast.ts";
 
 /** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
@@ -40,22 +40,25 @@ export interface StoreRecord {
   readonly expiresAt?: number;
 }
 
-/** What is read: an aggregate by its id, the one that holds a key, or a record. */
-export type Read = AggregateRef | Key | RecordRef;
+/** What to read: an aggregate by its id, the one that holds a unique key, or a record. */
+export type Read = AggregateRef | UniqueKey | RecordRef;
 
 export interface ReadOptions {
   /** What else to read, by what was found first. Must be pure, and may be called more than once. */
   readonly follow?: (found: View) => readonly Read[];
-  /** A view of this store: the read need show no more than what was there when that one was read, and costs less. */
-  readonly since?: View | undefined;
+  /** A view of this store that was read earlier, within the same call. The new one may be as old as that, and costs less. */
+  readonly seen?: View | undefined;
 }
 
-/** One consistent picture of everything that was read: all of it as of `position`. */
+/**
+ * What one read found, all of it as of `position`. The request gate reads one, which the handler finds as the principal's `seen` and
+ * gives to its own reads: so a call asks only once what is committed.
+ */
 export interface View {
   /** The aggregate, which must be among the reads: by its id, or by a key that it holds. Throws an Error otherwise. */
   get<T extends AggregateType>(ref: AggregateRef<T>): Snapshot<T>;
   /** The aggregate that holds the key, which must be among the reads; undefined where none does. Throws an Error otherwise. */
-  find(key: Key): Snapshot | undefined;
+  find(key: UniqueKey): Snapshot | undefined;
   /** The record, which must be among the reads; undefined where there is none. Throws an Error otherwise. */
   record(ref: RecordRef): StoreRecord | undefined;
   /** Global position of the newest event that the view reflects; 0 in an empty store. It never decreases from view to view. */
@@ -102,7 +105,8 @@ export interface Command<Value> {
   decide(view: View): Decision<Value>;
 }
 
-export interface Outcome<Value> {
+/** What a command came to. */
+export interface CommandResult<Value> {
   readonly value: Value;
   /** The events of this command as recorded, in order; empty if it decided on no change. */
   readonly events: readonly RecordedEvent[];
@@ -130,7 +134,7 @@ export type Problem = string;
 export interface Store {
   /**
    * One consistent view of everything that is named. Must show every write that was acknowledged before the call, by any
-   * process (with `since`, before the call that gave that view), and must not wait for a write in progress.
+   * process (with `seen`, before the read of that view), and must not wait for a write in progress.
    */
   read(reads: readonly Read[], options?: ReadOptions): Promise<View>;
 
@@ -143,7 +147,7 @@ export interface Store {
    * that wait share a commit. Must reject with what `decide` threw; with StoreError `conflict` when another process was
    * first several times running, or when a key that the change claims belongs to another aggregate.
    */
-  execute<Value>(command: Command<Value>): Promise<Outcome<Value>>;
+  execute<Value>(command: Command<Value>): Promise<CommandResult<Value>>;
 
   /**
    * Folds every event again and compares with the projection; checks sequences, positions and times, and the file's own
@@ -186,7 +190,7 @@ export interface Projection {
     type: T,
     before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },
   ): StatesOf[T];
-  keysOf(type: AggregateType, state: State | undefined): readonly Key[];
+  uniqueKeysOf(type: AggregateType, state: State | undefined): readonly UniqueKey[];
 }
 
 /** Milliseconds since 1970 UTC. */

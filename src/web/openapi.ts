@@ -18,7 +18,7 @@ const organizationHeader: JsonObject = {
 
 export interface ApiDocumentOptions {
   readonly version: string;
-  /** The built-in issuer; absent: off. Without a URL it is where the document is. */
+  /** The built-in issuer; absent when it is off. Its URL defaults to the origin of the document. */
   readonly issuer?: { readonly url?: string };
 }
 
@@ -50,7 +50,7 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
     },
     security: [...(issuer ? [{ OAuth2: ["openid", apiScope] }] : []), { bearer: [] }],
     isRequired,
-    // The server does not start with another RPC that asks for no permission.
+    // The server does not start with any other RPC that lacks a permission.
     isPublic: (method) => !hasOption(method, auth_option),
     headers: {
       [ManagementService.typeName]: [organizationHeader],
@@ -58,7 +58,7 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
   });
 }
 
-/** The flows of the built-in issuer, under the name that they have in ZITADEL's published documents. */
+/** The flows of the built-in issuer, under the name of ZITADEL's published documents. */
 function oauth2(origin: string): JsonObject {
   const tokenUrl = `${origin}/oauth/v2/token`;
   const scopes = { openid: "openid", [apiScope]: "Makes the token good for this API." };
@@ -72,7 +72,7 @@ function oauth2(origin: string): JsonObject {
   };
 }
 
-/** Whether the rules of a field refuse its default, which a message cannot tell from nothing. */
+/** Whether the rules of a field refuse its default value, so that a request must set it. */
 function isRequired(field: DescField): boolean {
   if (!hasOption(field, rules)) return false;
   const { type } = getOption(field, rules);

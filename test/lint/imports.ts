@@ -40,7 +40,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "lru-cache",
   ],
   "services/zitadel": ["domain", "application", "auth", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
-  "services/grpc": ["process/readiness.ts", "gen", "@connectrpc/connect", "@bufbuild/protobuf"],
   interceptors: [
     "domain",
     "store",
@@ -51,8 +50,16 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@connectrpc/connect",
     "@bufbuild/protobuf",
   ],
-  rpc: ["gen/google", "node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
-  web: ["process/readiness.ts", "process/version.ts", "@portcullis/rpc", "telemetry", "gen", "@bufbuild/protobuf"],
+  web: [
+    "auth/issuer",
+    "process/readiness.ts",
+    "process/version.ts",
+    "@portcullis/rpc",
+    "telemetry",
+    "gen",
+    "@bufbuild/protobuf",
+  ],
+  rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf", "yaml"],
   cli: [
     "config.ts",
     "application",

@@ -1,6 +1,6 @@
 // What it takes to add a setting to login policies: a version of this program that has one, on stores that this one wrote.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { evolve, keysOf } from "../../src/domain/evolve.ts";
+import { evolve, uniqueKeysOf } from "../../src/domain/evolve.ts";
 import { updateCustomLoginPolicy } from "../../src/domain/login-policy/decide.ts";
 import type { LoginPolicySettings } from "../../src/domain/login-policy/settings.ts";
 import { createUpcast, steps } from "../../src/domain/upcast.ts";
@@ -30,7 +30,7 @@ const addToPolicy = (policy: { readonly settings: object }): object => ({ ...pol
 /** How the later version makes sense of what is stored: its events with settings are of version 2. */
 const projection = {
   evolve,
-  keysOf,
+  uniqueKeysOf,
   upcast: createUpcast({
     addedSettings,
     steps: {

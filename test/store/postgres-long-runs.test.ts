@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { evolve, keysOf } from "../../src/domain/evolve.ts";
+import { evolve, uniqueKeysOf } from "../../src/domain/evolve.ts";
 import { upcast } from "../../src/domain/upcast.ts";
 import { openStore } from "../../src/store/open.ts";
 import { openPostgresStore } from "../../src/store/postgres/engine.ts";
@@ -59,7 +59,7 @@ describe("with a statement timeout that is short for a store of some length", ()
     const location = await openFilled();
     let isSlow = false;
     const projection = {
-      keysOf,
+      uniqueKeysOf,
       upcast,
       evolve: ((...given: Parameters<typeof evolve>) => {
         for (const until = performance.now() + 500; isSlow && performance.now() < until; );

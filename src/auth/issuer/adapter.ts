@@ -1,5 +1,5 @@
 import { type Adapter, type AdapterPayload, errors, type KoaContextWithOIDC, Provider } from "oidc-provider";
-import type { Key, UserState } from "../../domain/states.ts";
+import type { UniqueKey, UserState } from "../../domain/states.ts";
 import {
   type Clock,
   clientRef,
@@ -185,7 +185,7 @@ function createClientAdapter(store: Store): Adapter {
   return {
     async find(id) {
       if (!id.isWellFormed()) return undefined;
-      const name: Key = { kind: "user_name", value: id };
+      const name: UniqueKey = { kind: "user_name", value: id };
       const view = await store.read([clientRef(id), userRef(id), name]);
       const client = view.get(clientRef(id)).state;
       if (client !== undefined && !client.removed) {

@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader, errors, importSPKI, jwtVerify } from "jose";
-import type { Key, UserState } from "../../domain/states.ts";
+import type { UniqueKey, UserState } from "../../domain/states.ts";
 import type { Store } from "../../store/store.ts";
 
 export const jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -28,7 +28,7 @@ export async function verifyKeyAssertion(
     const keyId = decodeProtectedHeader(assertion).kid;
     const { sub } = decodeJwt(assertion);
     if (typeof keyId !== "string") return { refused: "kid is missing: it has to be the keyId of the key file" };
-    const ref: Key = { kind: "key_id", value: keyId };
+    const ref: UniqueKey = { kind: "key_id", value: keyId };
     const found = keyId.isWellFormed() ? (await store.read([ref])).find(ref) : undefined;
     const key = (found?.state as UserState | undefined)?.keys?.find((candidate) => candidate.keyId === keyId);
     if (found === undefined || key === undefined) return { refused: "kid is no key here, or of one that was removed" };

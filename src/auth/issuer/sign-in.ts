@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { errors, type Provider } from "oidc-provider";
-import type { Key, UserState } from "../../domain/states.ts";
+import type { UniqueKey, UserState } from "../../domain/states.ts";
 import { type Store, userRef } from "../../store/store.ts";
 import {
   consentPage,
@@ -117,7 +117,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     readonly isStranger: boolean;
   }) {
     const { userName, password, isStranger } = given;
-    const key: Key = { kind: "user_name", value: userName };
+    const key: UniqueKey = { kind: "user_name", value: userName };
     const found = userName.isWellFormed() ? (await store.read([key])).find(key) : undefined;
     const held = (found?.state as UserState | undefined)?.password;
     const isRight = await verifyPassword(password, held?.hash, { isStranger });

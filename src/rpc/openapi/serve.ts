@@ -43,11 +43,20 @@ export async function renderOpenApi(document: JsonObject, form: "json" | "yaml")
   return stringify(document, { aliasDuplicateObjects: false });
 }
 
-/**
- * Serves a document at `/openapi.json` and `/openapi.yaml`, to everyone, and leaves everything else to a handler. It is made
- * and compressed once; a caller that has it is told so (If-None-Match). Throws a TypeError where nothing makes the document.
- */
+/** Serves a document beside what a handler serves: `createOpenApiHandler` on its paths, and the handler on all others. */
 export function withOpenApi(handler: ListenerHandler, service: OpenApiService): ListenerHandler {
+  const serveOpenApi = createOpenApiHandler(service);
+  return aroundHandler(handler, (request, response, next) => {
+    const serve = isDocumentPath(rawPath(request)) ? serveOpenApi : handler;
+    serve(request, response, next);
+  });
+}
+
+/**
+ * Serves a document at `/openapi.json` and `/openapi.yaml`, to everyone; any other path is its caller's mistake. The document is made
+ * and compressed once, and a caller that has it gets 304 (If-None-Match). Throws a TypeError where `document` is no function.
+ */
+export function createOpenApiHandler(service: OpenApiService): ListenerHandler {
   const rendered = new Map<DocumentPath, Promise<Rendered>>();
 
   function renderOnce(path: DocumentPath): Promise<Rendered> {
@@ -89,14 +98,12 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     throw new TypeError("the option document of withOpenApi must be a function that makes the document");
   }
 
-  return aroundHandler(handler, (request, response, next) => {
-    const path = rawPath(request);
-    if (!isDocumentPath(path)) return handler(request, response, next);
-    serve(path, request, response).catch((reason: unknown) => {
+  return (request, response) => {
+    serve(rawPath(request) as DocumentPath, request, response).catch((reason: unknown) => {
       onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     });
-  });
+  };
 }
 
 const allow = "GET, HEAD, OPTIONS";

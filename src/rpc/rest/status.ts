@@ -12,7 +12,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http/http.ts";
 import { sendable } from "./answer.ts";
 

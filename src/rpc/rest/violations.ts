@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.ts";
 
 /** invalid_argument with a google.rpc.BadRequest that names what is wrong; the cause is for the log. */
 export function violation(

@@ -1,11 +1,11 @@
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import { StoreError } from "../errors.ts";
 import type {
   AggregateRef,
   Change,
   Clock,
   Command,
-  Outcome,
+  CommandResult,
   Projection,
   RecordChange,
   RecordedEvent,
@@ -14,11 +14,11 @@ import type {
   StoreRecord,
   View,
 } from "../store.ts";
-import { collectView, isSameRef, type Moment, nameOfKey, nameOfRecord, nameOfRef } from "./view.ts";
+import { collectView, isSameRef, type Moment, nameOfRecord, nameOfRef, nameOfUniqueKey } from "./view.ts";
 
-/** A key that changes hands: from nobody, to nobody, or from one aggregate to another. */
-export interface KeyMove {
-  readonly key: Key;
+/** A unique key that changes hands: from nobody, to nobody, or from one aggregate to another. */
+export interface UniqueKeyMove {
+  readonly key: UniqueKey;
   readonly from: AggregateRef | undefined;
   readonly to: AggregateRef | undefined;
 }
@@ -28,7 +28,7 @@ export interface Writes {
   readonly events: readonly RecordedEvent[];
   /** The last state of every aggregate that changed. */
   readonly aggregates: readonly Snapshot[];
-  readonly keyMoves: readonly KeyMove[];
+  readonly keyMoves: readonly UniqueKeyMove[];
   /** The last value of every record that changed. */
   readonly records: readonly RecordChange[];
   /** Records that ended by then may be removed: milliseconds since 1970 UTC. */
@@ -39,7 +39,7 @@ export const isEmpty = ({ events, records }: Writes): boolean => events.length =
 
 /** How a command of a batch ends once the batch is written. */
 export type Ending =
-  | { readonly kind: "done"; readonly outcome: Outcome<unknown> }
+  | { readonly kind: "done"; readonly result: CommandResult<unknown> }
   | { readonly kind: "failed"; readonly error: unknown };
 
 export interface BatchContext {
@@ -60,7 +60,7 @@ export function decideBatch(
   const draft = new Draft(context.committed);
   const endings = commands.map((command): Ending => {
     try {
-      return { kind: "done", outcome: decide(command, draft, context) };
+      return { kind: "done", result: decide(command, draft, context) };
     } catch (error) {
       return { kind: "failed", error };
     }
@@ -68,7 +68,7 @@ export function decideBatch(
   return { endings, writes: draft.writes(context.clock()) };
 }
 
-function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Outcome<unknown> {
+function decide(command: Command<unknown>, batch: Draft, context: BatchContext): CommandResult<unknown> {
   const view = collectView(command.reads, batch);
   const { changes, records = [], value } = command.decide(view);
   const draft = new Draft(batch);
@@ -107,7 +107,7 @@ class Draft implements Moment {
   readonly events: RecordedEvent[] = [];
   readonly #below: Moment;
   readonly #aggregates = new Map<string, Snapshot>();
-  readonly #holders = new Map<string, { readonly key: Key; readonly holder: AggregateRef | undefined }>();
+  readonly #holders = new Map<string, { readonly key: UniqueKey; readonly holder: AggregateRef | undefined }>();
   readonly #records = new Map<string, RecordChange>();
 
   constructor(below: Moment) {
@@ -126,8 +126,8 @@ class Draft implements Moment {
     return this.#aggregates.get(nameOfRef(ref)) ?? this.#below.load(ref);
   }
 
-  findHolder(key: Key): AggregateRef | undefined {
-    const moved = this.#holders.get(nameOfKey(key));
+  findHolder(key: UniqueKey): AggregateRef | undefined {
+    const moved = this.#holders.get(nameOfUniqueKey(key));
     return moved === undefined ? this.#below.findHolder(key) : moved.holder;
   }
 
@@ -154,20 +154,20 @@ class Draft implements Moment {
       const before = this.#below.load(after.ref);
       return {
         ref: after.ref,
-        before: projection.keysOf(after.ref.type, before.state),
-        after: projection.keysOf(after.ref.type, after.state),
+        before: projection.uniqueKeysOf(after.ref.type, before.state),
+        after: projection.uniqueKeysOf(after.ref.type, after.state),
       };
     });
     for (const { before, after } of changed) {
-      const kept = new Set(after.map(nameOfKey));
+      const kept = new Set(after.map(nameOfUniqueKey));
       for (const key of before) {
-        if (!kept.has(nameOfKey(key))) this.#holders.set(nameOfKey(key), { key, holder: undefined });
+        if (!kept.has(nameOfUniqueKey(key))) this.#holders.set(nameOfUniqueKey(key), { key, holder: undefined });
       }
     }
     for (const { ref, before, after } of changed) {
-      const held = new Set(before.map(nameOfKey));
+      const held = new Set(before.map(nameOfUniqueKey));
       for (const key of after) {
-        if (held.has(nameOfKey(key))) continue;
+        if (held.has(nameOfUniqueKey(key))) continue;
         const holder = this.findHolder(key);
         if (holder !== undefined && !isSameRef(holder, ref)) {
           // The value stays out of the message: it may be a token's digest.
@@ -178,7 +178,7 @@ class Draft implements Moment {
         }
         // SQL text would keep a lone surrogate as another character, and the key would no longer be found.
         if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
-        this.#holders.set(nameOfKey(key), { key, holder: ref });
+        this.#holders.set(nameOfUniqueKey(key), { key, holder: ref });
       }
     }
   }

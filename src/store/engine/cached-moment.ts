@@ -1,8 +1,8 @@
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import type { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { isKey, isRecordRef, type Moment } from "./view.ts";
+import { isRecordRef, isUniqueKey, type Moment } from "./view.ts";
 
 /** Enough for the callers of a busy server. */
 const maxCached = 4096;
@@ -21,7 +21,7 @@ export class Damaged {
 
 export interface Loaded {
   readonly aggregates: readonly { readonly ref: AggregateRef; readonly snapshot: Snapshot | Damaged }[];
-  readonly holders: readonly { readonly key: Key; readonly holder: AggregateRef | undefined }[];
+  readonly holders: readonly { readonly key: UniqueKey; readonly holder: AggregateRef | undefined }[];
   readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined | Damaged }[];
 }
 
@@ -78,7 +78,7 @@ export class CachedMoment implements Moment {
 
   holds(read: Read): boolean {
     if (isRecordRef(read)) return this.#records.has(read.record, read.id);
-    if (!isKey(read)) return this.#aggregates.has(read.type, read.id);
+    if (!isUniqueKey(read)) return this.#aggregates.has(read.type, read.id);
     const holder = this.#holders.get(read.kind, read.value);
     return holder === undefined
       ? this.#holders.has(read.kind, read.value)
@@ -89,7 +89,7 @@ export class CachedMoment implements Moment {
     return sound(this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref)));
   }
 
-  findHolder(key: Key): AggregateRef | undefined {
+  findHolder(key: UniqueKey): AggregateRef | undefined {
     return this.#holders.keep(key.kind, key.value, () => this.#loads.findHolder(key));
   }
 

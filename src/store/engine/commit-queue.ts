@@ -1,5 +1,5 @@
 import type { StoreError } from "../errors.ts";
-import type { Command, Outcome } from "../store.ts";
+import type { Command, CommandResult } from "../store.ts";
 import { type decideBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
 import { type Rows, toRows } from "./rows.ts";
 
@@ -13,7 +13,7 @@ const silentMs = 1000;
 interface Waiting {
   readonly command: Command<unknown>;
   attempts: number;
-  readonly resolve: (outcome: Outcome<unknown>) => void;
+  readonly resolve: (result: CommandResult<unknown>) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -58,7 +58,7 @@ export class CommitQueue {
     this.#onCommit = onCommit;
   }
 
-  execute(command: Command<unknown>): Promise<Outcome<unknown>> {
+  execute(command: Command<unknown>): Promise<CommandResult<unknown>> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ command, attempts: 0, resolve, reject });
       this.#wantTurn();
@@ -182,6 +182,6 @@ export class CommitQueue {
 }
 
 function settle(waiting: Waiting, ending: Ending | undefined): void {
-  if (ending?.kind === "done") waiting.resolve(ending.outcome);
+  if (ending?.kind === "done") waiting.resolve(ending.result);
   else waiting.reject(ending?.error);
 }

@@ -1,12 +1,12 @@
 import type { AggregateType } from "../../domain/events.ts";
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "../store.ts";
 import type { Writes } from "./batch.ts";
 import { parseJson } from "./json.ts";
 import { type Rows, toRows } from "./rows.ts";
 import { hasWrongDigest, type StoredState } from "./stored-state.ts";
-import { isSameRef, nameOfKey, nameOfRef } from "./view.ts";
+import { isSameRef, nameOfRef, nameOfUniqueKey } from "./view.ts";
 
 /** An event as an engine keeps it. */
 export interface StoredEvent {
@@ -22,7 +22,7 @@ export interface StoredEvent {
   readonly actor: string;
 }
 
-export interface StoredKey {
+export interface StoredUniqueKey {
   readonly kind: string;
   readonly value: string;
   readonly aggregateType: string;
@@ -99,7 +99,7 @@ function attempt<T>(work: () => T, toProblem: (error: Error) => Problem): T {
 }
 
 interface Held {
-  readonly key: Key;
+  readonly key: UniqueKey;
   readonly to: AggregateRef;
 }
 
@@ -163,12 +163,12 @@ export class Fold {
   #holders(): Held[] {
     const holders = new Map<string, Held>();
     for (const { ref, state } of this.#aggregates.values()) {
-      for (const key of this.#projection.keysOf(ref.type, state)) {
-        const holder = holders.get(nameOfKey(key))?.to;
+      for (const key of this.#projection.uniqueKeysOf(ref.type, state)) {
+        const holder = holders.get(nameOfUniqueKey(key))?.to;
         if (holder !== undefined && !isSameRef(holder, ref)) {
           this.#problems.add(`${sentenceCase(holder)} and ${ref.type} ${ref.id} hold the same ${key.kind}.`);
         }
-        holders.set(nameOfKey(key), { key, to: holder ?? ref });
+        holders.set(nameOfUniqueKey(key), { key, to: holder ?? ref });
       }
     }
     return [...holders.values()];
@@ -221,7 +221,7 @@ export class Comparison {
     this.#broken = of.broken;
     this.#problems = of.problems;
     this.#missing = new Map(of.aggregates);
-    this.#missingKeys = new Map(of.holders.map((held) => [nameOfKey(held.key), held]));
+    this.#missingKeys = new Map(of.holders.map((held) => [nameOfUniqueKey(held.key), held]));
   }
 
   aggregate(stored: StoredState): void {
@@ -242,7 +242,7 @@ export class Comparison {
     }
   }
 
-  key({ kind, value, aggregateType, aggregateId }: StoredKey): void {
+  key({ kind, value, aggregateType, aggregateId }: StoredUniqueKey): void {
     const name = `${kind}:${value}`;
     const holder: AggregateRef = { type: aggregateType as AggregateType, id: aggregateId };
     const expected = this.#missingKeys.get(name)?.to;

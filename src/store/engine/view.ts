@@ -1,4 +1,4 @@
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 
 /** What a view is made from: everything in it is as of `position`. */
@@ -6,19 +6,19 @@ export interface Moment {
   readonly position: number;
   readonly recordedAt: number;
   load(ref: AggregateRef): Snapshot;
-  findHolder(key: Key): AggregateRef | undefined;
+  findHolder(key: UniqueKey): AggregateRef | undefined;
   loadRecord(ref: RecordRef): StoreRecord | undefined;
 }
 
 /** One text per aggregate: no type has a colon in its name. */
 export const nameOfRef = (ref: AggregateRef): string => `${ref.type}:${ref.id}`;
 /** One text per key: no kind has a colon in its name. */
-export const nameOfKey = (key: Key): string => `${key.kind}:${key.value}`;
+export const nameOfUniqueKey = (key: UniqueKey): string => `${key.kind}:${key.value}`;
 
 /** One text per record: no kind has a colon in its name. */
 export const nameOfRecord = (ref: RecordRef): string => `${ref.record}:${ref.id}`;
 
-export const isKey = (read: Read): read is Key => "kind" in read;
+export const isUniqueKey = (read: Read): read is UniqueKey => "kind" in read;
 export const isRecordRef = (read: Read): read is RecordRef => "record" in read;
 
 export const isSameRef = (a: AggregateRef, b: AggregateRef): boolean => a.type === b.type && a.id === b.id;
@@ -36,7 +36,7 @@ class CollectedView implements View {
   readonly position: number;
   readonly recordedAt: number;
   readonly snapshots: Snapshot[] = [];
-  readonly found: { readonly key: Key; readonly snapshot: Snapshot | undefined }[] = [];
+  readonly found: { readonly key: UniqueKey; readonly snapshot: Snapshot | undefined }[] = [];
   readonly records: { readonly ref: RecordRef; readonly record: StoreRecord | undefined }[] = [];
 
   constructor({ position, recordedAt }: Moment) {
@@ -50,10 +50,10 @@ class CollectedView implements View {
         this.records.push({ ref: read, record: moment.loadRecord(read) });
         continue;
       }
-      const ref = isKey(read) ? moment.findHolder(read) : read;
+      const ref = isUniqueKey(read) ? moment.findHolder(read) : read;
       const snapshot = ref && moment.load(ref);
       if (snapshot !== undefined) this.snapshots.push(snapshot);
-      if (isKey(read)) this.found.push({ key: read, snapshot });
+      if (isUniqueKey(read)) this.found.push({ key: read, snapshot });
     }
   }
 
@@ -63,7 +63,7 @@ class CollectedView implements View {
     return snapshot as never;
   };
 
-  find(key: Key): Snapshot | undefined {
+  find(key: UniqueKey): Snapshot | undefined {
     const found = this.found.find((one) => one.key.kind === key.kind && one.key.value === key.value);
     if (found === undefined) throw new Error(`a key of kind ${key.kind} is not among the reads`);
     return found.snapshot;

@@ -5,9 +5,9 @@ import { StoreError } from "../errors.ts";
 import type {
   Clock,
   Command,
+  CommandResult,
   History,
   Migration,
-  Outcome,
   Projection,
   Read,
   ReadOptions,
@@ -110,9 +110,9 @@ class PostgresStore implements Store {
     });
   }
 
-  async execute<Value>(command: Command<Value>): Promise<Outcome<Value>> {
+  async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
     this.#refuseClosed();
-    return (await this.#queue.execute(command)) as Outcome<Value>;
+    return (await this.#queue.execute(command)) as CommandResult<Value>;
   }
 
   async verify(): ReturnType<Store["verify"]> {

@@ -1,10 +1,10 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import { CachedMoment, Damaged, type Loaded } from "../engine/cached-moment.ts";
 import { parseJson } from "../engine/json.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { isKey, isRecordRef, nameOfKey, nameOfRecord, nameOfRef } from "../engine/view.ts";
+import { isRecordRef, isUniqueKey, nameOfRecord, nameOfRef, nameOfUniqueKey } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
 import { ReadOnlyServer } from "./errors.ts";
@@ -14,14 +14,14 @@ import { fromText, toText } from "./text.ts";
 export interface Head {
   readonly position: number;
   readonly recordedAt: number;
-  readonly moment: MomentId;
+  readonly revision: Revision;
 }
 
 /**
  * Tells a moment of the store from all others. The count alone does not: after a failover that lost commits, or a restore, other
  * commits make the same count again. Neither does the id: nodes of a version before it count, and leave it as it is.
  */
-export interface MomentId {
+export interface Revision {
   /** Grows with each commit, also with one of records alone. */
   readonly commits: number;
   /** Of the last commit, at random; null before the first that gave one. */
@@ -45,8 +45,8 @@ export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
 
 function toHead(row: HeadRow | undefined): Head {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
-  const moment = { commits: Number(row.commits), commitId: row.commit_id };
-  return { position: Number(row.position), recordedAt: Number(row.recorded_at), moment };
+  const revision = { commits: Number(row.commits), commitId: row.commit_id };
+  return { position: Number(row.position), recordedAt: Number(row.recorded_at), revision };
 }
 
 /** Thrown where a decision or a view needs what was not fetched yet. */
@@ -58,7 +58,7 @@ class NotFetched extends Error {}
  */
 export class FetchedMoment extends CachedMoment {
   /** Undefined where nothing is known of it. */
-  moment: MomentId | undefined;
+  revision: Revision | undefined;
   readonly #source: StateSource;
   readonly #missing: Read[];
 
@@ -75,9 +75,9 @@ export class FetchedMoment extends CachedMoment {
 
   /** Makes what is fetched that of another moment, where it is another. */
   moveTo(head: Head): void {
-    const { commits, commitId } = head.moment;
-    if (commits === this.moment?.commits && commitId === this.moment.commitId) return;
-    this.moment = head.moment;
+    const { commits, commitId } = head.revision;
+    if (commits === this.revision?.commits && commitId === this.revision.commitId) return;
+    this.revision = head.revision;
     this.startOver(head);
   }
 
@@ -131,10 +131,10 @@ export const toStoredState = (row: StateRow): StoredState => ({
 
 async function fetch(client: ClientBase, wanted: readonly Read[], source: StateSource): Promise<Loaded> {
   const refs = unique(
-    wanted.filter((read): read is AggregateRef => !isKey(read) && !isRecordRef(read)),
+    wanted.filter((read): read is AggregateRef => !isUniqueKey(read) && !isRecordRef(read)),
     nameOfRef,
   );
-  const keys = unique(wanted.filter(isKey), nameOfKey);
+  const keys = unique(wanted.filter(isUniqueKey), nameOfUniqueKey);
   const recordRefs = unique(wanted.filter(isRecordRef), nameOfRecord);
   const [aggregates, holders, records] = await Promise.all([
     query<StateRow>(
@@ -142,7 +142,7 @@ async function fetch(client: ClientBase, wanted: readonly Read[], source: StateS
       selectAggregates,
       refs.map(({ type, id }) => [type, id]),
     ),
-    query<StateRow & Key>(
+    query<StateRow & UniqueKey>(
       client,
       selectHolders,
       keys.map(({ kind, value }) => [kind, value]),
@@ -170,7 +170,7 @@ async function fetch(client: ClientBase, wanted: readonly Read[], source: StateS
   );
   return {
     aggregates: [...found, ...absent],
-    holders: keys.map((key) => ({ key, holder: holderOf.get(nameOfKey(key)) })),
+    holders: keys.map((key) => ({ key, holder: holderOf.get(nameOfUniqueKey(key)) })),
     records: recordRefs.map((ref: RecordRef) => ({ ref, record: recordOf.get(nameOfRecord(ref)) })),
   };
 }

@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../engine/fold.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../engine/fold.ts";
 import type { Rows } from "../engine/rows.ts";
 import type { StateSource, StoredState } from "../engine/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
@@ -89,14 +89,14 @@ async function* selectAggregates(client: ClientBase): AsyncIterable<StoredState>
   }
 }
 
-async function* selectKeys(client: ClientBase): AsyncIterable<StoredKey> {
+async function* selectKeys(client: ClientBase): AsyncIterable<StoredUniqueKey> {
   for (let after = ["", ""]; ; ) {
     const page = patient(
       `SELECT kind, value, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId" FROM portcullis.keys
         WHERE (kind, value) > ($1, $2) ORDER BY kind, value LIMIT $3`,
       [...after, pageRows],
     );
-    const { rows } = await client.query<Record<keyof StoredKey, string>>(page);
+    const { rows } = await client.query<Record<keyof StoredUniqueKey, string>>(page);
     for (const row of rows) {
       after = [row.kind, row.value];
       yield { ...row, value: fromText(row.value), aggregateId: fromText(row.aggregateId) };

@@ -29,9 +29,9 @@ export class Reader {
     this.#moment = new FetchedMoment(source);
   }
 
-  read(reads: readonly Read[], { follow, since }: ReadOptions = {}): Promise<View> {
-    // What is in memory was there at the last question, or later than `since` was.
-    const known = since === undefined ? undefined : this.#known(reads, follow);
+  read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
+    // What is in memory was there at the last question, or later than `seen` was.
+    const known = seen === undefined ? undefined : this.#known(reads, follow);
     if (known !== undefined) return Promise.resolve(known);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ reads, follow, resolve, reject });
@@ -45,7 +45,7 @@ export class Reader {
   }
 
   #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    if (this.#moment.moment === undefined || !this.#moment.holdsAll(reads)) return undefined;
+    if (this.#moment.revision === undefined || !this.#moment.holdsAll(reads)) return undefined;
     const view = collectView(reads, this.#moment);
     const others = follow?.(view) ?? [];
     if (others.length === 0) return view;

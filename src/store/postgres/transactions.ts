@@ -173,12 +173,12 @@ export class PostgresTransactions implements Transactions {
   }
 
   ended(writes: Writes | undefined): void {
-    const { moment } = this.#committed;
-    if (writes === undefined || moment === undefined) {
-      this.#committed.moment = undefined;
+    const { revision } = this.#committed;
+    if (writes === undefined || revision === undefined) {
+      this.#committed.revision = undefined;
     } else if (!isEmpty(writes)) {
       this.#committed.advance(writes);
-      this.#committed.moment = { commits: moment.commits + 1, commitId: this.#lastCommitId };
+      this.#committed.revision = { commits: revision.commits + 1, commitId: this.#lastCommitId };
     }
   }
 

@@ -6,8 +6,8 @@ import { StoreError } from "../errors.ts";
 import type {
   Clock,
   Command,
+  CommandResult,
   History,
-  Outcome,
   Projection,
   Read,
   ReadOptions,
@@ -116,8 +116,8 @@ class SqliteStore implements Store {
    * Reads wait until the event loop has taken in what there is, and then share one look at the file: it comes after all of
    * them began, and a busy server receives many calls at a time.
    */
-  read(reads: readonly Read[], { follow, since }: ReadOptions = {}): Promise<View> {
-    if (since !== undefined) return this.#whenFree(() => this.#parts.reader.read(reads, follow));
+  read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
+    if (seen !== undefined) return this.#whenFree(() => this.#parts.reader.read(reads, follow));
     return new Promise((resolve, reject) => {
       this.#refuseClosed();
       if (this.#waiting.length === 0) setImmediate(() => this.#serveWaiting());
@@ -155,9 +155,9 @@ class SqliteStore implements Store {
     });
   }
 
-  async execute<Value>(command: Command<Value>): Promise<Outcome<Value>> {
+  async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
     this.#refuseClosed();
-    return (await this.#queue.execute(command)) as Outcome<Value>;
+    return (await this.#queue.execute(command)) as CommandResult<Value>;
   }
 
   async verify(): ReturnType<Store["verify"]> {

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredKey } from "../engine/fold.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../engine/fold.ts";
 import type { Rows } from "../engine/rows.ts";
 import type { StateSource, StoredState } from "../engine/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
@@ -36,7 +36,7 @@ export async function verifyHistory(db: DatabaseSync, options: HistoryOptions): 
     const keys = db
       .prepare("SELECT kind, value, aggregate_type AS aggregateType, aggregate_id AS aggregateId FROM keys")
       .iterate();
-    for (const stored of keys as Iterable<unknown> as Iterable<StoredKey>) comparison.key(stored);
+    for (const stored of keys as Iterable<unknown> as Iterable<StoredUniqueKey>) comparison.key(stored);
     comparison.end();
   } catch (error) {
     const failure = toStoreError(error, options.name);

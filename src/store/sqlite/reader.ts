@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import type { Key } from "../../domain/states.ts";
+import type { UniqueKey } from "../../domain/states.ts";
 import { CachedMoment } from "../engine/cached-moment.ts";
 import { parseJson } from "../engine/json.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
@@ -81,7 +81,7 @@ export class Reader {
     });
   }
 
-  findHolder(key: Key): AggregateRef | undefined {
+  findHolder(key: UniqueKey): AggregateRef | undefined {
     return this.#translated(() => {
       const found = row<[AggregateType, string]>(this.#statements.holder, key.kind, key.value);
       return found && { type: found[0], id: found[1] };

@@ -5,7 +5,7 @@ import { evolveRecorded, orderProblems, type StoredEvent, sequenceProblems } fro
 import { parseJson } from "../engine/json.ts";
 import { type Rows, toRows } from "../engine/rows.ts";
 import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { type Moment, nameOfKey, nameOfRef } from "../engine/view.ts";
+import { type Moment, nameOfRef, nameOfUniqueKey } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, History, Projection, RecordedEvent, Snapshot } from "../store.ts";
 
@@ -83,8 +83,8 @@ export function foldOnto(before: Moment, events: readonly RecordedEvent[], proje
 
 /** Whether another aggregate has a key that is taken is left to the engine, whose keys have one holder each. */
 function keyMovesTo({ ref, state }: Snapshot, before: Snapshot, projection: Projection): Writes["keyMoves"] {
-  const held = new Map(projection.keysOf(ref.type, before.state).map((key) => [nameOfKey(key), key]));
-  const kept = new Map(projection.keysOf(ref.type, state).map((key) => [nameOfKey(key), key]));
+  const held = new Map(projection.uniqueKeysOf(ref.type, before.state).map((key) => [nameOfUniqueKey(key), key]));
+  const kept = new Map(projection.uniqueKeysOf(ref.type, state).map((key) => [nameOfUniqueKey(key), key]));
   for (const { kind, value } of kept.values()) {
     if (typeof value === "string" && value.isWellFormed()) continue;
     refuse([`The ${kind} of ${ref.type} ${ref.id} is not well-formed Unicode.`]);

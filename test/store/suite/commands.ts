@@ -1,11 +1,11 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/domain/states.ts";
+import type { UniqueKey } from "../../../src/domain/states.ts";
 import { type Command, organizationRef, userRef } from "../../../src/store/store.ts";
 import { addCounter, addOrganization, addUser, countUp, passToken, removeOrganization } from "../fixtures/commands.ts";
 import { expectStoreError } from "../fixtures/errors.ts";
 import type { Must } from "./must.ts";
 
-const name = (value: string): Key => ({ kind: "organization_name", value });
+const name = (value: string): UniqueKey => ({ kind: "organization_name", value });
 
 /** What store.ts promises of execute. */
 export function defineExecuteTests(must: Must): void {
@@ -129,7 +129,7 @@ export function defineExecuteTests(must: Must): void {
         await store.execute(addUser("b"));
         await store.execute(passToken({ to: "a", tokenId: "t" }));
         await store.execute(passToken({ from: "a", to: "b", tokenId: "t" }));
-        const key: Key = { kind: "token_id", value: "t" };
+        const key: UniqueKey = { kind: "token_id", value: "t" };
         expect((await store.read([key])).find(key)?.ref).toEqual(userRef("b"));
       },
     );

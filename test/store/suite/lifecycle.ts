@@ -1,11 +1,11 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/domain/states.ts";
+import type { UniqueKey } from "../../../src/domain/states.ts";
 import { organizationRef } from "../../../src/store/store.ts";
 import { addCounter, addOrganization, addUser, countUp, passToken, removeOrganization } from "../fixtures/commands.ts";
 import { expectStoreError } from "../fixtures/errors.ts";
 import type { Must } from "./must.ts";
 
-const name = (value: string): Key => ({ kind: "organization_name", value });
+const name = (value: string): UniqueKey => ({ kind: "organization_name", value });
 
 /** What store.ts promises of verify, rebuild and close. */
 export function defineLifecycleTests(must: Must): void {

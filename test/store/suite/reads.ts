@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import type { Key } from "../../../src/domain/states.ts";
+import type { UniqueKey } from "../../../src/domain/states.ts";
 import { instanceRef, organizationRef, userRef } from "../../../src/store/store.ts";
 import {
   addCounter,
@@ -12,7 +12,7 @@ import {
 } from "../fixtures/commands.ts";
 import type { Must } from "./must.ts";
 
-const name = (value: string): Key => ({ kind: "organization_name", value });
+const name = (value: string): UniqueKey => ({ kind: "organization_name", value });
 
 /** What store.ts promises of read and list. */
 export function defineReadTests(must: Must): void {
@@ -49,24 +49,24 @@ export function defineReadTests(must: Must): void {
       const ref = organizationRef("a");
       for (let count = 1; count <= 20; count++) {
         await store.execute(countUp("a"));
-        const since = await other.read([ref]);
-        expect(readCount(since.get(ref))).toBe(count);
-        const view = await other.read([ref, instanceRef], { since });
-        expect([readCount(view.get(ref)), view.position]).toEqual([count, since.position]);
+        const seen = await other.read([ref]);
+        expect(readCount(seen.get(ref))).toBe(count);
+        const view = await other.read([ref, instanceRef], { seen });
+        expect([readCount(view.get(ref)), view.position]).toEqual([count, seen.position]);
       }
-      const since = await other.read([ref]);
+      const seen = await other.read([ref]);
       await store.execute(countUp("a"));
-      expect([20, 21]).toContain(readCount((await other.read([ref], { since })).get(ref)));
+      expect([20, 21]).toContain(readCount((await other.read([ref], { seen })).get(ref)));
       expect(readCount((await other.read([ref])).get(ref))).toBe(21);
     });
 
-    must("shows a write to the very store that a later view is since", async ({ store }) => {
+    must("shows a write that was seen through the same store", async ({ store }) => {
       await store.execute(addCounter("a"));
       const ref = organizationRef("a");
       for (let count = 1; count <= 20; count++) {
         await store.execute(countUp("a"));
-        const since = await store.read([]);
-        expect(readCount((await store.read([ref], { since })).get(ref))).toBe(count);
+        const seen = await store.read([]);
+        expect(readCount((await store.read([ref], { seen })).get(ref))).toBe(count);
       }
     });
 
@@ -102,7 +102,7 @@ export function defineReadTests(must: Must): void {
       await store.execute(addOrganization("a", "ACME"));
       await store.execute(addUser("u"));
       await store.execute(passToken({ to: "u", tokenId: "t" }));
-      const digest: Key = { kind: "token_digest", value: "digest of t" };
+      const digest: UniqueKey = { kind: "token_digest", value: "digest of t" };
       const view = await store.read([name("ACME"), digest]);
       expect(view.find(name("ACME"))).toEqual({
         ref: organizationRef("a"),

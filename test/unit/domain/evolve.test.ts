@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { isSameGrant } from "../../../src/domain/directory/role-grants.ts";
 import type { ClientEvent, InstanceEvent, OrganizationEvent, UserEvent } from "../../../src/domain/events.ts";
-import { evolve, keysOf } from "../../../src/domain/evolve.ts";
+import { evolve, uniqueKeysOf } from "../../../src/domain/evolve.ts";
 import * as decide from "../../../src/domain/login-policy/decide.ts";
 import { PolicyError } from "../../../src/domain/login-policy/errors.ts";
 import {
@@ -221,37 +221,37 @@ describe("isSameGrant", () => {
   });
 });
 
-describe("keysOf", () => {
+describe("uniqueKeysOf", () => {
   it("finds an instance by nothing", () => {
-    expect(keysOf("instance", fold("instance", [event.instanceCreated()]))).toEqual([]);
+    expect(uniqueKeysOf("instance", fold("instance", [event.instanceCreated()]))).toEqual([]);
   });
 
   it("finds an organization by its name until it is removed", () => {
-    expect(keysOf("organization", organizationAfter())).toEqual([{ kind: "organization_name", value: "Acme" }]);
-    expect(keysOf("organization", organizationAfter(event.organizationRemoved()))).toEqual([]);
+    expect(uniqueKeysOf("organization", organizationAfter())).toEqual([{ kind: "organization_name", value: "Acme" }]);
+    expect(uniqueKeysOf("organization", organizationAfter(event.organizationRemoved()))).toEqual([]);
   });
 
   it("finds a user by name, token ids and token digests until it is removed", () => {
     const other: UserEvent = { type: "TokenCreated", version: 1, payload: { tokenId: "t2", digest: "d2" } };
     const events = [event.userAdded(), tokenCreated, other];
-    expect(keysOf("user", fold("user", events))).toEqual([
+    expect(uniqueKeysOf("user", fold("user", events))).toEqual([
       { kind: "user_name", value: "ada" },
       { kind: "token_id", value: "t1" },
       { kind: "token_digest", value: "d1" },
       { kind: "token_id", value: "t2" },
       { kind: "token_digest", value: "d2" },
     ]);
-    expect(keysOf("user", fold("user", [...events, event.userRemoved()]))).toEqual([]);
+    expect(uniqueKeysOf("user", fold("user", [...events, event.userRemoved()]))).toEqual([]);
   });
 
   it("finds no user by a revoked token", () => {
-    expect(keysOf("user", fold("user", [event.userAdded(), tokenCreated, tokenRevoked]))).toEqual([
+    expect(uniqueKeysOf("user", fold("user", [event.userAdded(), tokenCreated, tokenRevoked]))).toEqual([
       { kind: "user_name", value: "ada" },
     ]);
   });
 
   it.each(["instance", "organization", "user"] as const)("finds nothing before the first event of a %s", (type) => {
-    expect(keysOf(type, undefined)).toEqual([]);
+    expect(uniqueKeysOf(type, undefined)).toEqual([]);
   });
 });
 
@@ -391,14 +391,14 @@ describe("what a user signs in with", () => {
     const other: UserEvent = { type: "KeyAdded", version: 1, payload: { ...key, keyId: "k2", expiresAt: 7 } };
     const user = fold("user", [event.userAdded(), keyAdded, other, keyRemoved]);
     expect(user.keys).toEqual([{ keyId: "k2", publicKey: "PEM", expiresAt: 7, createdAt: recordedAtOf(3) }]);
-    expect(keysOf("user", user)).toContainEqual({ kind: "key_id", value: "k2" });
-    expect(keysOf("user", user)).not.toContainEqual({ kind: "key_id", value: "k1" });
+    expect(uniqueKeysOf("user", user)).toContainEqual({ kind: "key_id", value: "k2" });
+    expect(uniqueKeysOf("user", user)).not.toContainEqual({ kind: "key_id", value: "k1" });
   });
 
   it("is gone with the user", () => {
     const user = fold("user", [event.userAdded(), keyAdded, passwordSet("p"), secretSet("s"), event.userRemoved()]);
     expect(user).toEqual({ name: "ada", organizationId: "org-1", removed: true, roles: [], tokens: [] });
-    expect(keysOf("user", user)).toEqual([]);
+    expect(uniqueKeysOf("user", user)).toEqual([]);
   });
 
   it("cannot lose a key that is not there", () => {
@@ -414,13 +414,13 @@ describe("evolve of an application", () => {
   it("is as it was registered, and found by its name", () => {
     const client = fold("client", [added]);
     expect(client).toEqual({ ...registration, removed: false });
-    expect(keysOf("client", client)).toEqual([{ kind: "client_name", value: "Console" }]);
+    expect(uniqueKeysOf("client", client)).toEqual([{ kind: "client_name", value: "Console" }]);
   });
 
   it("keeps nothing but its name once it is removed", () => {
     const client = fold("client", [added, removed]);
     expect(client).toEqual({ name: "Console", redirectUris: [], removed: true });
-    expect(keysOf("client", client)).toEqual([]);
+    expect(uniqueKeysOf("client", client)).toEqual([]);
   });
 
   it.each([[[removed]], [[added, added]], [[added, removed, removed]], [[added, removed, added]]])(

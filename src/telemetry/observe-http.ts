@@ -4,8 +4,8 @@ import type { createClientAddress } from "./client-address.ts";
 import type { Metrics } from "./metrics.ts";
 
 /**
- * Told of a request that is for no RPC, before it is served; `route` is its path without what differs from one to the next. It counts
- * the answer, and at the level `debug` has a line for it, with nothing of the body or the query.
+ * Observes a request that is no RPC; call it before the request is served. `route` is the label of its path. It counts the answer and, at
+ * the log level `debug`, logs a line without body or query.
  */
 export type ObserveHttp = (request: ListenerRequest, response: ListenerResponse, route: string) => void;
 
@@ -17,7 +17,7 @@ export function createObserveHttp(options: {
   const { metrics, log, clientAddress } = options;
   return (request, response, route) => {
     const started = performance.now();
-    // Later the socket may be closed, and forget it.
+    // A closed socket no longer knows its address.
     const client = clientAddress({ socket: request.socket, headers: request.headers });
     const method = knownMethods.has(request.method ?? "") ? (request.method as string) : "other";
     onClose(request, response, () => {
@@ -31,5 +31,5 @@ export function createObserveHttp(options: {
   };
 }
 
-/** What a client makes up must not become a label. */
+/** Only these become labels: clients can invent others. */
 const knownMethods: ReadonlySet<string> = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]);

@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
-/** The OpenAPI document of a server with these settings. What makes it is loaded with the call: a server seldom needs it. */
+/** Makes the OpenAPI document of a server with these settings. It loads the code on demand: most servers never need it. */
 export async function loadDocument(settings: {
-  /** The built-in issuer; absent: off. */
+  /** The built-in issuer; absent when it is off. */
   readonly issuer?: { readonly url?: string };
 }): Promise<JsonObject> {
   const [{ createApiDocument }, { version }] = await Promise.all([

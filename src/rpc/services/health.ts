@@ -4,18 +4,24 @@ import {
   type Health,
   type HealthCheckResponseSchema,
   HealthCheckResponse_ServingStatus as ServingStatus,
-} from "../../../gen/grpc/health/v1/health_pb.ts";
-import type { Readiness } from "../../process/readiness.ts";
+} from "../gen/grpc/health/v1/health_pb.ts";
+
+/** Whether the server should be sent calls. */
+export interface Readiness {
+  readonly isReady: boolean;
+  /** Calls back at each change, until the returned function is called. */
+  onChange(listener: () => void): () => void;
+}
 
 export interface HealthOptions {
   readonly readiness: Readiness;
-  /** Full names of the services that are known, besides the server as a whole. All are as ready as it is. */
+  /** Full names of the services that can be asked about, besides the server as a whole. All are as ready as the server. */
   readonly serviceNames: readonly string[];
-  /** Aborted when the server closes: a watch would keep its connection for as long as the server lets it. */
+  /** Aborted when the server closes, which ends the watches: a drain would wait for them. */
   readonly closing: AbortSignal;
 }
 
-/** `grpc.health.v1.Health`: whether the server should be sent calls. */
+/** Implements `grpc.health.v1.Health`: whether the server should be sent calls. */
 export function createHealthService({ readiness, serviceNames, closing }: HealthOptions): ServiceImpl<typeof Health> {
   const names = new Set(["", ...serviceNames]);
   const current = () => (readiness.isReady && !closing.aborted ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
@@ -32,10 +38,10 @@ export function createHealthService({ readiness, serviceNames, closing }: Health
     },
 
     /**
-     * Tells the latest status: of changes that come faster than the client reads, those in between are left out. When the
-     * server closes, the last status is NOT_SERVING and then the call ends with UNAVAILABLE. By the protocol, clients watch
-     * again, elsewhere, after every end but UNIMPLEMENTED; grpc-go, grpc-java and the C++ core take that one alone for
-     * "healthy, and do not ask again". OK would do too, but to people and logs it says that all was told.
+     * Sends the latest status: where changes come faster than the client reads, it skips those in between. When the server
+     * closes, the watch sends NOT_SERVING and ends with UNAVAILABLE. By the protocol, clients watch again, on another
+     * connection, after every end but UNIMPLEMENTED, which grpc-go, grpc-java and the C++ core read as "healthy, do not ask
+     * again". OK would do too, but to people and logs it means that nothing is missing.
      */
     async *watch({ service }, { signal }): AsyncGenerator<MessageInitShape<typeof HealthCheckResponseSchema>> {
       let wake = () => {};

@@ -2,22 +2,22 @@ import type { Observe } from "@portcullis/rpc";
 import type { Log } from "../process/log.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createClientAddress } from "./client-address.ts";
-import { createObserveHttp, type ObserveHttp } from "./http.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { createObserveHttp, type ObserveHttp } from "./observe-http.ts";
 import type { Tracing } from "./tracing.ts";
 
-/** What a server tells of itself. */
+/** What operators see of a server. */
 export interface Telemetry {
   readonly metrics: Metrics;
-  /** Told of every request: for metrics, traces where they are wanted, and a line of the log where that is. */
+  /** Observes every RPC: for metrics, for traces, and at the level `debug` for the log. */
   readonly observe: Observe;
-  /** Told of every request that is for no RPC, for metrics and the log. */
+  /** Observes requests that are no RPC, for metrics and the log. */
   readonly observeHttp: ObserveHttp;
-  /** Sends what has not been sent, for a second at most. Resolves in any case: what cannot be sent is lost, and logged. */
+  /** Sends the remaining traces, for one second at most. Always resolves: traces that cannot be sent are lost, and a warning is logged. */
   stop(): Promise<void>;
 }
 
-/** Rejects with an Error that says what to do where traces are wanted and cannot be exported. */
+/** Rejects with an Error that says what to do when traces are configured and cannot be exported. */
 export async function startTelemetry(options: {
   readonly log: Log;
   readonly version: string;
@@ -27,7 +27,7 @@ export async function startTelemetry(options: {
   const { log, version, trustedProxies, environment } = options;
   const metrics = createMetrics({ version });
   let tracing: Tracing | undefined;
-  // Loaded only where there are any.
+  // Most servers export none, and the SDK takes long to load.
   if (wantsTraces(environment)) tracing = await (await import("./tracing.ts")).startTracing({ version, log });
   const clientAddress = createClientAddress(trustedProxies);
   const observers = [
@@ -43,7 +43,7 @@ export async function startTelemetry(options: {
   };
 }
 
-/** The SDK tries again for ten seconds where the collector is away; a server that stops must be gone by then. */
+/** The SDK retries for ten seconds when the collector is away. A server that stops must be gone by then. */
 const stopLimitMs = 1_000;
 
 async function stopTracing(tracing: Tracing, log: Log): Promise<void> {
@@ -58,7 +58,7 @@ async function stopTracing(tracing: Tracing, log: Log): Promise<void> {
   }
 }
 
-/** Whether the environment says where traces go, in the variables that OpenTelemetry's SDKs share. */
+/** Whether the environment configures traces, by the variables that all SDKs of OpenTelemetry share. */
 function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
   const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment;
   if (disabled?.toLowerCase() === "true" || exporter === "none") return false;

@@ -1,15 +1,15 @@
 import { type DescExtension, type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import type * as v1 from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
-import type * as v1alpha from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import type * as v1 from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import type * as v1alpha from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
 export interface ReflectionOptions {
-  /** What the server serves, these two included. */
+  /** What the server serves, reflection included. */
   readonly services: readonly DescService[];
-  /** Files that no service imports, such as those of error details. */
+  /** Files that no service imports, for example those of error details. Default: none. */
   readonly moreFiles?: readonly DescFile[];
-  /** Aborted when the server closes: tools keep a call open between their questions. */
+  /** Aborted when the server closes, which ends the calls: tools keep one open between their questions. */
   readonly closing: AbortSignal;
 }
 
@@ -32,15 +32,15 @@ type Answer =
   | { readonly case: "errorResponse"; readonly value: { errorCode: Code; errorMessage: string } };
 
 /**
- * `grpc.reflection.v1.ServerReflection` and `v1alpha`. A question without an answer gets an `error_response`, and the call goes
- * on. A file is answered with what it imports, directly or not, but for what this call was sent before, as the reference
- * implementations do. When the server closes, the calls end with UNAVAILABLE.
+ * Implements `grpc.reflection.v1.ServerReflection` and `v1alpha`. A question without an answer gets an `error_response`, and the
+ * call goes on. The answer to a file holds all that it imports, directly or not, except what this call has sent before, as in
+ * the reference implementations. When the server closes, the calls end with UNAVAILABLE.
  */
 export function createReflectionServices({ services, moreFiles = [], closing }: ReflectionOptions): ReflectionServices {
   let index: ReflectionIndex | undefined;
 
   function answer({ messageRequest }: ReflectionRequest, sent: Set<DescFile>): Answer {
-    // Made when somebody asks: most servers never are.
+    // Made for the first question: most servers get none.
     index ??= createIndex([...services.map(({ file }) => file), ...moreFiles]);
     switch (messageRequest.case) {
       case "fileByFilename":
@@ -62,7 +62,7 @@ export function createReflectionServices({ services, moreFiles = [], closing }: 
         return { case: "listServicesResponse", value: { service } };
       }
       case undefined:
-        return errorAnswer(Code.InvalidArgument, "the request asks nothing that the server knows of");
+        return errorAnswer(Code.InvalidArgument, "the request holds no question that the server knows");
     }
   }
 
@@ -82,7 +82,7 @@ const errorAnswer = (errorCode: Code, errorMessage: string): Answer => ({
 
 function fileAnswer(file: DescFile | undefined, sent: Set<DescFile>): Answer {
   if (file === undefined) return errorAnswer(Code.NotFound, "the server knows no such file, symbol or extension");
-  // What was asked for is sent in any case: it is the answer.
+  // The file itself is sent in any case: it is the answer.
   const files = [file, ...reachable(file.dependencies).filter((imported) => imported !== file && !sent.has(imported))];
   for (const each of files) sent.add(each);
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto: files.map(serialize) } };
@@ -90,7 +90,7 @@ function fileAnswer(file: DescFile | undefined, sent: Set<DescFile>): Answer {
 
 /** The files, and all that they import, each once; the nearest first. */
 function reachable(files: readonly DescFile[]): readonly DescFile[] {
-  // A set is walked in the order of its growth, to its last end.
+  // The loop also visits what is added while it runs.
   const found = new Set(files);
   for (const file of found) for (const imported of file.dependencies) found.add(imported);
   return [...found];
@@ -104,11 +104,11 @@ function serialize(file: DescFile): Uint8Array {
   return bytes;
 }
 
-/** Where everything is declared, by full names. */
+/** The file of each declaration, by full name. */
 interface ReflectionIndex {
   readonly files: ReadonlyMap<string, DescFile>;
   readonly symbols: ReadonlyMap<string, DescFile>;
-  /** Of every message, the files of its extensions, by their numbers. */
+  /** By the name of a message: the files of its extensions, by number. */
   readonly extensions: ReadonlyMap<string, ReadonlyMap<number, DescFile>>;
 }
 
@@ -139,7 +139,7 @@ function createIndex(roots: readonly DescFile[]): ReflectionIndex {
   function addEnums(enums: DescFile["enums"], file: DescFile): void {
     for (const { typeName, values } of enums) {
       symbols.set(typeName, file);
-      // The name of a value is beside that of its enum, not within.
+      // An enum's values belong to the scope around the enum.
       const scope = typeName.slice(0, typeName.lastIndexOf(".") + 1);
       for (const { name } of values) symbols.set(scope + name, file);
     }
@@ -165,7 +165,7 @@ async function* untilAborted<Item>(items: AsyncIterable<Item>, signal: AbortSign
   signal.addEventListener("abort", onAbort);
   try {
     for (;;) {
-      // Not a race with one promise for the whole call: each would stay linked to it, with its item.
+      // Not Promise.race with one promise for the whole call: that would keep every item until the call ends.
       const next = await new Promise<IteratorResult<Item>>((resolve, reject) => {
         abort = () => reject(new ConnectError("the server is shutting down", Code.Unavailable));
         if (signal.aborted) abort();
