@@ -1,6 +1,7 @@
-import { Option } from "commander";
+import { type Command, Option } from "commander";
+import { postgresSettings } from "../store/postgres/settings.ts";
 
-/** A setting of the server: how it is given, and what it is without. The README's table has the same. */
+/** A setting of the server: how it is given, and what it is without. docs/settings.md has the same table. */
 export interface Setting {
   /** As commander reads it. */
   readonly flag: string;
@@ -39,19 +40,19 @@ export const storeSettings: readonly Setting[] = [
     flag: "--postgres-pool-size <n>",
     env: "PORTCULLIS_POSTGRES_POOL_SIZE",
     description: "the most connections of this process",
-    default: "4",
+    default: String(postgresSettings.poolSize.default),
   },
   {
     flag: "--postgres-statement-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_STATEMENT_TIMEOUT",
     description: "how long a statement may take",
-    default: "5000",
+    default: String(postgresSettings.statementTimeoutMs.default),
   },
   {
     flag: "--postgres-connect-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT",
     description: "how long to wait for a connection",
-    default: "5000",
+    default: String(postgresSettings.connectTimeoutMs.default),
   },
 ];
 
@@ -167,6 +168,12 @@ export function toOption(all: Setting): Option {
   if (env !== undefined) option.env(env);
   if (separator !== undefined) option.argParser(collect(separator));
   return option;
+}
+
+/** Adds settings to a command. */
+export function withSettings(command: Command, settings: readonly Setting[]): Command {
+  for (const setting of settings) command.addOption(toOption(setting));
+  return command;
 }
 
 /** Adds the values of one more flag to those before it. */
