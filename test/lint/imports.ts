@@ -70,6 +70,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
+  "rpc.ts": ["@portcullis/rpc"],
   rpc: ["node:", "@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
   cli: [
     "config.ts",
