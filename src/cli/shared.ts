@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { createDirectory, type Directory } from "../application/directory.ts";
 import { createIdSource } from "../application/ids.ts";
-import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
+import { ConfigError, readPostgresSettings, type StoreConfig, storeLocation } from "../config.ts";
+import { engines } from "../store/engines.ts";
 import { type OpenStoreOptions, openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { type Setting, storeSettings, toOption } from "./settings.ts";
@@ -40,18 +41,18 @@ export function removalSubcommand(nameAndArguments: string, description: string)
 /** Which store a command is about. Throws a ConfigError for one that no other process can open. */
 function storeOf(options: SharedOptions): OpenStoreOptions {
   const location = storeLocation(options);
-  if (parseLocation(location).engine === "memory") {
+  if (engines[parseLocation(location).engine].place === "process") {
     throw new ConfigError("a store in memory belongs to the server that holds it");
   }
-  return { location, postgres: postgresSettings(options) };
+  return { location, postgres: readPostgresSettings(options) };
 }
 
 /** The same, of a store that must exist. */
 export function existingStoreOf(options: SharedOptions): OpenStoreOptions {
   const store = storeOf(options);
-  const parsed = parseLocation(store.location);
-  if (parsed.engine === "sqlite" && !existsSync(parsed.path)) {
-    throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
+  const { engine, address } = parseLocation(store.location);
+  if (engines[engine].place === "file" && !existsSync(address)) {
+    throw new ConfigError(`there is no store at ${address}: run serve first, or name its directory with --data`);
   }
   return store;
 }
