@@ -35,5 +35,6 @@ export {
 } from "./openapi/serve.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";
+export { type ServeOptions, serve } from "./serve.ts";
 export { createHealthService, type HealthOptions, type Readiness } from "./services/health.ts";
 export { createReflectionServices, type ReflectionOptions, type ReflectionServices } from "./services/reflection.ts";
