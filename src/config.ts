@@ -4,6 +4,9 @@ import { join } from "node:path";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
 import { isLoopback } from "./domain/loopback.ts";
+import type { LogSettings } from "./process/log.ts";
+import type { TlsFiles } from "./process/watch-tls.ts";
+import { type PostgresSettings, postgresSettings } from "./store/postgres/settings.ts";
 import { parseTrustedProxy } from "./telemetry/client-address.ts";
 import { apiAudience, rolesClaim } from "./wire-names.ts";
 
@@ -13,7 +16,8 @@ export interface Config {
   readonly dataDirectory: string;
   /** `sqlite:PATH`, `postgres://…` or `memory:`. */
   readonly storeLocation: string;
-  readonly postgres: PostgresSettings;
+  /** Absent ones: the default. */
+  readonly postgres: Partial<PostgresSettings>;
   /** Absent: plaintext. */
   readonly tls?: TlsConfig;
   readonly corsOrigins: readonly string[];
@@ -35,14 +39,8 @@ export interface Config {
   readonly stockHandlers: boolean;
 }
 
-const logLevels = ["error", "warn", "info", "debug"] as const;
-const logFormats = ["json", "text"] as const;
-
-/** What the log has, and whether for programs or for people. */
-export interface LogSettings {
-  readonly level: (typeof logLevels)[number];
-  readonly format: (typeof logFormats)[number];
-}
+const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
+const logFormats: readonly LogSettings["format"][] = ["json", "text"];
 
 /** The contents of PEM files, and where they were read. */
 export interface TlsConfig {
@@ -51,20 +49,6 @@ export interface TlsConfig {
   /** Authorities that must have signed the certificate of every client; absent: clients need none. */
   readonly clientCa?: string;
   readonly files: TlsFiles;
-}
-
-/** Paths. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string;
-}
-
-/** How a store in PostgreSQL is used; times in milliseconds. Absent: the store's own default. */
-export interface PostgresSettings {
-  readonly poolSize?: number;
-  readonly statementTimeoutMs?: number;
-  readonly connectTimeoutMs?: number;
 }
 
 /** Where the store is and how it is used, as it was given: by flags, else by the environment, else by default. */
@@ -123,7 +107,7 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     listen,
     dataDirectory: raw.data,
     storeLocation: storeLocation(raw),
-    postgres: postgresSettings(raw),
+    postgres: readPostgresSettings(raw),
     ...(tls && { tls }),
     ...(raw.callsPerCaller !== undefined && {
       callsPerCaller: readInteger(raw.callsPerCaller, { flag: "--calls-per-caller", least: 1, most: 100_000 }),
@@ -160,20 +144,18 @@ export function storeLocation({ data, store, storeFile }: StoreConfig): string {
 }
 
 /** Throws a ConfigError for what is no number, or one that cannot work. */
-export function postgresSettings(raw: StoreConfig): PostgresSettings {
-  const { postgresPoolSize, postgresStatementTimeout, postgresConnectTimeout } = raw;
-  const statement = { flag: "--postgres-statement-timeout", least: 10, most: 600_000, unit: "milliseconds" };
-  const connect = { flag: "--postgres-connect-timeout", least: 10, most: 600_000, unit: "milliseconds" };
-  return {
-    ...(postgresPoolSize !== undefined && {
-      // One for reads, one for writes, and one for whoever reads the whole history or looks for a lost commit.
-      poolSize: readInteger(postgresPoolSize, { flag: "--postgres-pool-size", least: 3, most: 1000 }),
-    }),
-    ...(postgresStatementTimeout !== undefined && {
-      statementTimeoutMs: readInteger(postgresStatementTimeout, statement),
-    }),
-    ...(postgresConnectTimeout !== undefined && { connectTimeoutMs: readInteger(postgresConnectTimeout, connect) }),
+export function readPostgresSettings(raw: StoreConfig): Partial<PostgresSettings> {
+  const given = {
+    poolSize: { flag: "--postgres-pool-size", text: raw.postgresPoolSize },
+    statementTimeoutMs: { flag: "--postgres-statement-timeout", text: raw.postgresStatementTimeout },
+    connectTimeoutMs: { flag: "--postgres-connect-timeout", text: raw.postgresConnectTimeout },
   };
+  const read: { -readonly [Name in keyof PostgresSettings]?: number } = {};
+  for (const name of Object.keys(given) as (keyof PostgresSettings)[]) {
+    const { flag, text } = given[name];
+    if (text !== undefined) read[name] = readInteger(text, { flag, ...postgresSettings[name] });
+  }
+  return read;
 }
 
 function readInteger(

@@ -6,9 +6,9 @@ import { createKeyFile, type KeyFile } from "./auth/issuer/key-file.ts";
 import { checkNewPassword, hashPassword } from "./auth/issuer/password.ts";
 import { digestToken, generateToken } from "./auth/token.ts";
 import { createLog } from "./process/log.ts";
-import { reportTo } from "./process/report.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
+import { reportTo } from "./telemetry/report-failure.ts";
 
 export type { KeyFile } from "./auth/issuer/key-file.ts";
 

@@ -14,7 +14,7 @@ export function openapiCommand(): Command {
     )
     .action(async ({ yaml, issuer }: { readonly yaml?: boolean; readonly issuer?: string | true }) => {
       const document = await loadDocument(issuer === undefined ? {} : { issuer: readIssuer(issuer) });
-      process.stdout.write(await renderOpenApi(document, yaml ? "yaml" : "json"));
+      process.stdout.write(renderOpenApi(document, yaml ? "yaml" : "json"));
     });
 }
 

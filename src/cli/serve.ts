@@ -46,7 +46,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     import("../process/log.ts"),
     import("../process/log-output.ts"),
     import("../process/limited-log.ts"),
-    import("../process/report.ts"),
+    import("../telemetry/report-failure.ts"),
     import("../telemetry/telemetry.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),

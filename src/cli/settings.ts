@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
+import { postgresSettings } from "../store/postgres/settings.ts";
 
-/** A setting of the server: how it is given, and what it is without. The README's table has the same. */
+/** A setting of the server: how it is given, and what it is without. docs/settings.md has the same table. */
 export interface Setting {
   /** As commander reads it. */
   readonly flag: string;
@@ -39,19 +40,19 @@ export const storeSettings: readonly Setting[] = [
     flag: "--postgres-pool-size <n>",
     env: "PORTCULLIS_POSTGRES_POOL_SIZE",
     description: "the most connections of this process",
-    default: "4",
+    default: String(postgresSettings.poolSize.default),
   },
   {
     flag: "--postgres-statement-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_STATEMENT_TIMEOUT",
     description: "how long a statement may take",
-    default: "5000",
+    default: String(postgresSettings.statementTimeoutMs.default),
   },
   {
     flag: "--postgres-connect-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT",
     description: "how long to wait for a connection",
-    default: "5000",
+    default: String(postgresSettings.connectTimeoutMs.default),
   },
 ];
 

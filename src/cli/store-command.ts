@@ -4,7 +4,8 @@ import { type Clients, createClients } from "../application/clients.ts";
 import { type Credentials, createCredentials } from "../application/credentials.ts";
 import { createDirectory, type Directory } from "../application/directory.ts";
 import { createIdSource } from "../application/ids.ts";
-import { ConfigError, postgresSettings, type StoreConfig, storeLocation } from "../config.ts";
+import { ConfigError, readPostgresSettings, type StoreConfig, storeLocation } from "../config.ts";
+import { engines } from "../store/engines.ts";
 import { type OpenStoreOptions, openStore, parseLocation } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { storeSettings, withSettings } from "./settings.ts";
@@ -35,18 +36,18 @@ export function removalSubcommand(nameAndArguments: string, description: string)
 /** The store that the options name. Throws a ConfigError for one in memory, which no other process can open. */
 function storeOf(options: StoreCommandOptions): OpenStoreOptions {
   const location = storeLocation(options);
-  if (parseLocation(location).engine === "memory") {
+  if (engines[parseLocation(location).engine].place === "process") {
     throw new ConfigError("another process cannot open a store in memory: give --store or --data");
   }
-  return { location, postgres: postgresSettings(options) };
+  return { location, postgres: readPostgresSettings(options) };
 }
 
 /** The same, but throws a ConfigError for a SQLite file that does not exist. */
 export function existingStoreOf(options: StoreCommandOptions): OpenStoreOptions {
   const store = storeOf(options);
-  const parsed = parseLocation(store.location);
-  if (parsed.engine === "sqlite" && !existsSync(parsed.path)) {
-    throw new ConfigError(`there is no store at ${parsed.path}: run serve first, or name its directory with --data`);
+  const { engine, address } = parseLocation(store.location);
+  if (engines[engine].place === "file" && !existsSync(address)) {
+    throw new ConfigError(`there is no store at ${address}: run serve first, or name its directory with --data`);
   }
   return store;
 }

@@ -1,8 +1,14 @@
 import { type Logger, pino } from "pino";
-import type { LogSettings } from "../config.ts";
 import { type LogOutput, standardErrorOutput } from "./log-output.ts";
 
 export type Log = Logger;
+
+export interface LogSettings {
+  /** The least level that is logged. */
+  readonly level: "error" | "warn" | "info" | "debug";
+  /** JSON for programs, text for people. */
+  readonly format: "json" | "text";
+}
 
 /**
  * The server's log on standard error, one line for each entry: JSON, or text for people. Of an error it logs type, message, code, stack

@@ -1,6 +1,12 @@
 import { readFile } from "node:fs/promises";
 import type { TlsOptions } from "@portcullis/rpc";
-import type { TlsFiles } from "../config.ts";
+
+/** The paths of PEM files. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
+}
 
 export interface WatchTlsOptions {
   readonly files: TlsFiles;

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { applicationId, migrations, schemaVersion } from "../../src/store/sqlite/schema.ts";
+import { applicationId, migrations, schemaVersion } from "../../src/store/sqlite/migrations.ts";
 import { type Postgres, startPostgres } from "../fixtures/postgres.ts";
 import { Api } from "./api.ts";
 import { databasePath } from "./database.ts";

@@ -4,12 +4,14 @@ import { expectStoreError } from "./fixtures/errors.ts";
 
 describe("parseLocation", () => {
   it.each([
-    ["memory:", { engine: "memory" }],
-    ["sqlite:data/store.db", { engine: "sqlite", path: "data/store.db" }],
-    ["sqlite:/var/lib/store.db", { engine: "sqlite", path: "/var/lib/store.db" }],
-    ["sqlite:///var/lib/store.db", { engine: "sqlite", path: "///var/lib/store.db" }],
-    ["sqlite:C:\\data\\store.db", { engine: "sqlite", path: "C:\\data\\store.db" }],
-    ["sqlite:with space?#%.db", { engine: "sqlite", path: "with space?#%.db" }],
+    ["memory:", { engine: "memory", address: "" }],
+    ["sqlite:data/store.db", { engine: "sqlite", address: "data/store.db" }],
+    ["sqlite:/var/lib/store.db", { engine: "sqlite", address: "/var/lib/store.db" }],
+    ["sqlite:///var/lib/store.db", { engine: "sqlite", address: "///var/lib/store.db" }],
+    ["sqlite:C:\\data\\store.db", { engine: "sqlite", address: "C:\\data\\store.db" }],
+    ["postgres://ada@host/db", { engine: "postgres", address: "postgres://ada@host/db" }],
+    ["postgresql://host/db", { engine: "postgres", address: "postgresql://host/db" }],
+    ["sqlite:with space?#%.db", { engine: "sqlite", address: "with space?#%.db" }],
   ])("reads %s", (location, parsed) => {
     expect(parseLocation(location)).toEqual(parsed);
   });

@@ -67,7 +67,7 @@ describe("with a statement timeout that is short for a store of some length", ()
         return evolve(...given);
       }) as typeof evolve,
     };
-    const options = { projection, clock: Date.now, poolSize: 4, connectTimeoutMs: 5000, statementTimeoutMs };
+    const options = { projection, clock: Date.now, postgres: { statementTimeoutMs } };
     const store = await openPostgresStore(location, options);
     onTestFinished(() => store.close());
     for (const work of [() => store.rebuild(), () => store.verify()]) {

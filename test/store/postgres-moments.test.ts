@@ -1,7 +1,7 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { migrateStore, openStore } from "../../src/store/open.ts";
-import { migrations } from "../../src/store/postgres/schema.ts";
+import { migrations } from "../../src/store/postgres/migrations.ts";
 import { organizationRef, type Store } from "../../src/store/store.ts";
 import { type Postgres, query, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, addOrganization, countUp, readCount } from "./fixtures/commands.ts";

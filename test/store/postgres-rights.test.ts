@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { migrateStore, openStore } from "../../src/store/open.ts";
-import { migrations } from "../../src/store/postgres/schema.ts";
+import { migrations } from "../../src/store/postgres/migrations.ts";
 import { type Postgres, query, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, addOrganization, countUp } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { backupStore, migrateStore } from "../../src/store/open.ts";
-import { applicationId, migrations, schemaVersion } from "../../src/store/sqlite/schema.ts";
+import { applicationId, migrations, schemaVersion } from "../../src/store/sqlite/migrations.ts";
 import { addCounter, countUp } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
 import { makeDirectory, makePath, openAt } from "./fixtures/places.ts";

@@ -3,15 +3,7 @@ import { StoreError } from "../errors.ts";
 import { beginWrite, type Limits } from "./begin.ts";
 import { isLost, isReadOnly, ReadOnlyServer } from "./errors.ts";
 import type { PostgresLocation } from "./location.ts";
-
-export interface DatabaseOptions {
-  /** The most connections that one process opens. */
-  readonly poolSize: number;
-  /** How long the server may take for a statement, waiting for locks included, in milliseconds. */
-  readonly statementTimeoutMs: number;
-  /** How long to wait for a connection, in milliseconds: for each host, and for a free one of the pool. */
-  readonly connectTimeoutMs: number;
-}
+import type { PostgresSettings } from "./settings.ts";
 
 /** Connections to the server that takes writes, whichever of the hosts that is. */
 export class Database {
@@ -28,22 +20,22 @@ export class Database {
   #synchronousCommit = "on";
   #isClosed = false;
 
-  constructor({ name, hosts }: PostgresLocation, options: DatabaseOptions) {
+  constructor({ name, hosts }: PostgresLocation, settings: PostgresSettings) {
     this.name = name;
-    this.limits = { statementMs: options.statementTimeoutMs, idleMs: options.statementTimeoutMs };
+    this.limits = { statementMs: settings.statementTimeoutMs, idleMs: settings.statementTimeoutMs };
     this.#hosts = hosts.map((host) => ({
       application_name: "portcullis",
       ...host,
       keepAlive: true,
       // What is sent together is answered together: a transaction takes two ways to the server and back.
       pipeline: true,
-      connectionTimeoutMillis: options.connectTimeoutMs,
+      connectionTimeoutMillis: settings.connectTimeoutMs,
       statement_timeout: this.limits.statementMs,
       idle_in_transaction_session_timeout: this.limits.idleMs,
       // A server that was stopped says nothing at all.
-      query_timeout: options.statementTimeoutMs + 1000,
+      query_timeout: settings.statementTimeoutMs + 1000,
     }));
-    this.#poolSize = options.poolSize;
+    this.#poolSize = settings.poolSize;
   }
 
   /** Runs work on a connection of its own. One that fails with the connection lost finds another next time. */

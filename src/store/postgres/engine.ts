@@ -1,7 +1,7 @@
 import type { AggregateType } from "../../domain/events.ts";
-import { type CommitListener, CommitQueue } from "../engine/commit-queue.ts";
-import { type StateSource, toSnapshot } from "../engine/stored-state.ts";
 import { StoreError } from "../errors.ts";
+import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
+import { type StateSource, toSnapshot } from "../shared/stored-state.ts";
 import type {
   Clock,
   Command,
@@ -17,42 +17,40 @@ import type {
 } from "../store.ts";
 import { toImportError } from "../transfer/fill.ts";
 import { longRun } from "./begin.ts";
-import { Database, type DatabaseOptions } from "./database.ts";
+import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { refold, verifyHistory } from "./history.ts";
 import { parsePostgresUrl } from "./location.ts";
+import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
-import { migrate } from "./schema.ts";
+import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { PostgresTransactions } from "./transactions.ts";
 import { exportHistory, importHistory } from "./transfer.ts";
 
-export interface PostgresOptions extends Partial<DatabaseOptions> {
+export interface PostgresOptions {
   readonly projection: Projection;
   readonly clock: Clock;
   readonly onCommit?: CommitListener | undefined;
+  /** What is given here comes before `connect_timeout` of the URL, and both before the defaults. */
+  readonly postgres?: Partial<PostgresSettings> | undefined;
 }
 
-/**
- * A node reads over one connection and writes over another, and the rest are for whoever reads the whole history. The times
- * are what people wait before they try again.
- */
-const defaults: Readonly<DatabaseOptions> = Object.freeze({
-  poolSize: 4,
-  statementTimeoutMs: 5000,
-  connectTimeoutMs: 5000,
-});
-
-function toDatabase(url: string, options: Partial<DatabaseOptions>) {
+function toDatabase(url: string, given: Partial<PostgresSettings> = {}) {
   const location = parsePostgresUrl(url);
-  const { connectTimeoutMs = defaults.connectTimeoutMs } = location;
-  const settings = { ...defaults, connectTimeoutMs, ...options };
+  const { poolSize, statementTimeoutMs, connectTimeoutMs } = postgresSettings;
+  const settings: PostgresSettings = {
+    poolSize: poolSize.default,
+    statementTimeoutMs: statementTimeoutMs.default,
+    connectTimeoutMs: location.connectTimeoutMs ?? connectTimeoutMs.default,
+    ...given,
+  };
   return { database: new Database(location, settings), settings };
 }
 
 /** Opens the store in a database, and creates its schema where there is none. */
 export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
-  const { database, settings } = toDatabase(url, options);
+  const { database, settings } = toDatabase(url, options.postgres);
   try {
     await database.use((client) => migrate(client, database.name));
     return new PostgresStore(database, { ...options, ...settings });
@@ -63,8 +61,8 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
 }
 
 /** Brings the schema to the newest, by hand: the next who opens the store would. */
-export async function migratePostgresStore(url: string, options: Partial<DatabaseOptions>): Promise<Migration> {
-  const { database } = toDatabase(url, options);
+export async function migratePostgresStore(url: string, given?: Partial<PostgresSettings>): Promise<Migration> {
+  const { database } = toDatabase(url, given);
   try {
     return await database.use((client) => migrate(client, database.name));
   } catch (error) {
@@ -83,7 +81,7 @@ class PostgresStore implements Store {
   readonly #others = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor(database: Database, options: PostgresOptions & DatabaseOptions) {
+  constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);

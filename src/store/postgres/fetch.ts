@@ -1,11 +1,11 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
-import { CachedMoment, Damaged, type Loaded } from "../engine/cached-moment.ts";
-import { parseJson } from "../engine/json.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { isRecordRef, isUniqueKey, nameOfRecord, nameOfRef, nameOfUniqueKey } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
+import { CachedMoment, Damaged, type Loaded } from "../shared/cached-moment.ts";
+import { parseJson } from "../shared/json.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../shared/stored-state.ts";
+import { isRecordRef, isUniqueKey, nameOfRecord, nameOfRef, nameOfUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, Read, RecordRef, StoreRecord } from "../store.ts";
 import { ReadOnlyServer } from "./errors.ts";
 import { fromText, toText } from "./text.ts";

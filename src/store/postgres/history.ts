@@ -1,7 +1,7 @@
 import type { ClientBase } from "pg";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../engine/fold.ts";
-import type { Rows } from "../engine/rows.ts";
-import type { StateSource, StoredState } from "../engine/stored-state.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../shared/fold.ts";
+import type { Rows } from "../shared/rows.ts";
+import type { StateSource, StoredState } from "../shared/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
 import { toHistory } from "../transfer/fill.ts";
 import { beginRead, longRun, patient } from "./begin.ts";

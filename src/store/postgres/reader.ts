@@ -1,6 +1,6 @@
 import type { PoolClient } from "pg";
-import type { StateSource } from "../engine/stored-state.ts";
-import { collectView } from "../engine/view.ts";
+import type { StateSource } from "../shared/stored-state.ts";
+import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";

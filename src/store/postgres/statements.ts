@@ -1,4 +1,4 @@
-import type { Rows } from "../engine/rows.ts";
+import type { Rows } from "../shared/rows.ts";
 import type { Head } from "./fetch.ts";
 import { toText } from "./text.ts";
 

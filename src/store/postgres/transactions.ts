@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientBase } from "pg";
-import { type BatchContext, decideBatch, isEmpty, type Writes } from "../engine/batch.ts";
-import type { Transactions } from "../engine/commit-queue.ts";
-import type { Rows } from "../engine/rows.ts";
 import { StoreError } from "../errors.ts";
+import { type BatchContext, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
+import type { Transactions } from "../shared/commit-queue.ts";
+import type { Rows } from "../shared/rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
 import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { PoolClient } from "pg";
-import type { Rows } from "../engine/rows.ts";
-import type { StateSource } from "../engine/stored-state.ts";
 import { StoreError } from "../errors.ts";
+import type { Rows } from "../shared/rows.ts";
+import type { StateSource } from "../shared/stored-state.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, refuseFilled } from "../transfer/fill.ts";
 import { beginRead, longRun, patient } from "./begin.ts";

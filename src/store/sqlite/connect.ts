@@ -1,6 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import { readPragma } from "./schema.ts";
 
 // No connection has a busy timeout: SQLite would sleep in it and stop the thread. retry.ts waits without stopping anything.
 const timeout = 0;
@@ -29,7 +28,7 @@ export function connectForWriting(path: string): DatabaseSync {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864");
     const full = 2;
     if (readPragma(db, "synchronous") !== full) throw new Error("SQLite did not accept synchronous = FULL");
-    if (readJournalMode(db) !== "wal") throw new Error("SQLite did not accept journal_mode = WAL");
+    if (readPragma(db, "journal_mode") !== "wal") throw new Error("SQLite did not accept journal_mode = WAL");
     return db;
   } catch (error) {
     db.close();
@@ -37,8 +36,10 @@ export function connectForWriting(path: string): DatabaseSync {
   }
 }
 
-export function readJournalMode(db: DatabaseSync): unknown {
-  return db.prepare("PRAGMA journal_mode").get()?.["journal_mode"];
+type Pragmas = { application_id: number; user_version: number; synchronous: number; journal_mode: string };
+
+export function readPragma<Name extends keyof Pragmas>(db: DatabaseSync, name: Name): Pragmas[Name] {
+  return db.prepare(`PRAGMA ${name}`).get()?.[name] as Pragmas[Name];
 }
 
 /** Nothing in a file from elsewhere may run code of its choice, and a malformed page is found when it is read. */

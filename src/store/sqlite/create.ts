@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeDirectory, syncPath } from "../../process/durable-directory.ts";
 import { StoreError } from "../errors.ts";
-import { migrate } from "./schema.ts";
+import { migrate } from "./migrate.ts";
 
 const staleAfterMs = 60 * 60 * 1000;
 

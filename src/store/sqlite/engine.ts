@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import { type CommitListener, CommitQueue } from "../engine/commit-queue.ts";
 import { StoreError } from "../errors.ts";
+import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import type {
   Clock,
   Command,
@@ -22,9 +22,9 @@ import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
 import { type HistoryOptions, refold, verifyHistory } from "./history.ts";
 import { createInlineWriter } from "./inline-writer.ts";
+import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
-import { migrate } from "./schema.ts";
 import { ThreadWriter } from "./thread-writer.ts";
 import { SqliteTransactions } from "./transactions.ts";
 import { exportHistory, importHistory, makeRows } from "./transfer.ts";

@@ -2,12 +2,13 @@ import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSy
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
-import { connectForWriting, connectImmutable, connectReadOnly, readJournalMode } from "./connect.ts";
+import { connectForWriting, connectImmutable, connectReadOnly, readPragma } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
+import { migrate } from "./migrate.ts";
+import { applicationId, schemaVersion } from "./migrations.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
 import { retryWhileBusy } from "./retry.ts";
-import { applicationId, migrate, readPragma, schemaVersion } from "./schema.ts";
 
 /**
  * Opens a store for reading, after it was created or brought to the newest schema where it had to be. A file that is not a
@@ -97,7 +98,7 @@ function inspect(path: string): { readonly version: number; readonly journalMode
   using db = connectReadOnly(path);
   const version = readPragma(db, "user_version");
   refuseUnknown(path, version);
-  return { version, journalMode: readJournalMode(db) };
+  return { version, journalMode: readPragma(db, "journal_mode") };
 }
 
 function upgrade(path: string): void {

@@ -1,8 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../engine/fold.ts";
-import type { Rows } from "../engine/rows.ts";
-import type { StateSource, StoredState } from "../engine/stored-state.ts";
+import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../shared/fold.ts";
+import type { Rows } from "../shared/rows.ts";
+import type { StateSource, StoredState } from "../shared/stored-state.ts";
 import type { History, Problem, Projection } from "../store.ts";
 import { toHistory } from "../transfer/fill.ts";
 import { toStoreError } from "./errors.ts";

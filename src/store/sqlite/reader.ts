@@ -1,11 +1,11 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
-import { CachedMoment } from "../engine/cached-moment.ts";
-import { parseJson } from "../engine/json.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { collectView } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
+import { CachedMoment } from "../shared/cached-moment.ts";
+import { parseJson } from "../shared/json.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../shared/stored-state.ts";
+import { collectView } from "../shared/view.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { toStoreError } from "./errors.ts";
 

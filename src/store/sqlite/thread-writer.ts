@@ -1,15 +1,15 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
-import type { Rows } from "../engine/rows.ts";
 import { StoreError } from "../errors.ts";
+import type { Rows } from "../shared/rows.ts";
 import { toStoreError } from "./errors.ts";
 import type { Writer } from "./writer.ts";
-import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-thread.ts";
+import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
 
 // tsc does not rewrite this one: it is a URL, not an import.
 const threadUrl = new URL(
-  import.meta.url.endsWith(".ts") ? "./writer-thread.ts" : "./writer-thread.js",
+  import.meta.url.endsWith(".ts") ? "./writer-worker.ts" : "./writer-worker.js",
   import.meta.url,
 );
 

@@ -1,8 +1,8 @@
-import { type BatchContext, decideBatch, type Writes } from "../engine/batch.ts";
-import { CachedMoment } from "../engine/cached-moment.ts";
-import type { Transactions } from "../engine/commit-queue.ts";
-import type { Rows } from "../engine/rows.ts";
 import type { StoreError } from "../errors.ts";
+import { type BatchContext, decideBatch, type Writes } from "../shared/batch.ts";
+import { CachedMoment } from "../shared/cached-moment.ts";
+import type { Transactions } from "../shared/commit-queue.ts";
+import type { Rows } from "../shared/rows.ts";
 import type { Command } from "../store.ts";
 import { toStoreError } from "./errors.ts";
 import type { Reader } from "./reader.ts";

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import { CachedMoment } from "../engine/cached-moment.ts";
-import { type Rows, toRows } from "../engine/rows.ts";
+import { CachedMoment } from "../shared/cached-moment.ts";
+import { type Rows, toRows } from "../shared/rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
 import { type HistoryOptions, historyOf } from "./history.ts";

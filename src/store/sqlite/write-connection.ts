@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Rows } from "../engine/rows.ts";
+import type { Rows } from "../shared/rows.ts";
 
 /** More than one, so that ended records become fewer, whatever is put; and few, so that no commit is long. */
 const removedPerPut = 4;

@@ -1,12 +1,12 @@
 import type { AggregateType } from "../../domain/events.ts";
-import type { Writes } from "../engine/batch.ts";
-import type { CachedMoment } from "../engine/cached-moment.ts";
-import { evolveRecorded, orderProblems, type StoredEvent, sequenceProblems } from "../engine/fold.ts";
-import { parseJson } from "../engine/json.ts";
-import { type Rows, toRows } from "../engine/rows.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../engine/stored-state.ts";
-import { type Moment, nameOfRef, nameOfUniqueKey } from "../engine/view.ts";
 import { StoreError } from "../errors.ts";
+import type { Writes } from "../shared/batch.ts";
+import type { CachedMoment } from "../shared/cached-moment.ts";
+import { evolveRecorded, orderProblems, type StoredEvent, sequenceProblems } from "../shared/fold.ts";
+import { parseJson } from "../shared/json.ts";
+import { type Rows, toRows } from "../shared/rows.ts";
+import { type StateSource, type StoredState, toSnapshot } from "../shared/stored-state.ts";
+import { type Moment, nameOfRef, nameOfUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, History, Projection, RecordedEvent, Snapshot } from "../store.ts";
 
 /** Rows of an engine as a history. The events keep the versions that they were written with. */

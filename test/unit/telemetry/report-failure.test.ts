@@ -1,9 +1,9 @@
 import { createContextValues } from "@connectrpc/connect";
 import { pino } from "pino";
 import { expect, it } from "vitest";
-import { reportTo } from "../../../src/process/report.ts";
 import { setRequestId } from "../../../src/rpc/call/request-id.ts";
 import { StoreError } from "../../../src/store/errors.ts";
+import { reportTo } from "../../../src/telemetry/report-failure.ts";
 import { setTrace } from "../../../src/telemetry/trace-ids.ts";
 
 function open() {

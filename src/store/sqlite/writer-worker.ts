@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import type { Rows } from "../engine/rows.ts";
+import type { Rows } from "../shared/rows.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
@@ -35,7 +35,7 @@ const pauseMs = longestWaitMs + 2;
 
 const settings = workerData as WriterThreadSettings;
 const port = parentPort;
-if (port === null) throw new Error("writer-thread.ts runs as a worker");
+if (port === null) throw new Error("writer-worker.ts runs as a worker");
 
 let connection: WriteConnection | undefined;
 let turnStartedAt = 0;

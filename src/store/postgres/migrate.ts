@@ -3,63 +3,7 @@ import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
 import { beginWrite, patient } from "./begin.ts";
 import { codeOf } from "./errors.ts";
-
-/**
- * Each entry brings a store from the schema version of its index to the next. One that was released never changes: a later
- * form is a new entry. Only what databases that speak PostgreSQL's language have in common: tables, keys and one index.
- */
-export const migrations: readonly string[] = [
-  `CREATE TABLE portcullis.head (
-    id SMALLINT PRIMARY KEY,
-    position BIGINT NOT NULL,
-    recorded_at BIGINT NOT NULL,
-    commits BIGINT NOT NULL
-  );
-  INSERT INTO portcullis.head VALUES (1, 0, 0, 0);
-  CREATE TABLE portcullis.writers (
-    id UUID PRIMARY KEY,
-    last_commit BIGINT NOT NULL,
-    committed_at BIGINT NOT NULL
-  );
-  CREATE TABLE portcullis.events (
-    position BIGINT PRIMARY KEY,
-    aggregate_type TEXT NOT NULL,
-    aggregate_id TEXT NOT NULL,
-    sequence BIGINT NOT NULL,
-    type TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    payload TEXT NOT NULL,
-    recorded_at BIGINT NOT NULL,
-    actor TEXT NOT NULL,
-    UNIQUE (aggregate_type, aggregate_id, sequence)
-  );
-  CREATE TABLE portcullis.aggregates (
-    type TEXT NOT NULL,
-    id TEXT NOT NULL,
-    version BIGINT NOT NULL,
-    state TEXT NOT NULL,
-    PRIMARY KEY (type, id)
-  );
-  CREATE TABLE portcullis.keys (
-    kind TEXT NOT NULL,
-    value TEXT NOT NULL,
-    aggregate_type TEXT NOT NULL,
-    aggregate_id TEXT NOT NULL,
-    PRIMARY KEY (kind, value)
-  );
-  CREATE TABLE portcullis.records (
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    value TEXT NOT NULL,
-    expires_at BIGINT,
-    PRIMARY KEY (kind, id)
-  );
-  CREATE INDEX records_expires_at ON portcullis.records (expires_at)`,
-  "ALTER TABLE portcullis.head ADD COLUMN commit_id UUID",
-  // A node of an older version that still writes leaves the digest of the state before, so it says of which version it is.
-  `ALTER TABLE portcullis.aggregates ADD COLUMN digest TEXT;
-  ALTER TABLE portcullis.aggregates ADD COLUMN digest_version BIGINT`,
-];
+import { migrations } from "./migrations.ts";
 
 /**
  * Brings a store to the newest schema; a database without one counts as version 0. Processes that start together wait for

@@ -1,5 +1,3 @@
-import type { DatabaseSync } from "node:sqlite";
-
 /** Marks a SQLite file as ours, in its header ("Port" in ASCII). */
 export const applicationId = 0x506f7274;
 
@@ -53,24 +51,5 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;`,
 ];
 
+/** The newest. */
 export const schemaVersion = migrations.length;
-
-/**
- * Brings a store to the newest schema in one transaction; a new, empty database counts as version 0. Does nothing where
- * another process was first. Throws the driver's busy error while another process writes.
- */
-export function migrate(db: DatabaseSync, steps: readonly string[] = migrations): void {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    for (const step of steps.slice(readPragma(db, "user_version"))) db.exec(step);
-    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${steps.length}; COMMIT`);
-  } catch (error) {
-    if (db.isTransaction) db.exec("ROLLBACK");
-    throw error;
-  }
-}
-
-/** The value of a pragma that is a whole number. */
-export function readPragma(db: DatabaseSync, name: "application_id" | "user_version" | "synchronous"): number {
-  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
-}

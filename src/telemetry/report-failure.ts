@@ -1,8 +1,8 @@
 import { requestIdOf } from "@portcullis/rpc";
 import type { ReportFailure } from "../interceptors/errors.ts";
-import { traceOf } from "../telemetry/trace-ids.ts";
-import { createLimitedLog } from "./limited-log.ts";
-import type { Log } from "./log.ts";
+import { createLimitedLog } from "../process/limited-log.ts";
+import type { Log } from "../process/log.ts";
+import { traceOf } from "./trace-ids.ts";
 
 /**
  * Logs failures of the server under the request id that the caller got. Strangers can cause a failure as often as they like, so each

@@ -1,0 +1,64 @@
+import type { PostgresOptions } from "./postgres/engine.ts";
+import { backupStoreFile } from "./sqlite/backup.ts";
+import { openMemoryStore, openSqliteStore, type SqliteOptions } from "./sqlite/engine.ts";
+import { migrateStoreFile } from "./sqlite/file.ts";
+import { parseSqlitePath } from "./sqlite/location.ts";
+import type { Migration, Store } from "./store.ts";
+
+/** What the engines need to open a store; each takes what it knows. */
+export type EngineOptions = SqliteOptions & PostgresOptions;
+
+/**
+ * One way to keep a store. To add one: a folder beside `sqlite/` that implements `Store`, a row in `engines`, and a file in
+ * `test/store/` that runs the store suite on it.
+ */
+export interface Engine {
+  /** How a location is written, for messages. */
+  readonly form: string;
+  /** Where the store is: in the file that is its address, on a server, or in the process that opened it. */
+  readonly place: "file" | "server" | "process";
+  /** The address in a location, for the calls below; undefined for a location of another engine. */
+  parse(location: string): string | undefined;
+  /** Creates the store where there is none. */
+  open(address: string, options: EngineOptions): Promise<Store>;
+  /** Brings the schema of a store to the newest, or says why that is not needed. */
+  readonly migrate: string | ((address: string, options: MigrateOptions) => Promise<Migration>);
+  /** Copies a store to a new file, or says how else to copy it. */
+  readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
+}
+
+type MigrateOptions = Pick<EngineOptions, "busyTimeoutMs" | "postgres">;
+type BackupOptions = Pick<EngineOptions, "busyTimeoutMs"> & { readonly to: string };
+
+/** With its driver, which most processes do not need. */
+const loadPostgres = () => import("./postgres/engine.ts");
+
+const rows = {
+  sqlite: {
+    form: "sqlite:PATH",
+    place: "file",
+    parse: parseSqlitePath,
+    open: openSqliteStore,
+    migrate: (path, { busyTimeoutMs }) => migrateStoreFile(path, { limitMs: busyTimeoutMs }),
+    backup: backupStoreFile,
+  },
+  memory: {
+    form: "memory:",
+    place: "process",
+    parse: (location) => (location === "memory:" ? "" : undefined),
+    open: (_, options) => openMemoryStore(options),
+    migrate: "A store in memory always has the newest schema.",
+    backup: "A store in memory cannot be copied: it belongs to the process that holds it.",
+  },
+  postgres: {
+    form: "postgres://…",
+    place: "server",
+    parse: (location) => (/^postgres(ql)?:/.test(location) ? location : undefined),
+    open: async (url, options) => (await loadPostgres()).openPostgresStore(url, options),
+    migrate: async (url, { postgres }) => (await loadPostgres()).migratePostgresStore(url, postgres),
+    backup: "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
+  },
+} as const satisfies Readonly<Record<string, Engine>>;
+
+export type EngineName = keyof typeof rows;
+export const engines: Readonly<Record<EngineName, Engine>> = rows;
