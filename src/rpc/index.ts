@@ -13,7 +13,8 @@ export { Health } from "./gen/grpc/health/v1/health_pb.ts";
 export { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
 export { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
-export { isGone, onClose, type RequestHead, rawPath, send } from "./http/http.ts";
+export { type RequestHead, rawPath } from "./http/request.ts";
+export { isGone, onClose, send } from "./http/response.ts";
 export {
   aroundHandler,
   type ListenerHandler,

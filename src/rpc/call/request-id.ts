@@ -1,7 +1,7 @@
 import { randomFillSync } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { type ContextValues, createContextKey } from "@connectrpc/connect";
-import type { HttpRequest, HttpResponse } from "../http/http.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 
 export const requestIdHeader = "x-request-id";
 
@@ -27,7 +27,7 @@ export function readRequestId(headers: IncomingHttpHeaders): string {
 }
 
 /** Gives an answer the id of its request, and returns it. Asked again, it returns the same. */
-export function nameAnswer(request: HttpRequest, response: HttpResponse): string {
+export function nameAnswer(request: ListenerRequest, response: ListenerResponse): string {
   const known = response.getHeader(requestIdHeader);
   if (typeof known === "string") return known;
   const id = readRequestId(request.headers);

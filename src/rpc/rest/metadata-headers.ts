@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { type HttpRefusal, transportHeaders } from "../http/http.ts";
+import { transportHeaders } from "../http/headers.ts";
+import type { HttpRefusal } from "../http/status.ts";
 import { violation } from "./violations.ts";
 
 const prefix = "grpc-metadata-";
