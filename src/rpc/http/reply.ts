@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { requestIdHeader } from "../call/request-id.ts";
 import { discardRest } from "../listener/discard.ts";
 import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
+import { requestIdHeader } from "../listener/request-id.ts";
 import { type Answer, isClosed, isGone, onClose, send, sendOnStream } from "./response.ts";
 
 /** Where the one answer of a call goes. */

@@ -1,6 +1,7 @@
 import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { violation } from "../call/violation.ts";
 import { readBody as readBodyOf } from "../http/body.ts";
 import { decompress, requestEncodings } from "../http/content-coding.ts";
 import { hasForeignCharset, mediaType } from "../http/request.ts";
@@ -13,7 +14,7 @@ import { checkMessage, formOf, Misfit } from "./proto-json.ts";
 import type { Route } from "./route-table.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
-import { flaw, shown, violation } from "./violations.ts";
+import { flaw, shown } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { violation } from "../call/violation.ts";
 import { transportHeaders } from "../http/headers.ts";
 import type { HttpRefusal } from "../http/status.ts";
-import { violation } from "./violations.ts";
 
 const prefix = "grpc-metadata-";
 
