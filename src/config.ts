@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
+import { isLoopback } from "./domain/loopback.ts";
 import type { LogSettings } from "./process/log.ts";
 import type { TlsFiles } from "./process/watch-tls.ts";
 import { type PostgresSettings, postgresSettings } from "./store/postgres/settings.ts";
@@ -278,9 +279,6 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
 /** The text of a file without the line break that editors and `echo` leave at its end. */
 export const readSecretFile = (setting: string, path: string): string =>
   readFile(setting, path, { isSecret: true }).replace(/\r?\n$/, "");
-
-/** Whether only this machine reaches what listens there. */
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
 
 function readIssuer(
   { issuer, dev }: RawConfig,

@@ -1,7 +1,7 @@
 import { createClients } from "./application/clients.ts";
 import { createCredentials } from "./application/credentials.ts";
-import { adminName, createDirectory } from "./application/directory.ts";
 import { createIdSource } from "./application/ids.ts";
+import { adminName, setUp } from "./application/set-up.ts";
 import { createKeyFile, type KeyFile } from "./auth/issuer/key-file.ts";
 import { checkNewPassword, hashPassword } from "./auth/issuer/password.ts";
 import { digestToken, generateToken } from "./auth/token.ts";
@@ -43,7 +43,7 @@ export async function startServer(): Promise<Server> {
     const credentials = createCredentials(asSetup);
     const clients = createClients(asSetup);
     const adminToken = generateToken();
-    await createDirectory(asSetup).setUp(digestToken(adminToken));
+    await setUp(asSetup, digestToken(adminToken));
     const listener = await openServer({
       store,
       listen: { host: "127.0.0.1", port: 0 },

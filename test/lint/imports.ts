@@ -111,6 +111,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "process/readiness.ts": [],
   "process/version.ts": ["node:"],
   "config.ts": [
+    "domain",
     "process",
     "auth",
     "auth/outside",

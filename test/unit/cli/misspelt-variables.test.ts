@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { misspeltVariables } from "../../../src/cli/environment.ts";
+import { misspeltVariables } from "../../../src/cli/misspelt-variables.ts";
 import { serverSettings } from "../../../src/cli/settings.ts";
 
 const warnedOf = (...names: string[]) => misspeltVariables(Object.fromEntries(names.map((name) => [name, "a-secret"])));

@@ -1,8 +1,14 @@
 import { describe, expect, it } from "vitest";
-import * as directory from "../../../../src/domain/directory/decide.ts";
+import * as clients from "../../../../src/domain/directory/clients.ts";
+import { DirectoryError, type DirectoryErrorCode } from "../../../../src/domain/directory/errors.ts";
+import * as organizations from "../../../../src/domain/directory/organizations.ts";
+import * as roleGrants from "../../../../src/domain/directory/role-grants.ts";
 import type { Role } from "../../../../src/domain/directory/roles.ts";
+import * as users from "../../../../src/domain/directory/users.ts";
 import type { ClientRegistration } from "../../../../src/domain/events.ts";
 import { event, organizationAfter, userOf } from "../../../fixtures/builders.ts";
+
+const directory = { ...clients, ...organizations, ...roleGrants, ...users };
 
 const organization = (wanted: Partial<Parameters<typeof directory.addOrganization>[0]> = {}) =>
   directory.addOrganization({ id: "org-1", name: "Acme", sameId: undefined, nameTaken: false, ...wanted });
@@ -20,7 +26,7 @@ const removed = organizationAfter(event.organizationRemoved());
 interface Refused {
   readonly title: string;
   readonly act: () => unknown;
-  readonly code: directory.DirectoryErrorCode;
+  readonly code: DirectoryErrorCode;
   readonly message: string;
 }
 
@@ -186,7 +192,7 @@ function application(wanted: Partial<ClientRegistration> = {}): ClientRegistrati
 }
 
 /** What needs the store to be seen, and is raised in commands/; and what owners.test.ts has. */
-const raisedByCommands: readonly directory.DirectoryErrorCode[] = [
+const raisedByCommands: readonly DirectoryErrorCode[] = [
   "owner_last",
   "user_missing",
   "token_missing",
@@ -201,7 +207,7 @@ describe("a refused change", () => {
   });
 
   it("has a case for each code of the pure part", () => {
-    const every: Record<directory.DirectoryErrorCode, true> = {
+    const every: Record<DirectoryErrorCode, true> = {
       name_invalid: true,
       id_invalid: true,
       id_taken: true,
@@ -310,7 +316,7 @@ function errorOf(act: () => unknown) {
   try {
     act();
   } catch (reason) {
-    if (!(reason instanceof directory.DirectoryError)) throw reason;
+    if (!(reason instanceof DirectoryError)) throw reason;
     return { name: reason.name, code: reason.code, message: reason.message };
   }
   throw new Error("it was not refused");
