@@ -1,8 +1,7 @@
 # The server as a container image: docker build -t portcullis .
-# How to run it is in docs/operating.md, and compose.yaml has it with PostgreSQL.
+# docs/operating.md shows how to run it; compose.yaml runs it with PostgreSQL.
 
-# What would be published, made from the sources. The base image has Node, so the one that npm would bring is left out, and so
-# are the other install scripts, which are for tests.
+# Builds the package from the sources. Install scripts are off: the base image has Node, and the other scripts are for tests.
 FROM docker.io/library/node:24-bookworm-slim AS package
 WORKDIR /source
 COPY package.json package-lock.json .npmrc ./
@@ -12,8 +11,8 @@ RUN ["npm", "run", "build"]
 RUN ["npm", "pack", "--ignore-scripts", "--pack-destination", "/tmp"]
 RUN tar -xzf /tmp/portcullis-*.tgz -C /tmp && chmod 755 /tmp/package/bin/portcullis.js
 
-# What it needs, in the versions of package-lock.json. The package that exports traces is optional for who installs portcullis;
-# here it is added, so that OTEL_EXPORTER_OTLP_ENDPOINT is all that it takes.
+# Installs the dependencies in the versions of package-lock.json. The optional package that exports traces is added, so that
+# setting OTEL_EXPORTER_OTLP_ENDPOINT is enough.
 FROM docker.io/library/node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -26,18 +25,18 @@ ENV NODE_ENV=production \
     PORTCULLIS_LISTEN=0.0.0.0:8080 \
     PORTCULLIS_DEBUG_LISTEN=0.0.0.0:8081
 WORKDIR /app
-# For docker exec CONTAINER portcullis token list, and the like.
+# For commands such as docker exec CONTAINER portcullis token list.
 RUN ["ln", "--symbolic", "/app/bin/portcullis.js", "/usr/local/bin/portcullis"]
 RUN ["install", "--directory", "--owner=1000", "--group=1000", "--mode=700", "/data"]
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=package /tmp/package .
-# By number, so that Kubernetes can tell that it is not root. Only /data is this user's; the rest may be mounted read-only.
+# By number, so that Kubernetes can check that it is not root. This user owns only /data; the rest may be mounted read-only.
 USER 1000:1000
 VOLUME ["/data"]
 EXPOSE 8080
-# Metrics and readiness have a port of their own, 8081, which is not to be published; it is plaintext, also where 8080 has TLS.
+# Metrics and readiness are on port 8081, in plaintext even if 8080 has TLS. Do not publish it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["node", "-e", "fetch('http://127.0.0.1:8081/debug/ready').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# Node itself is process 1: it gets SIGTERM, and the server ends within 10 s and the time of --drain-delay.
+# Node is process 1 and receives SIGTERM. The server exits within 10 s plus --drain-delay.
 ENTRYPOINT ["node", "/app/bin/portcullis.js"]
 CMD ["serve"]

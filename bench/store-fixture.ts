@@ -1,7 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { createCredentials } from "../src/application/credentials.ts";
 import { createDirectory } from "../src/application/directory.ts";
 import { createIdSource } from "../src/application/ids.ts";
+import { setUp } from "../src/application/set-up.ts";
 import { digestToken, generateToken } from "../src/auth/token.ts";
 import { defaultLoginPolicy } from "../src/domain/login-policy/settings.ts";
 import { openStore } from "../src/store/open.ts";
@@ -34,10 +36,10 @@ export async function makeStore(directory: string, organizations: number): Promi
 export async function addViewer(directory: string): Promise<string> {
   const store = await openStore({ location: storeLocation(directory) });
   try {
-    const users = createDirectory({ store, newId: createIdSource(Date.now), actor: "bench" });
+    const asBench = { store, newId: createIdSource(Date.now), actor: "bench" };
     const token = generateToken();
-    await users.addUser({ name: "viewer", role: "IAM_OWNER_VIEWER" });
-    await users.createToken({ userName: "viewer", digest: digestToken(token) });
+    await createDirectory(asBench).addUser({ name: "viewer", role: "IAM_OWNER_VIEWER" });
+    await createCredentials(asBench).createToken({ userName: "viewer", digest: digestToken(token) });
     return token;
   } finally {
     await store.close();
@@ -47,7 +49,7 @@ export async function addViewer(directory: string): Promise<string> {
 /** The same in an empty store that is open. */
 export async function fillStore(store: Store, organizations: number): Promise<string> {
   const token = generateToken();
-  await createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" }).setUp(digestToken(token));
+  await setUp({ store, newId: createIdSource(Date.now), actor: "setup" }, digestToken(token));
   let next = 0;
   const fill = async () => {
     while (next < organizations) {

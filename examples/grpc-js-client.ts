@@ -1,5 +1,5 @@
-// gRPC with @grpc/grpc-js and the .proto files: adds a second factor to the organization of the token's user, and lists all.
-// Other languages do the same with the files that `npm run proto:export` writes into a folder.
+// gRPC with @grpc/grpc-js and the .proto files: adds a second factor to the organization of the token's user, and lists all factors.
+// Other languages use the files that `npm run proto:export` writes.
 //
 //   PORTCULLIS_TOKEN="$(cat data/admin.token)" npm exec -- node examples/grpc-js-client.ts
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const url = new URL(process.env["PORTCULLIS_URL"] ?? "http://127.0.0.1:8080");
 const token = process.env["PORTCULLIS_TOKEN"];
 if (token === undefined) throw new Error("set PORTCULLIS_TOKEN, for example to what is in data/admin.token");
 
-// The service as the .proto files describe it. Google's files, which they import, come from an npm package.
+// The .proto files import Google's files, which come from an npm package.
 const root = join(import.meta.dirname, "..");
 const service = loadSync("zitadel/management.proto", {
   includeDirs: [join(root, "proto"), join(root, "node_modules/google-proto-files")],
@@ -23,7 +23,7 @@ const client = new (grpc.makeGenericClientConstructor(service, "ManagementServic
 const metadata = new grpc.Metadata();
 metadata.set("authorization", `Bearer ${token}`);
 
-/** Calls an RPC by its name. grpc-js calls back; this makes a promise of it. */
+/** Calls an RPC by its name. Turns the callback of grpc-js into a promise. */
 function call(rpc: string, request: object): Promise<Record<string, unknown>> {
   return new Promise((resolve, reject) => {
     client[rpc]?.(request, metadata, (error: grpc.ServiceError | null, response: Record<string, unknown>) => {
@@ -37,7 +37,7 @@ try {
   await call("AddSecondFactorToLoginPolicy", { type: "SECOND_FACTOR_TYPE_OTP_SMS" });
   console.log("added");
 } catch (error) {
-  // The text ends with an id, which also is in the status details (a zitadel.v1.ErrorDetail).
+  // The text ends with an id. The status details have it too, in a zitadel.v1.ErrorDetail.
   const { code, details } = error as grpc.ServiceError;
   console.log(`not added: ${grpc.status[code]}: ${details}`);
 }

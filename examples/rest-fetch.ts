@@ -1,4 +1,4 @@
-// JSON over HTTP with nothing but fetch: adds a second factor to the organization of the token's user, and lists all.
+// JSON over HTTP with fetch alone: adds a second factor to the organization of the token's user, and lists all factors.
 //
 //   PORTCULLIS_TOKEN="$(cat data/admin.token)" npm exec -- node examples/rest-fetch.ts
 const url = process.env["PORTCULLIS_URL"] ?? "http://127.0.0.1:8080";
@@ -14,11 +14,11 @@ const added = await fetch(secondFactors, {
   body: JSON.stringify({ type: "SECOND_FACTOR_TYPE_OTP_SMS" }),
 });
 if (added.ok) {
-  // The first change of an organization gives it a policy of its own, which no longer follows the instance's.
+  // The first change gives an organization its own policy, which no longer follows the instance.
   const isOwnNow = added.headers.get("portcullis-policy") === "created";
   console.log(`added${isOwnNow ? "; the organization has a login policy of its own from now on" : ""}`);
 } else {
-  // Every error has this form. `code` is a gRPC code; tell cases apart by the ids in `details`, not by texts.
+  // Every error has this form. `code` is a gRPC code. Compare the ids in `details`, not the texts.
   const error = (await added.json()) as { code: number; message: string; details: { id?: string }[] };
   console.log(`not added: HTTP ${added.status}, code ${error.code}, id ${error.details[0]?.id}: ${error.message}`);
 }

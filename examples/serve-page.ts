@@ -1,8 +1,8 @@
-// Serves the pages of this folder and the client libraries that they import on http://127.0.0.1:8000, or on another port:
+// Serves the pages of this folder, and the client libraries that they import, on http://127.0.0.1:8000 or another port:
 //
 //   npm exec -- node examples/serve-page.ts [PORT]
 //
-// Not a general web server for the checkout: that would hand out data/admin.token as well.
+// It serves only these files: a server for the whole checkout would also serve data/admin.token.
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ import { join } from "node:path";
 const pages = ["/examples/browser-grpc-web.html", "/examples/browser-fetch.html"];
 const root = join(import.meta.dirname, "..");
 
-// A package may be a folder that is named like a script.
+// The name of a package folder may look like a script.
 const isFile = (path: string) => existsSync(path) && statSync(path).isFile();
 
 const server = createServer((request, response) => {

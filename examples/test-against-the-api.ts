@@ -1,5 +1,5 @@
 // A test of a program that uses ZITADEL's login-policy API. The server starts inside the test, on a free port and with a
-// store in memory, in well under a second; every test can have its own. Run it with
+// store in memory. It starts in well under a second, so every test can have its own. Run it with
 //
 //   npm exec -- node --test examples/test-against-the-api.ts
 import assert from "node:assert/strict";
@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { createServerTransport } from "@zitadel/client/node";
 import { createManagementServiceClient } from "@zitadel/client/v1";
 import { SecondFactorType } from "@zitadel/proto/zitadel/policy_pb.js";
-// In your project, which has the package from npm: import { type Server, startServer } from "portcullis";
+// In your project, with the package from npm: import { type Server, startServer } from "portcullis";
 import { type Server, startServer } from "../src/index.ts";
 
 let server: Server;
@@ -18,11 +18,11 @@ before(async () => {
 after(() => server.close());
 
 await test("adds a second factor to the organization", async () => {
-  // ZITADEL's own client, which needs to know nothing but a URL and a token.
+  // ZITADEL's own client needs only a URL and a token.
   const transport = createServerTransport(server.adminToken, { baseUrl: server.url });
   const management = createManagementServiceClient(transport);
 
-  // This is the place for the program that is tested.
+  // Call your program here instead.
   await management.addSecondFactorToLoginPolicy({ type: SecondFactorType.OTP_SMS });
 
   const { result } = await management.listLoginPolicySecondFactors({});

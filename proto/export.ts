@@ -42,10 +42,7 @@ try {
 } catch (error) {
   fail(`the folder ${folder} cannot be written: ${reason(error)}`);
 }
-// Code made from gRPC's own services would be a second one beside that of each gRPC library, and Go programs with two of
-// them end at their start.
-const api = ["proto", "--exclude-path", "proto/grpc"];
 // Descriptors of google/protobuf/* are in the set, but not the files: every protoc carries them.
-runBuf(buf, "build", ...api, "--as-file-descriptor-set", "--output", join(folder, descriptorSet));
-runBuf(buf, "export", ...api, "--output", folder);
+runBuf(buf, "build", "proto", "--as-file-descriptor-set", "--output", join(folder, descriptorSet));
+runBuf(buf, "export", "proto", "--output", folder);
 process.stdout.write(`Wrote the .proto files and the descriptor set ${descriptorSet} to ${folder}\n`);

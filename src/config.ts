@@ -1,11 +1,14 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
+import { isLoopback } from "./domain/loopback.ts";
+import type { LogSettings } from "./process/log.ts";
+import type { TlsFiles } from "./process/watch-tls.ts";
 import { type PostgresSettings, postgresSettings } from "./store/postgres/settings.ts";
 import { parseTrustedProxy } from "./telemetry/client-address.ts";
+import { apiAudience, rolesClaim } from "./wire-names.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -36,14 +39,8 @@ export interface Config {
   readonly stockHandlers: boolean;
 }
 
-const logLevels = ["error", "warn", "info", "debug"] as const;
-const logFormats = ["json", "text"] as const;
-
-/** What the log has, and whether for programs or for people. */
-export interface LogSettings {
-  readonly level: (typeof logLevels)[number];
-  readonly format: (typeof logFormats)[number];
-}
+const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
+const logFormats: readonly LogSettings["format"][] = ["json", "text"];
 
 /** The contents of PEM files, and where they were read. */
 export interface TlsConfig {
@@ -52,13 +49,6 @@ export interface TlsConfig {
   /** Authorities that must have signed the certificate of every client; absent: clients need none. */
   readonly clientCa?: string;
   readonly files: TlsFiles;
-}
-
-/** Paths. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string;
 }
 
 /** Where the store is and how it is used, as it was given: by flags, else by the environment, else by default. */
@@ -270,17 +260,21 @@ function readCorsHeaders({ corsHeader = [], corsOrigin, dev }: RawConfig): reado
   );
 }
 
+/** The admin token has no flag, so that it never appears in a list of processes. */
+export const adminTokenVariables = {
+  direct: "PORTCULLIS_ADMIN_TOKEN",
+  file: "PORTCULLIS_ADMIN_TOKEN_FILE",
+} as const;
+
 function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
-  const text = environment["PORTCULLIS_ADMIN_TOKEN"];
-  const path = environment["PORTCULLIS_ADMIN_TOKEN_FILE"];
-  if (text !== undefined && path !== undefined) {
-    throw new ConfigError("give PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both");
-  }
-  const token = path === undefined ? text : readSecretFile("PORTCULLIS_ADMIN_TOKEN_FILE", path);
+  const { direct, file } = adminTokenVariables;
+  const text = environment[direct];
+  const path = environment[file];
+  if (text !== undefined && path !== undefined) throw new ConfigError(`set ${direct} or ${file}, not both`);
+  const token = path === undefined ? text : readSecretFile(file, path);
   if (token !== undefined && !isAdminTokenText(token)) {
-    const setting = path === undefined ? "PORTCULLIS_ADMIN_TOKEN" : "PORTCULLIS_ADMIN_TOKEN_FILE";
     throw new ConfigError(
-      `${setting} must have at least 32 characters, all of them printable ASCII without space or comma`,
+      `${path === undefined ? direct : file} must have at least 32 characters, all of them printable ASCII without space or comma`,
     );
   }
   return token;
@@ -289,9 +283,6 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
 /** The text of a file without the line break that editors and `echo` leave at its end. */
 export const readSecretFile = (setting: string, path: string): string =>
   readFile(setting, path, { isSecret: true }).replace(/\r?\n$/, "");
-
-/** Whether only this machine reaches what listens there. */
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
 
 function readIssuer(
   { issuer, dev }: RawConfig,
@@ -368,7 +359,7 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   return {
     url,
     audience: given.get("audience") ?? apiAudience,
-    roleClaim: given.get("role-claim") ?? "urn:zitadel:iam:org:project:roles",
+    roleClaim: given.get("role-claim") ?? rolesClaim,
     instanceRoles: given.has("instance-roles"),
     ...(clientId !== undefined &&
       clientSecret !== undefined && {

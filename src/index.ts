@@ -1,33 +1,33 @@
 import { createClients } from "./application/clients.ts";
 import { createCredentials } from "./application/credentials.ts";
-import { adminName, createDirectory } from "./application/directory.ts";
 import { createIdSource } from "./application/ids.ts";
+import { adminName, setUp } from "./application/set-up.ts";
 import { createKeyFile, type KeyFile } from "./auth/issuer/key-file.ts";
 import { checkNewPassword, hashPassword } from "./auth/issuer/password.ts";
 import { digestToken, generateToken } from "./auth/token.ts";
 import { createLog } from "./process/log.ts";
-import { reportTo } from "./process/report.ts";
 import { openServer } from "./server.ts";
 import { openStore } from "./store/open.ts";
+import { reportTo } from "./telemetry/report-failure.ts";
 
 export type { KeyFile } from "./auth/issuer/key-file.ts";
 
 /** A running server. */
 export interface Server {
-  /** `http://127.0.0.1:PORT`, for every protocol; also the identifier of its OpenID issuer, which loads when it is first asked. */
+  /** `http://127.0.0.1:PORT`, for every protocol. It is also the identifier of the server's OpenID issuer. */
   readonly url: string;
   /** A token of `admin`, an instance owner (IAM_OWNER). */
   readonly adminToken: string;
-  /** A new service account key of `admin` in ZITADEL's form, for programs that take such a file. */
+  /** Creates a service account key of `admin`, in the form of ZITADEL's key files. */
   createKeyFile(): Promise<KeyFile>;
-  /** Lets `admin` sign in with this password, in place of the one before. Rejects with an Error where it is too short. */
+  /** Sets the password with which `admin` signs in. Rejects with an Error when it is too short. */
   setPassword(password: string): Promise<void>;
   /**
-   * Registers a public application that signs people in with a code and PKCE. Resolves to its client id. Rejects with an Error
-   * for a name that is taken, and for a redirect URI that is neither https nor on this machine.
+   * Registers a public application that signs people in with a code and PKCE, and resolves to its client id. Rejects with an Error
+   * when the name is taken, or when a redirect URI is neither https nor on this machine.
    */
   addClient(client: { readonly name: string; readonly redirectUris: readonly string[] }): Promise<string>;
-  /** Lets calls in flight end (10 s at most), then stops and forgets everything. */
+  /** Waits for calls in flight (10 s at most), then stops. The store is gone. */
   close(): Promise<void>;
 }
 
@@ -43,13 +43,13 @@ export async function startServer(): Promise<Server> {
     const credentials = createCredentials(asSetup);
     const clients = createClients(asSetup);
     const adminToken = generateToken();
-    await createDirectory(asSetup).setUp(digestToken(adminToken));
+    await setUp(asSetup, digestToken(adminToken));
     const listener = await openServer({
       store,
       listen: { host: "127.0.0.1", port: 0 },
       corsOrigins: [],
       issuer: {},
-      // Who closes it knows that nothing is on its way.
+      // A test that closes the server expects no further request.
       drainQuietMs: 0,
       clock,
       report: reportTo(await createLog({ level: "error", format: "json" })),

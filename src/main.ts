@@ -1,9 +1,9 @@
 import { Command, CommanderError, type Option } from "commander";
 import { clientCommand } from "./cli/client.ts";
 import { configCommand } from "./cli/config.ts";
-import { misspeltVariables } from "./cli/environment.ts";
 import { issuerCommand } from "./cli/issuer.ts";
 import { keyCommand } from "./cli/key.ts";
+import { misspeltVariables } from "./cli/misspelt-variables.ts";
 import { openapiCommand } from "./cli/openapi.ts";
 import { orgCommand } from "./cli/org.ts";
 import { serveCommand } from "./cli/serve.ts";
@@ -12,7 +12,7 @@ import { storeCommand } from "./cli/store.ts";
 import { tokenCommand } from "./cli/token.ts";
 import { userCommand } from "./cli/user.ts";
 import { ConfigError } from "./config.ts";
-import { DirectoryError } from "./domain/directory/decide.ts";
+import { DirectoryError } from "./domain/directory/errors.ts";
 import { version } from "./process/version.ts";
 import { StoreError } from "./store/errors.ts";
 

@@ -1,28 +1,22 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import {
-  aroundHandler,
   CallerTurns,
-  corsDefaults,
   createDispatch,
+  createHealthService,
+  createOpenApiHandler,
+  createReflectionServices,
   createRpcTable,
   type Dispatch,
+  Health,
   type Listener,
   type ListenerHandler,
-  nameAnswer,
-  openApiPaths,
   openListener,
   type PublicStreamOptions,
-  rawPath,
-  requestIdHeader,
-  sendStatusAnswer,
+  ServerReflection,
+  ServerReflectionV1Alpha,
   type TlsOptions,
-  withCors,
-  withOpenApi,
 } from "@portcullis/rpc";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
-import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
@@ -30,22 +24,22 @@ import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createLoginPolicies } from "./application/login-policy.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
-import { issuerRoute } from "./auth/issuer/paths.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { anyone, createPermissionTable } from "./auth/permissions.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import type { LimitedLog } from "./process/limited-log.ts";
 import { createReadiness, type Readiness } from "./process/readiness.ts";
-import { createHealthService } from "./services/grpc/health.ts";
-import { createReflectionServices } from "./services/grpc/reflection.ts";
 import { createAdminService } from "./services/zitadel/admin.ts";
 import { createAuthService } from "./services/zitadel/auth.ts";
 import { createManagementService } from "./services/zitadel/management.ts";
 import type { Clock, Store } from "./store/store.ts";
-import type { Telemetry } from "./telemetry/index.ts";
-import { createDebugHandler, debugPaths, isDebugPath } from "./web/debug.ts";
-import { loadDocument } from "./web/documents.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
+import { type CorsSettings, openToPages } from "./web/cors.ts";
+import { createDebugHandler } from "./web/debug.ts";
+import { createLazyHandler } from "./web/lazy-handler.ts";
+import { loadDocument } from "./web/load-document.ts";
+import { createWebRoutes, wholePaths, withWebRoutes } from "./web/routes.ts";
 
 /** Requests of this API are small: the largest is a few hundred bytes. */
 const maxRequestBytes = 64 * 1024;
@@ -53,7 +47,7 @@ const maxRequestBytes = 64 * 1024;
 const toolServices = [Health, ServerReflection, ServerReflectionV1Alpha];
 const services = [ManagementService, AdminService, AuthService, ...toolServices];
 
-/** What needs no token: load balancers have none, and the documents of the API are for everybody too. */
+/** RPCs that need no token: load balancers have none, and tools read the API's description before they have one. */
 const publicRpcs = [
   ...toolServices,
   ManagementService.method.healthz,
@@ -61,41 +55,37 @@ const publicRpcs = [
   AuthService.method.healthz,
 ];
 
-export interface ServerOptions {
+export interface ServerOptions extends CorsSettings {
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
-  /** Absent: plaintext. */
+  /** Default: plaintext. */
   readonly tls?: TlsOptions;
-  /** Origins whose pages may call; `*` for any. */
-  readonly corsOrigins: readonly string[];
-  /** What those pages may send besides what clients of the API do: names of headers, or beginnings of them and a `*`. Default: none. */
-  readonly corsHeaders?: readonly string[];
-  /** The built-in issuer; absent: off, and what it gave out before counts for nothing. */
+  /** The built-in issuer. Default: off; tokens that it issued earlier are refused. */
   readonly issuer?: {
-    /** The issuer identifier: an origin. Default: where the server listens. */
+    /** The issuer identifier: an origin. Default: the URL of the listener. */
     readonly url?: string;
   };
-  /** Issuers elsewhere whose tokens are accepted. */
+  /** Other issuers whose tokens are accepted. */
   readonly oidcIssuers?: readonly OutsideIssuerSettings[];
-  /** Addresses and ranges of proxies whose word about a client's address is taken. */
+  /** Addresses and ranges of proxies that are trusted to name their client; see `createClientAddress`. */
   readonly trustedProxies?: readonly string[];
   /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
   readonly stockHandlers?: boolean;
   /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;
-  /** What health checks are answered with. Default: always ready, until the server closes. */
+  /** What health checks answer. Default: ready until the server closes. */
   readonly readiness?: Readiness;
-  /** Told of every request, and shown at `/debug/metrics`. Default: nothing is counted. */
+  /** Observes every request and answers `/debug/metrics`. Default: nothing is counted. */
   readonly telemetry?: Pick<Telemetry, "metrics" | "observe" | "observeHttp">;
   /** Bounds for health watches and reflection; see `PublicStreamOptions`. */
   readonly publicStreams?: Pick<PublicStreamOptions, "mostOnConnection" | "most" | "maxAgeMs">;
-  /** How long a stop waits for requests on connections that are silent; see `ListenerLimits`. */
+  /** Milliseconds that a stop waits for requests on silent connections; see `ListenerLimits`. */
   readonly drainQuietMs?: number;
-  /** Where `/debug` is served. Default: where the rest is. */
+  /** An address of its own for `/debug`. Default: `listen`. */
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly report: ReportFailure;
-  /** Gets why the built-in issuer refuses requests, and why tokens of outside issuers are refused. Default: nobody is told. */
+  /** Logs why the built-in issuer refuses requests, and why tokens of outside issuers are refused. Default: not logged. */
   readonly limitedLog?: LimitedLog;
 }
 
@@ -105,37 +95,33 @@ export interface ServerOptions {
  */
 export async function openServer(options: ServerOptions): Promise<Listener> {
   const { listen, tls, debugListen, drainQuietMs, report, telemetry, readiness = createReadiness() } = options;
-  const onError = (reason: unknown) => report({ reason });
+  const onFailure = (reason: unknown) => report({ reason });
   const closing = new AbortController();
   let listener: Listener | undefined;
-  const dispatch = await createApi(options, { readiness, closing: closing.signal });
-  const serveApi = openToPages(withDocument(dispatch, options), options);
-  const serveIssuer = options.issuer && createIssuerLoader(options, () => options.issuer?.url ?? listener?.url ?? "");
-  const debug = createDebugHandler({
-    readiness,
-    ...(telemetry && { metrics: telemetry.metrics }),
-    onFailure: onError,
+  const debug = createDebugHandler({ readiness, ...(telemetry && { metrics: telemetry.metrics }), onFailure });
+  const routes = createWebRoutes({
+    openApi: createOpenApiHandler({
+      document: () => loadDocument(options.issuer ? { issuer: options.issuer } : {}),
+      onFailure,
+    }),
+    ...(debugListen === undefined && { debug }),
+    ...(options.issuer && {
+      issuer: createLazyHandler(() => loadIssuer(options, options.issuer?.url ?? listener?.url ?? ""), onFailure),
+    }),
   });
-  const serveDebug = openToPages(debug, options);
-  const handler = aroundHandler(serveApi, (request, response) => {
-    // Also of what is no RPC, so that who asks can name the answer.
-    nameAnswer(request, response);
-    const path = rawPath(request);
-    if (debugListen === undefined && isDebugPath(path)) return serveDebug(request, response);
-    const issuer = serveIssuer && issuerRoute(path);
-    const route = issuer ?? (openApiPaths.includes(path) ? path : undefined);
-    if (route !== undefined) telemetry?.observeHttp(request, response, route);
-    // Which pages may call the issuer, the applications say that are registered there.
-    if (serveIssuer !== undefined && issuer !== undefined) return serveIssuer(request, response);
-    serveApi(request, response);
+  const dispatch = await createApi(options, { readiness, reservedPaths: wholePaths(routes), closing: closing.signal });
+  const handler = withWebRoutes(openToPages(dispatch, options), routes, {
+    openToPages: (handler) => openToPages(handler, options),
+    ...(telemetry && { observe: telemetry.observeHttp }),
   });
   const limits = drainQuietMs === undefined ? {} : { drainQuietMs };
-  listener = await openListener({ ...listen, ...(tls && { tls }), handler, limits, onError });
+  listener = await openListener({ ...listen, ...(tls && { tls }), handler, limits, onError: onFailure });
   const { close } = listener;
-  if (telemetry) showUsage(listener, telemetry.metrics);
+  telemetry?.metrics.watchListener(listener.usage);
   let debugListener: Listener | undefined;
   try {
-    debugListener = debugListen && (await openListener({ ...debugListen, handler: serveDebug, onError }));
+    const handler = openToPages(debug, options);
+    debugListener = debugListen && (await openListener({ ...debugListen, handler, onError: onFailure }));
   } catch (error) {
     await close({ graceMs: 0 });
     throw Object.assign(error as Error, { isOfDebug: true });
@@ -144,49 +130,22 @@ export async function openServer(options: ServerOptions): Promise<Listener> {
     ...listener,
     async close(closeOptions) {
       await close({ ...closeOptions, onDrain: () => closing.abort() });
-      // To the end, it tells that the server is not ready.
+      // Until then it answers that the server is not ready.
       await debugListener?.close({ graceMs: 0 });
     },
   };
 }
 
-function showUsage({ usage }: Listener, metrics: Telemetry["metrics"]): void {
-  metrics.addGauge({
-    name: "portcullis_connections_open",
-    help: "Open TCP connections.",
-    read: () => usage().connections,
-  });
-  metrics.addGauge({
-    name: "portcullis_http2_streams_open",
-    help: "Open streams of HTTP/2.",
-    read: () => usage().streams,
-  });
-  metrics.addCounter({
-    name: "portcullis_network_bytes_total",
-    help: "Bytes over TCP, those of TLS and HTTP included.",
-    label: "direction",
-    read() {
-      const { bytesReceived, bytesSent } = usage();
-      return { received: bytesReceived, sent: bytesSent };
-    },
-  });
-  metrics.addCounter({
-    name: "portcullis_connections_cut_total",
-    help: "Connections, and single streams of HTTP/2, that the server ended because of a limit or could not read.",
-    label: "reason",
-    read: () => ({ ...usage().cuts }),
-  });
-}
-
-/** The RPCs, with who may call them. */
+/** The RPCs and who may call them. */
 async function createApi(
   options: ServerOptions,
-  { readiness, closing }: { readonly readiness: Readiness; readonly closing: AbortSignal },
+  more: { readonly readiness: Readiness; readonly reservedPaths: readonly string[]; readonly closing: AbortSignal },
 ): Promise<Dispatch> {
   const { store, clock, report, oidcIssuers = [], telemetry } = options;
+  const { readiness, reservedPaths, closing } = more;
   const policies = createLoginPolicies(store);
   const serviceNames = services.map(({ typeName }) => typeName);
-  // Tools look up what is in the details of an error.
+  // Tools look up the messages in the details of an error.
   const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
   const reflection = createReflectionServices({ services, moreFiles, closing });
   const rpcs = createRpcTable((router) => {
@@ -215,50 +174,18 @@ async function createApi(
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // Both as ZITADEL does, and its clients rely on them.
+    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`.
     ignoreUnknown: true,
     publicStreams: { isPublic: (method) => permissions.get(method) === anyone, ...options.publicStreams },
     grpcMetadataHeaders: true,
-    reservedPaths: [...openApiPaths, ...debugPaths],
-    // In the details of errors, and in no file of a service.
+    reservedPaths,
+    // Details of errors use it, and no file of a service imports it.
     registry: createRegistry(file_zitadel_message),
     onFailure: (reason, contextValues) => report({ reason, contextValues }),
   });
 }
 
-/**
- * What pages may say beside what their clients need: for whom, in which language, and as part of which trace. OpenTelemetry's
- * instrumentation of fetch adds the trace by itself, and one header that is not allowed keeps a page from calling at all. Pages
- * written for a grpc-gateway put its prefix before any of them.
- */
-const pageHeaders = [
-  "x-zitadel-orgid",
-  "accept-language",
-  "x-request-id",
-  "traceparent",
-  "tracestate",
-  "grpc-metadata-*",
-];
-
-/** The document of the API beside its RPCs. */
-const withDocument = (dispatch: Dispatch, { issuer, report }: ServerOptions): ListenerHandler =>
-  withOpenApi(dispatch, {
-    document: () => loadDocument(issuer === undefined ? {} : { issuer }),
-    onFailure: (reason) => report({ reason }),
-  });
-
-/** Lets pages of other origins call a handler. */
-const openToPages = (
-  handler: ListenerHandler,
-  { corsOrigins, corsHeaders = [] }: Pick<ServerOptions, "corsOrigins" | "corsHeaders">,
-): ListenerHandler =>
-  withCors(handler, {
-    origins: corsOrigins,
-    allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders, ...corsHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", requestIdHeader],
-  });
-
-/** What checks their tokens is loaded only where there are any. */
+/** Loads the code that checks tokens of outside issuers, only when there are any. */
 async function loadOutsideIssuers(
   settings: readonly OutsideIssuerSettings[],
   { clock, report, limitedLog = () => {} }: ServerOptions,
@@ -267,31 +194,18 @@ async function loadOutsideIssuers(
   return createOutsideIssuers(settings, { clock, limitedLog, report: (reason) => report({ reason }) });
 }
 
-/** Loads the issuer with the first request for it: most processes never need it, and it would double the time to start. */
-function createIssuerLoader(
+/** Loads the built-in issuer, which takes as long as loading all the rest. */
+async function loadIssuer(
   { store, clock, report, limitedLog = () => {}, trustedProxies = [] }: ServerOptions,
-  url: () => string,
-): ListenerHandler {
-  let loading: Promise<ListenerHandler> | undefined;
-  return (request, response) => {
-    loading ??= import("./auth/issuer/handler.ts").then(({ createIssuer }) =>
-      createIssuer({
-        store,
-        clock,
-        url: url(),
-        trustedProxies,
-        limitedLog,
-        report: (reason, requestId) => report({ reason, requestId }),
-      }),
-    );
-    loading.then(
-      (issuer) => issuer(request, response),
-      (reason: unknown) => {
-        // Such as too many open files, which pass.
-        loading = undefined;
-        report({ reason });
-        sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
-      },
-    );
-  };
+  url: string,
+): Promise<ListenerHandler> {
+  const { createIssuer } = await import("./auth/issuer/handler.ts");
+  return createIssuer({
+    store,
+    clock,
+    url,
+    trustedProxies,
+    limitedLog,
+    report: (reason, requestId) => report({ reason, requestId }),
+  });
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Generates the stubs for Go into gen/ of the module in this folder, from the folder that `npm run proto:export` wrote:
+# Generates the stubs for Go into gen/ of the module in this folder, from the output of `npm run proto:export`:
 # generate.sh PROTOS
 #
-# The files' own go_package lies in a module that does not exist, portcullis. M options put the packages into yours. Google's
-# annotations are left out: their packages are in google.golang.org/genproto.
+# The go_package of the files is in a module that does not exist, portcullis. M options move the packages into your module. The
+# packages of Google's annotations are in google.golang.org/genproto.
 set -euo pipefail
 protos=$(realpath "$1")
 module=$(go list -m)

@@ -1,4 +1,4 @@
-// gRPC with grpc-go: adds a second factor to the organization of the token's user, and lists all.
+// gRPC with grpc-go: adds a second factor to the organization of the token's user, and lists all factors.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errorID returns the id by which cases are told apart. Texts may change.
+// errorID returns the id of an error. Compare ids, because texts may change.
 func errorID(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if known, ok := detail.(*zitadelv1.ErrorDetail); ok {
@@ -61,7 +61,7 @@ func main() {
 	switch {
 	case err == nil:
 		fmt.Println("added")
-	case errorID(err) == "Org-2B0ps": // it is there already
+	case errorID(err) == "Org-2B0ps": // already there
 		fmt.Println("not added:", status.Convert(err).Message())
 	default:
 		log.Fatal(err)

@@ -7,7 +7,7 @@ const app = express();
 app.get("/before", (_, response) => {
   response.send("before\n");
 });
-// Before express.json(), since the dispatch reads bodies itself. Express is asked on for what is for none of its RPCs.
+// Before express.json(), because the dispatch reads bodies itself. It passes on requests for none of its RPCs.
 app.use(dispatch);
 app.use(express.json());
 app.post("/after", (request, response) => {

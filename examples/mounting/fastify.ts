@@ -4,8 +4,8 @@ import { dispatch } from "./library.ts";
 
 const app = fastify();
 app.get("/before", () => "before\n");
-// Runs before Fastify reads a body, also for paths that Fastify has no route for. Where a request is for an RPC, `next` is
-// never called, and Fastify leaves the answer alone.
+// This hook runs before Fastify reads a body, also for paths without a route in Fastify. For an RPC, the dispatch does not call
+// `next`, and Fastify leaves the answer alone.
 app.addHook("onRequest", (request, reply, next) => dispatch(request.raw, reply.raw, next));
 app.post<{ Body: { text: string } }>("/after", (request) => `after ${request.body.text}\n`);
 app.setNotFoundHandler((_, reply) => reply.code(404).send("nothing here\n"));

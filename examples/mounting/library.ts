@@ -1,5 +1,4 @@
-// What the programs of this folder mount: the service of ../own-service, in short.
-// Where the package is installed, import from "portcullis/rpc" instead.
+// The programs of this folder mount this short version of the service in ../own-service.
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createDispatch, createRpcTable } from "@portcullis/rpc";
 import { LibraryService } from "../own-service/gen/library_pb.ts";

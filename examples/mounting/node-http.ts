@@ -1,4 +1,4 @@
-// The library beside routes of one's own, on node:http: npm exec -- node examples/mounting/node-http.ts
+// The library beside your own routes, on node:http: npm exec -- node examples/mounting/node-http.ts
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dispatch } from "./library.ts";
@@ -8,7 +8,7 @@ const server = createServer((request, response) => {
     response.end("before\n");
     return;
   }
-  // Passes on what is for none of its RPCs.
+  // Calls back for requests that are for none of its RPCs.
   dispatch(request, response, () => {
     if (request.url === "/after") {
       response.end("after\n");

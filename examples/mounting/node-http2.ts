@@ -1,4 +1,4 @@
-// The same on node:http2, where gRPC is served as well: npm exec -- node examples/mounting/node-http2.ts
+// The same on node:http2, which also serves gRPC: npm exec -- node examples/mounting/node-http2.ts
 import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { dispatch } from "./library.ts";
@@ -8,7 +8,7 @@ const server = createServer((request, response) => {
     response.end("before\n");
     return;
   }
-  // Passes on what is for none of its RPCs.
+  // Calls back for requests that are for none of its RPCs.
   dispatch(request, response, () => {
     if (request.url === "/after") {
       response.end("after\n");

@@ -1,5 +1,5 @@
 <?php
-// JSON over HTTP with the curl extension: adds a second factor to the organization of the token's user, and lists all.
+// JSON over HTTP with the curl extension: adds a second factor to the organization of the token's user, and lists all factors.
 //
 //   PORTCULLIS_TOKEN="$(cat data/admin.token)" php examples/php/example.php
 declare(strict_types=1);
@@ -11,13 +11,13 @@ if ($token === false) {
     exit(1);
 }
 
-// Every call goes over one connection. https:// trusts the authorities of the system; CURLOPT_CAINFO names another.
+// One handle keeps one connection. https:// trusts the authorities of the system; CURLOPT_CAINFO names another one.
 $curl = curl_init();
 $post = function (string $path, array $message) use ($curl, $url, $token): array {
     curl_setopt_array($curl, [
         CURLOPT_URL => "$url/management/v1/policies/login/second_factors$path",
         CURLOPT_HTTPHEADER => ["Authorization: Bearer $token", 'Content-Type: application/json'],
-        CURLOPT_POSTFIELDS => json_encode((object) $message), // {} where it is empty, not []
+        CURLOPT_POSTFIELDS => json_encode((object) $message), // an empty array gives {}, not []
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT_MS => 5000,
     ]);
@@ -29,7 +29,7 @@ $post = function (string $path, array $message) use ($curl, $url, $token): array
 if ($status === 200) {
     echo "added\n";
 } elseif (in_array('Org-2B0ps', array_column($answer['details'], 'id'), true)) {
-    // Every error has this form. Tell cases apart by the ids in `details`, not by texts.
+    // Every error has this form. Compare the ids in `details`, not the texts.
     echo "not added: it is there already (Org-2B0ps)\n";
 } else {
     throw new RuntimeException("{$answer['code']}: {$answer['message']}");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Generates the stubs for Python from the folder that `npm run proto:export` wrote: generate.sh PROTOS OUT
+# Generates the stubs for Python from the output of `npm run proto:export`: generate.sh PROTOS OUT
 #
-# Google's annotations are left out: googleapis-common-protos, which grpcio-status brings, has their modules.
+# The modules of Google's annotations are in googleapis-common-protos, which grpcio-status brings.
 set -euo pipefail
 protos=$1 out=$2
 

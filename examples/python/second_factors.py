@@ -1,4 +1,4 @@
-"""gRPC with grpcio: adds a second factor to the organization of the token's user, and lists all."""
+"""gRPC with grpcio: adds a second factor to the organization of the token's user, and lists all factors."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ if token is None:
 
 
 def error_id(error: grpc.RpcError) -> str | None:
-    """The id by which cases are told apart. Texts may change."""
+    """Return the id of an error. Compare ids, because texts may change."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else ():
         known = message_pb2.ErrorDetail()
@@ -38,7 +38,7 @@ with connect() as channel:
         management.AddSecondFactorToLoginPolicy(management_pb2.AddSecondFactorToLoginPolicyRequest(type=sms), **call)
         print("added")
     except grpc.RpcError as error:
-        if error_id(error) != "Org-2B0ps":  # anything else than "is there already"
+        if error_id(error) != "Org-2B0ps":  # any other error than "already there"
             raise
         print(f"not added: {error.code().name}: {error.details()}")
     listed = management.ListLoginPolicySecondFactors(management_pb2.ListLoginPolicySecondFactorsRequest(), **call)

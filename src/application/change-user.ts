@@ -1,13 +1,14 @@
-import { DirectoryError } from "../domain/directory/decide.ts";
+import { DirectoryError } from "../domain/directory/errors.ts";
 import { checkOwnerStays, isOwner } from "../domain/directory/owners.ts";
 import type { UserEvent } from "../domain/events.ts";
 import { evolve } from "../domain/evolve.ts";
 import type { UniqueKey, UserState } from "../domain/states.ts";
-import type { AggregateRef, Clock, Snapshot, Store, View } from "../store/store.ts";
+import type { AggregateRef, Snapshot, Store, View } from "../store/store.ts";
+import type { CommandOptions } from "./command-options.ts";
 
-/** What takes something from a user that cannot be given back. */
+/** A change that takes a role or a credential from a user. */
 export interface Removal {
-  /** Whether it may leave no instance owner who can sign in. Default false: nobody could administer the instance over its API. */
+  /** Allows the change even if no instance owner can sign in after it. Default false: the API could not administer the instance. */
   readonly force?: boolean;
 }
 
@@ -18,11 +19,11 @@ export const named = (name: string) => ({
 });
 
 /**
- * Changes the user who holds a key, looked up in the same transaction. Resolves to the user's id. Rejects with `missing` where
- * there is none, and with a DirectoryError where `decide` refuses, or where a `removal` must not leave the instance to nobody.
+ * Changes the user with a unique key, found in the same transaction. Resolves to the user's id. Rejects with `missing` if
+ * there is no such user, and with a DirectoryError if `decide` refuses or a `removal` takes away the last instance owner.
  */
 export async function changeUser(
-  { store, actor, clock = Date.now }: { readonly store: Store; readonly actor: string; readonly clock?: Clock },
+  { store, actor, clock = Date.now }: CommandOptions,
   change: {
     readonly key: UniqueKey;
     readonly missing: () => DirectoryError;
@@ -33,7 +34,7 @@ export async function changeUser(
 ): Promise<string> {
   const { key, missing, reads = [], removal } = change;
   const isGuarded = removal !== undefined && removal.force !== true;
-  // Who becomes an owner after this look does not count: at worst the change is refused, and can be repeated.
+  // An owner added after this read is missed. At worst the change is refused, and can be repeated.
   const owners = isGuarded && (await isHeldByOwner(store, key)) ? await listOwners(store) : [];
   const now = clock();
   const { value } = await store.execute({
@@ -59,7 +60,7 @@ async function isHeldByOwner(store: Store, key: UniqueKey): Promise<boolean> {
   return holder !== undefined && isOwner(holder);
 }
 
-/** Reads every user, so the damage of one keeps owners from being changed. */
+/** Reads every user, so one damaged user blocks this change to owners. */
 const listOwners = async (store: Store): Promise<readonly Snapshot<"user">[]> =>
   (await store.list("user")).filter(({ state }) => state && isOwner(state));
 

@@ -1,10 +1,10 @@
-import * as decide from "../domain/directory/decide.ts";
-import { DirectoryError } from "../domain/directory/decide.ts";
+import { addClient, removeClient } from "../domain/directory/clients.ts";
+import { DirectoryError } from "../domain/directory/errors.ts";
 import type { ClientRegistration } from "../domain/events.ts";
 import type { UniqueKey } from "../domain/states.ts";
-import { clientRef, type Store } from "../store/store.ts";
-import { present } from "./directory.ts";
-import type { IdSource } from "./ids.ts";
+import { clientRef } from "../store/store.ts";
+import type { CommandOptions } from "./command-options.ts";
+import { listPresent } from "./list-present.ts";
 
 export interface RegisteredClient {
   readonly id: string;
@@ -14,12 +14,10 @@ export interface RegisteredClient {
   readonly isConfidential: boolean;
 }
 
-/** Applications that sign people in at the built-in issuer. Each call rejects with a DirectoryError where it is refused. */
+/** Commands and queries on the applications that sign people in at the built-in issuer. A refused command rejects with a DirectoryError. */
 export type Clients = ReturnType<typeof createClients>;
 
-export function createClients(options: { readonly store: Store; readonly newId: IdSource; readonly actor: string }) {
-  const { store, newId, actor } = options;
-
+export function createClients({ store, newId, actor }: CommandOptions) {
   return {
     /** Registers an application. Resolves to its id. */
     async add(registration: ClientRegistration): Promise<string> {
@@ -29,22 +27,22 @@ export function createClients(options: { readonly store: Store; readonly newId: 
         actor,
         reads: [ref, key],
         decide(view) {
-          const events = decide.addClient(registration, { nameTaken: view.find(key) !== undefined });
+          const events = addClient(registration, { nameTaken: view.find(key) !== undefined });
           return { changes: [{ ref, events }], value: undefined };
         },
       });
       return ref.id;
     },
 
-    /** In the order of their ids; without removed ones. */
+    /** Sorted by id, without removed ones. */
     async list(): Promise<readonly RegisteredClient[]> {
-      return present(await store.list("client")).map(({ ref: { id }, state }) => {
+      return (await listPresent(store, "client")).map(({ id, state }) => {
         const { name, redirectUris, secretDigest } = state;
         return { id, name, redirectUris, isConfidential: secretDigest !== undefined };
       });
     },
 
-    /** Removes an application; the tokens it was given end. */
+    /** Removes an application. Its tokens end. */
     async remove(id: string): Promise<void> {
       const ref = clientRef(id);
       await store.execute({
@@ -55,7 +53,7 @@ export function createClients(options: { readonly store: Store; readonly newId: 
           if (state === undefined || state.removed) {
             throw new DirectoryError("client_missing", `there is no application ${id}`);
           }
-          return { changes: [{ ref, events: decide.removeClient() }], value: undefined };
+          return { changes: [{ ref, events: removeClient() }], value: undefined };
         },
       });
     },

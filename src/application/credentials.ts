@@ -1,37 +1,55 @@
-import * as decide from "../domain/directory/decide.ts";
-import { DirectoryError } from "../domain/directory/decide.ts";
-import type { KeyRecord } from "../domain/events.ts";
-import type { Clock, Store } from "../store/store.ts";
+import { DirectoryError } from "../domain/directory/errors.ts";
+import { addKey, createToken, removeKey, revokeToken, setPassword, setSecret } from "../domain/directory/users.ts";
+import type { KeyRecord, TokenRecord } from "../domain/events.ts";
 import { changeUser, named, type Removal } from "./change-user.ts";
-import { present } from "./directory.ts";
-import type { IdSource } from "./ids.ts";
+import type { CommandOptions } from "./command-options.ts";
+import { listPresent } from "./list-present.ts";
 
+export type UserToken = Omit<TokenRecord, "digest"> & { readonly userName: string; readonly createdAt: number };
 export type UserKey = Omit<KeyRecord, "publicKey"> & { readonly userName: string; readonly createdAt: number };
 
 /**
- * What users sign in with at the built-in issuer: passwords, secrets and keys. Each call rejects with a DirectoryError,
- * having written nothing, where it is refused.
+ * Commands and queries on the credentials of users: personal access tokens, and the passwords, secrets and keys that the
+ * built-in issuer checks. A refused command rejects with a DirectoryError and writes nothing.
  */
 export type Credentials = ReturnType<typeof createCredentials>;
 
-export function createCredentials(options: {
-  readonly store: Store;
-  readonly newId: IdSource;
-  readonly actor: string;
-  /** Says which tokens and keys have ended. Default: the machine's clock. */
-  readonly clock?: Clock;
-}) {
+export function createCredentials(options: CommandOptions) {
   const { store, newId } = options;
 
   return {
-    /** Replaces the password; sessions and tokens that an earlier one has led to end. */
-    async setPassword(wanted: { readonly userName: string; readonly hash: string }): Promise<void> {
-      await changeUser(options, { ...named(wanted.userName), decide: () => decide.setPassword(wanted.hash) });
+    /** Gives a user one more personal access token, known by its digest. Resolves to the token's id. */
+    async createToken(wanted: { readonly userName: string; readonly digest: string; readonly expiresAt?: number }) {
+      const { userName, ...token } = wanted;
+      const tokenId = newId();
+      await changeUser(options, { ...named(userName), decide: () => createToken({ tokenId, ...token }) });
+      return tokenId;
     },
 
-    /** Replaces the secret of the client credentials, known by its digest; tokens of an earlier one end. Resolves to the user's id. */
+    /** Every token that was not revoked, expired ones included, sorted by id. */
+    async listTokens(): Promise<readonly UserToken[]> {
+      return (await listPresent(store, "user"))
+        .flatMap(({ state }) => state.tokens.map(({ digest: _, ...token }) => ({ ...token, userName: state.name })))
+        .sort((a, b) => (a.tokenId < b.tokenId ? -1 : 1));
+    },
+
+    async revokeToken(tokenId: string, removal: Removal = {}): Promise<void> {
+      await changeUser(options, {
+        key: { kind: "token_id", value: tokenId },
+        missing: () => new DirectoryError("token_missing", `there is no token ${tokenId}`),
+        removal,
+        decide: () => revokeToken(tokenId),
+      });
+    },
+
+    /** Replaces the password. Sessions and tokens of the earlier one end. */
+    async setPassword(wanted: { readonly userName: string; readonly hash: string }): Promise<void> {
+      await changeUser(options, { ...named(wanted.userName), decide: () => setPassword(wanted.hash) });
+    },
+
+    /** Replaces the secret for client credentials, known by its digest. Tokens of the earlier one end. Resolves to the user's id. */
     async setSecret(wanted: { readonly userName: string; readonly digest: string }): Promise<string> {
-      return changeUser(options, { ...named(wanted.userName), decide: () => decide.setSecret(wanted.digest) });
+      return changeUser(options, { ...named(wanted.userName), decide: () => setSecret(wanted.digest) });
     },
 
     /** Gives a user one more key. */
@@ -40,28 +58,28 @@ export function createCredentials(options: {
       readonly publicKey: string;
       readonly expiresAt?: number;
     }): Promise<{ readonly keyId: string; readonly userId: string }> {
-      const { userName, ...kept } = wanted;
+      const { userName, ...key } = wanted;
       const keyId = newId();
-      const userId = await changeUser(options, { ...named(userName), decide: () => decide.addKey({ keyId, ...kept }) });
+      const userId = await changeUser(options, { ...named(userName), decide: () => addKey({ keyId, ...key }) });
       return { keyId, userId };
     },
 
-    /** Every key that was not removed, also expired ones, in the order of their ids. */
+    /** Every key that was not removed, expired ones included, sorted by id. */
     async listKeys(): Promise<readonly UserKey[]> {
-      return present(await store.list("user"))
+      return (await listPresent(store, "user"))
         .flatMap(({ state }) =>
           (state.keys ?? []).map(({ publicKey: _, ...key }) => ({ ...key, userName: state.name })),
         )
         .sort((a, b) => (a.keyId < b.keyId ? -1 : 1));
     },
 
-    /** Removes a key; tokens that were given for it end. */
+    /** Removes a key. Tokens issued for it end. */
     async removeKey(keyId: string, removal: Removal = {}): Promise<void> {
       await changeUser(options, {
         key: { kind: "key_id", value: keyId },
         missing: () => new DirectoryError("key_missing", `there is no key ${keyId}`),
         removal,
-        decide: () => decide.removeKey(keyId),
+        decide: () => removeKey(keyId),
       });
     },
   };

@@ -1,9 +1,9 @@
 import { Command } from "commander";
-import { createClients } from "../application/clients.ts";
 import { digestToken, generateSecret } from "../auth/token.ts";
-import { asCommandLine, print, type SharedOptions, storeSubcommand, table, withStore } from "./shared.ts";
+import { print, table } from "./output.ts";
+import { type StoreCommandOptions, storeSubcommand, withClients } from "./store-command.ts";
 
-interface AddOptions extends SharedOptions {
+interface AddOptions extends StoreCommandOptions {
   readonly redirectUri: readonly string[];
   readonly confidential?: boolean;
 }
@@ -13,17 +13,17 @@ export function clientCommand(): Command {
 
   client.addCommand(
     storeSubcommand("add", "register an application and print its client id")
-      .argument("<name>", "what people read when they sign in")
+      .argument("<name>", "name that the sign-in page shows")
       .requiredOption(
         "--redirect-uri <uri>",
-        "where people return to with a code; repeat it for several. Compared exactly, but for the port on this machine",
+        "URI that receives the code after the sign-in; repeat the option for several. Compared exactly, except for the port of a loopback address",
         (uri: string, before: readonly string[] = []) => [...before, uri],
       )
-      .option("--confidential", "for an application on a server: it gets a secret, printed this once")
+      .option("--confidential", "for an application that runs on a server: create a secret and print it once")
       .action(async (name: string, options: AddOptions) => {
         const secret = options.confidential ? generateSecret() : undefined;
-        const id = await withStore(options, (store) =>
-          createClients(asCommandLine(store)).add({
+        const id = await withClients(options, (clients) =>
+          clients.add({
             name,
             redirectUris: options.redirectUri,
             ...(secret !== undefined && { secretDigest: digestToken(secret) }),
@@ -35,8 +35,8 @@ export function clientCommand(): Command {
   );
 
   client.addCommand(
-    storeSubcommand("list", "list the applications").action(async (options: SharedOptions) => {
-      const all = await withStore(options, (store) => createClients(asCommandLine(store)).list());
+    storeSubcommand("list", "list the applications").action(async (options: StoreCommandOptions) => {
+      const all = await withClients(options, (clients) => clients.list());
       print(options, {
         json: all,
         text: table(
@@ -53,10 +53,10 @@ export function clientCommand(): Command {
   );
 
   client.addCommand(
-    storeSubcommand("remove", "remove an application; its tokens are refused from the next call on")
+    storeSubcommand("remove", "remove an application; the next request with one of its tokens is refused")
       .argument("<id>")
-      .action(async (id: string, options: SharedOptions) => {
-        await withStore(options, (store) => createClients(asCommandLine(store)).remove(id));
+      .action(async (id: string, options: StoreCommandOptions) => {
+        await withClients(options, (clients) => clients.remove(id));
         print(options, { json: { id }, text: `removed application ${id}` });
       }),
   );

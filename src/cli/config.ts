@@ -1,18 +1,18 @@
 import { Command } from "commander";
 import { type RawConfig, readConfig } from "../config.ts";
 import { parseLocation } from "../store/open.ts";
-import { serverSettings } from "./settings.ts";
+import { print, table } from "./output.ts";
+import { serverSettings, withSettings } from "./settings.ts";
 import { settingsInUse } from "./settings-in-use.ts";
-import { print, type SharedOptions, table, withSettings } from "./shared.ts";
 
 export function configCommand(): Command {
   const printing = withSettings(
-    new Command("print").description("print every setting as serve would use it, with secrets hidden"),
+    new Command("print").description("print every setting as serve would use it; secrets are hidden"),
     serverSettings,
   )
     .option("--json", "print one JSON value")
-    .action((raw: RawConfig & SharedOptions, command: Command) => {
-      // What serve would refuse is refused here as well.
+    .action((raw: RawConfig & { readonly json?: boolean }, command: Command) => {
+      // Refuses everything that serve would refuse.
       const config = readConfig(raw, process.env);
       parseLocation(config.storeLocation);
       const rows = settingsInUse({ command, raw, config });

@@ -1,27 +1,31 @@
 import { Command } from "commander";
 import { publishedKeys, readIssuerKeys, rotateSigningKey } from "../application/issuer-keys.ts";
 import { generateIssuerKeys } from "../auth/issuer/generate-keys.ts";
-import { formatInstant, print, type SharedOptions, storeSubcommand, table, withStore } from "./shared.ts";
+import { formatInstant, print, table } from "./output.ts";
+import { type StoreCommandOptions, storeSubcommand, withStore } from "./store-command.ts";
 
 export function issuerCommand(): Command {
-  const issuer = new Command("issuer").description("the keys of the built-in issuer");
+  const issuer = new Command("issuer").description("signing keys of the built-in OpenID issuer");
 
   issuer.addCommand(
-    storeSubcommand("rotate-key", "sign ID tokens with a new key; earlier keys stay published for a day")
-      .option("--at-once", "drop the earlier keys now, as after a leak: what they signed is refused")
-      .action(async (options: SharedOptions & { atOnce?: boolean }) => {
+    storeSubcommand("rotate-key", "sign ID tokens with a new key; earlier keys stay published for one day")
+      .option(
+        "--at-once",
+        "drop the earlier keys now, for example after a leak: everything they signed becomes invalid",
+      )
+      .action(async (options: StoreCommandOptions & { atOnce?: boolean }) => {
         const fresh = await generateIssuerKeys(Date.now());
         const keys = await withStore(options, (store) =>
           rotateSigningKey(store, { fresh, atOnce: options.atOnce === true }),
         );
         const kid = keys.signing[0]?.kid;
-        print(options, { json: { kid, published: keys.signing.length }, text: `key ${kid} signs from now on` });
+        print(options, { json: { kid, published: keys.signing.length }, text: `key ${kid} signs new ID tokens` });
       }),
   );
 
   issuer.addCommand(
-    storeSubcommand("list-keys", "list the published keys, the one that signs first").action(
-      async (options: SharedOptions) => {
+    storeSubcommand("list-keys", "list the published keys, the current one first").action(
+      async (options: StoreCommandOptions) => {
         const keys = await withStore(options, readIssuerKeys);
         const rows = (keys === undefined ? [] : publishedKeys(keys, Date.now())).map(
           ({ kid, createdAt, replacedAt }) => ({

@@ -1,7 +1,7 @@
 import { renderOpenApi } from "@portcullis/rpc";
 import { Command, Option } from "commander";
 import { ConfigError } from "../config.ts";
-import { loadDocument } from "../web/documents.ts";
+import { loadDocument } from "../web/load-document.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")
@@ -14,7 +14,7 @@ export function openapiCommand(): Command {
     )
     .action(async ({ yaml, issuer }: { readonly yaml?: boolean; readonly issuer?: string | true }) => {
       const document = await loadDocument(issuer === undefined ? {} : { issuer: readIssuer(issuer) });
-      process.stdout.write(await renderOpenApi(document, yaml ? "yaml" : "json"));
+      process.stdout.write(renderOpenApi(document, yaml ? "yaml" : "json"));
     });
 }
 

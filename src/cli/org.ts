@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { print, type SharedOptions, storeSubcommand, table, withDirectory } from "./shared.ts";
+import { print, table } from "./output.ts";
+import { type StoreCommandOptions, storeSubcommand, withDirectory } from "./store-command.ts";
 
 export function orgCommand(): Command {
   const org = new Command("org").description("organizations");
@@ -7,15 +8,15 @@ export function orgCommand(): Command {
   org.addCommand(
     storeSubcommand("add", "add an organization")
       .argument("<name>")
-      .option("--id <id>", "its id (default: a new one)")
-      .action(async (name: string, options: SharedOptions & { id?: string }) => {
+      .option("--id <id>", "id of the organization (default: a new one)")
+      .action(async (name: string, options: StoreCommandOptions & { id?: string }) => {
         const added = await withDirectory(options, (directory) => directory.addOrganization(name, options.id));
         print(options, { json: { id: added.id, name }, text: `added organization ${added.id}` });
       }),
   );
 
   org.addCommand(
-    storeSubcommand("list", "list the organizations").action(async (options: SharedOptions) => {
+    storeSubcommand("list", "list the organizations").action(async (options: StoreCommandOptions) => {
       const all = await withDirectory(options, (directory) => directory.listOrganizations());
       print(options, {
         json: all.map(({ id, name, isDefault, loginPolicy }) => ({ id, name, isDefault, hasOwnPolicy: !!loginPolicy })),
@@ -28,9 +29,9 @@ export function orgCommand(): Command {
   );
 
   org.addCommand(
-    storeSubcommand("remove", "remove an organization; its id is never used again")
+    storeSubcommand("remove", "remove an organization; its id is never reused")
       .argument("<id>")
-      .action(async (id: string, options: SharedOptions) => {
+      .action(async (id: string, options: StoreCommandOptions) => {
         await withDirectory(options, (directory) => directory.removeOrganization(id));
         print(options, { json: { id }, text: `removed organization ${id}` });
       }),

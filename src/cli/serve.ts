@@ -1,30 +1,24 @@
-import { readFileSync } from "node:fs";
 import type { Listener } from "@portcullis/rpc";
 import { Command } from "commander";
-import { createDirectory } from "../application/directory.ts";
-import { createIdSource } from "../application/ids.ts";
-import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
-import { digestToken } from "../auth/token.ts";
-import { type Config, ConfigError, isLoopback, type RawConfig, readConfig } from "../config.ts";
-import { DirectoryError } from "../domain/directory/decide.ts";
+import { type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
+import { isLoopback } from "../domain/loopback.ts";
 import type { Log } from "../process/log.ts";
 import { createReadiness } from "../process/readiness.ts";
 import { version } from "../process/version.ts";
 import { watchTls } from "../process/watch-tls.ts";
 import type { ServerOptions } from "../server.ts";
 import { openStore } from "../store/open.ts";
-import type { Store } from "../store/store.ts";
-import { misspeltVariables } from "./environment.ts";
-import { serverSettings } from "./settings.ts";
+import { prepareStore } from "./first-start.ts";
+import { misspeltVariables } from "./misspelt-variables.ts";
+import { serverSettings, withSettings } from "./settings.ts";
 import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
-import { withSettings } from "./shared.ts";
+import { closeOnSignals, exitOnSignals } from "./signals.ts";
 import { welcome } from "./welcome.ts";
 
-/** Calls in flight have this long to end; with what follows, the process is gone within 10 s of the signal. */
+/** Time for calls in flight to end. */
 const graceMs = 8_000;
-const exitAfterMs = 9_500;
-/** Of the last lines of the log, for who reads them slowly. */
-const logPatienceMs = 500;
+/** Time for a slow reader to take the last lines of the log. */
+const logFlushMs = 500;
 
 export function serveCommand(): Command {
   return withSettings(new Command("serve").description("run the server"), serverSettings).action(
@@ -36,8 +30,8 @@ export function serveCommand(): Command {
 }
 
 async function serve(config: Config, settings: readonly SettingInUse[]): Promise<void> {
-  const stopObeying = obeySignals();
-  // Only here, so that the other commands start without the server: in less than half the time.
+  const stopExiting = exitOnSignals();
+  // Imported here, so that the other commands start in less than half the time.
   const [
     { openServer },
     { createLog },
@@ -52,8 +46,8 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     import("../process/log.ts"),
     import("../process/log-output.ts"),
     import("../process/limited-log.ts"),
-    import("../process/report.ts"),
-    import("../telemetry/index.ts"),
+    import("../telemetry/report-failure.ts"),
+    import("../telemetry/telemetry.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),
   ]);
@@ -67,12 +61,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     environment: process.env,
   });
   const { metrics } = telemetry;
-  metrics.addCounter({
-    name: "portcullis_log_lines_lost_total",
-    help: "Lines of the log that were lost: there was no room for more, or they could not be written.",
-    label: "reason",
-    read: () => logOutput.lost,
-  });
+  metrics.watchLog(() => logOutput.lost);
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
@@ -82,23 +71,19 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   const probe = probeStore(opened, {
     readiness,
     onChange(reason) {
-      if (reason === undefined) log.info("the store works again: ready");
-      else log.warn({ err: reason }, "the store cannot be used: not ready");
+      if (reason === undefined) log.info("the store works again: the server is ready");
+      else log.warn({ err: reason }, "the store cannot be used: the server is not ready");
     },
   });
   const store = observeStore(opened, (use) => {
     metrics.onStoreUse(use);
     probe.onStoreUse(use);
   });
-  metrics.addGauge({
-    name: "portcullis_store_ready",
-    help: "1 while the store can be read and written, 0 while it cannot.",
-    read: () => (readiness.reasons.includes("store") ? 0 : 1),
-  });
+  metrics.watchStore(() => !readiness.reasons.includes("store"));
   let listener: Listener;
   let tokenPlace: string;
   try {
-    tokenPlace = await setUp(store, config, log);
+    tokenPlace = await prepareStore(store, config, log);
     listener = await listen(config, (options) =>
       openServer({
         ...options,
@@ -117,26 +102,26 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   }
   warnOfPlaintext(config, log);
   const stopWatchingTls = keepTlsFresh(config, { listener, log });
-  stopObeying();
+  stopExiting();
   const about = aboutServer(listener.url, settings);
   log.info(about, "serving");
-  closeOnSignal(async (signal) => {
-    log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: calls in flight may end");
+  closeOnSignals(async (signal) => {
+    log.debug({ drainDelayMs: config.drainDelayMs }, "stopping: waiting for calls in flight");
     readiness.set("draining", true);
     const onUnfinished = (connections: number) =>
-      log.warn({ connections, graceMs }, "connections were still in use when their time was over, and are cut");
+      log.warn({ connections, graceMs }, "cutting connections that are still in use at the end of the grace period");
     await listener.close({ graceMs, lameDuckMs: config.drainDelayMs, onUnfinished });
     stopWatchingTls();
     probe.stop();
     await store.close();
     await telemetry.stop();
     log.info({ ...about, signal }, "stopped");
-    await logOutput.flush(logPatienceMs);
+    await logOutput.flush(logFlushMs);
   }, config);
   greet(config, { url: listener.url, tokenPlace });
 }
 
-/** What the lines of a start and a stop have: which program it is, where, and what was asked of it. */
+/** The fields that the log lines of start and stop share. */
 function aboutServer(url: string, settings: readonly SettingInUse[]) {
   const given = settings.filter(({ setting, source }) => source !== "default" && setting !== "--store");
   return {
@@ -147,7 +132,7 @@ function aboutServer(url: string, settings: readonly SettingInUse[]) {
   };
 }
 
-/** One line says where, for people and programs; at a terminal, more follows. */
+/** Prints one line that programs can parse, and more at a terminal. */
 function greet(config: Config, { url, tokenPlace }: { readonly url: string; readonly tokenPlace: string }): void {
   const { stdout } = process;
   stdout.write(`portcullis serves on ${url}; the admin token is ${tokenPlace}\n`);
@@ -155,7 +140,7 @@ function greet(config: Config, { url, tokenPlace }: { readonly url: string; read
   if (stdout.isTTY) stdout.write(welcome({ url, tokenPlace, ...config }));
 }
 
-/** Takes a certificate that is renewed while the server runs. Returns a function that ends it. */
+/** Loads the certificate again when its files change. Returns a function that stops this. */
 function keepTlsFresh(
   { tls }: Config,
   { listener, log }: { readonly listener: Listener; readonly log: Log },
@@ -165,65 +150,21 @@ function keepTlsFresh(
     files: tls.files,
     current: tls,
     replace: (next) => listener.replaceTls(next),
-    onReplaced: () => log.info("the certificate has changed: new connections get the new one"),
-    onError: (err) =>
-      log.error({ err, files: tls.files }, "the certificate has changed and cannot be used: the old one stays"),
+    onReplaced: () => log.info("the certificate has changed: new connections use it"),
+    onError: (err) => log.error({ err, files: tls.files }, "the changed certificate cannot be used: the old one stays"),
   });
   return close;
 }
 
-/** Without TLS, tokens are there to read for whoever sees the traffic, unless a proxy before us has it. */
+/** Anyone on the network can read the tokens, unless a proxy in front of the server terminates TLS. */
 function warnOfPlaintext({ tls, listen: { host }, trustedProxies }: Config, log: Log): void {
   if (tls !== undefined || isLoopback(host) || trustedProxies.length > 0) return;
   log.warn(
-    `tokens cross the network in plaintext: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy with TLS (and name it with --trusted-proxy)`,
+    "tokens cross the network in plaintext: set --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy with TLS (and name it with --trusted-proxy)",
   );
 }
 
-/**
- * On the first start, creates the instance and its admin; later, makes a token from the environment the admin's. Resolves to
- * where the admin's token is. An admin who was removed stays so, and is no reason not to start.
- */
-async function setUp(store: Store, { dataDirectory, adminToken }: Config, log: Log): Promise<string> {
-  const directory = createDirectory({ store, newId: createIdSource(Date.now), actor: "setup" });
-  if (adminToken === undefined) {
-    const path = adminTokenPath(dataDirectory);
-    if (!(await directory.isSetUp())) await directory.setUp(digestToken(readToken(dataDirectory)));
-    // At a later start the file may be gone, or the token replaced since.
-    const isInFile = await directory.holdsAdminToken(digestToken(readFileOrNothing(path)));
-    return `${isInFile ? "in" : "not in"} ${path}`;
-  }
-  const digest = digestToken(adminToken);
-  try {
-    if (!(await directory.setUp(digest))) await directory.replaceAdminToken(digest);
-    return "the one given";
-  } catch (error) {
-    if (!(error instanceof DirectoryError && error.code === "user_missing")) throw error;
-    log.warn(
-      "the admin token that was given counts for nothing, since the user admin was removed: unset it, or run 'user add admin --role IAM_OWNER' and start again",
-    );
-    return "of no use: the user admin was removed";
-  }
-}
-
-function readFileOrNothing(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return "";
-  }
-}
-
-function readToken(dataDirectory: string): string {
-  try {
-    return provideAdminToken(dataDirectory);
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-    throw new ConfigError(`the admin token cannot be kept in ${adminTokenPath(dataDirectory)} (${reason})`, { cause });
-  }
-}
-
-/** Opens the server where the configuration says, and tells in a sentence why it cannot. */
+/** Opens the server. Rejects with a ConfigError that explains why it cannot listen. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
   const { listen: address, tls, debugListen, corsOrigins, corsHeaders, issuer, oidcIssuers } = config;
   const { trustedProxies, stockHandlers, callsPerCaller } = config;
@@ -245,7 +186,7 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
     if (code === undefined) throw cause;
     const { host, port } = isOfDebug && debugListen ? debugListen : address;
     const reason =
-      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "OpenSSL does not take the TLS certificate or key" : code);
+      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "OpenSSL rejects the TLS certificate or key" : code);
     throw new ConfigError(`cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
 }
@@ -253,46 +194,8 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
 type ListeningOptions = Omit<ServerOptions, "store" | "clock" | "report">;
 
 const listenFailures: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the port is in use; name another one",
+  EADDRINUSE: "the port is in use; choose another one",
   EADDRNOTAVAIL: "this machine does not have that address",
   EACCES: "this user may not use that port",
   ENOTFOUND: "the host name is unknown",
 };
-
-/**
- * Ends the process by SIGTERM and SIGINT, until the server is there to be closed: as the first process of a container it would
- * not be by itself. Returns a function that ends this.
- */
-function obeySignals(): () => void {
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  const end = (signal: NodeJS.Signals) => {
-    stop();
-    process.kill(process.pid, signal);
-    // Only the first process of a container is still there.
-    setImmediate(() => process.exit(1));
-  };
-  const stop = () => {
-    for (const signal of signals) process.off(signal, end);
-  };
-  for (const signal of signals) process.on(signal, end);
-  return stop;
-}
-
-/** SIGTERM and SIGINT let calls in flight end and refuse new ones, then exit with 0; a second one exits at once. */
-function closeOnSignal(close: (signal: NodeJS.Signals) => Promise<void>, { drainDelayMs }: Config): void {
-  let isClosing = false;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (isClosing) process.exit(1);
-    isClosing = true;
-    setTimeout(() => process.exit(1), drainDelayMs + exitAfterMs).unref();
-    close(signal).then(
-      () => process.exit(0),
-      (reason: unknown) => {
-        process.stderr.write(`portcullis: could not close cleanly: ${String(reason)}\n`);
-        process.exit(1);
-      },
-    );
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-}

@@ -1,7 +1,7 @@
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { postgresSettings } from "../store/postgres/settings.ts";
 
-/** A setting of the server: how it is given, and what it is without. The README's table has the same. */
+/** A setting of the server: how it is given, and what it is without. docs/settings.md has the same table. */
 export interface Setting {
   /** As commander reads it. */
   readonly flag: string;
@@ -168,6 +168,12 @@ export function toOption(all: Setting): Option {
   if (env !== undefined) option.env(env);
   if (separator !== undefined) option.argParser(collect(separator));
   return option;
+}
+
+/** Adds settings to a command. */
+export function withSettings(command: Command, settings: readonly Setting[]): Command {
+  for (const setting of settings) command.addOption(toOption(setting));
+  return command;
 }
 
 /** Adds the values of one more flag to those before it. */

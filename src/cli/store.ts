@@ -1,6 +1,13 @@
 import { Command } from "commander";
 import { backupStore, migrateStore } from "../store/open.ts";
-import { existingStoreOf, print, type SharedOptions, storeSubcommand, withNewStore, withStore } from "./shared.ts";
+import { print } from "./output.ts";
+import {
+  existingStoreOf,
+  type StoreCommandOptions,
+  storeSubcommand,
+  withNewStore,
+  withStore,
+} from "./store-command.ts";
 import { openInput, readHistory, standardStream, writeHistory } from "./transfer.ts";
 
 export function storeCommand(): Command {
@@ -10,7 +17,7 @@ export function storeCommand(): Command {
     storeSubcommand(
       "verify",
       "fold every event again and compare with what is kept; exit code 1 where they differ",
-    ).action(async (options: SharedOptions) => {
+    ).action(async (options: StoreCommandOptions) => {
       const found = await withStore(options, (opened) => opened.verify());
       const sound = `the store is sound: ${found.events} events, ${found.aggregates} aggregates`;
       print(options, { json: found, text: found.problems.length === 0 ? sound : found.problems.join("\n") });
@@ -23,16 +30,21 @@ export function storeCommand(): Command {
   );
 
   store.addCommand(
-    storeSubcommand("rebuild", "make the kept state anew from the events").action(async (options: SharedOptions) => {
-      const { events, aggregates } = await withStore(options, (opened) => opened.rebuild());
-      print(options, { json: { events, aggregates }, text: `rebuilt ${aggregates} aggregates from ${events} events` });
-    }),
+    storeSubcommand("rebuild", "make the kept state anew from the events").action(
+      async (options: StoreCommandOptions) => {
+        const { events, aggregates } = await withStore(options, (opened) => opened.rebuild());
+        print(options, {
+          json: { events, aggregates },
+          text: `rebuilt ${aggregates} aggregates from ${events} events`,
+        });
+      },
+    ),
   );
 
   store.addCommand(
     storeSubcommand("export", "write all events as JSON lines, as of one moment; records, such as sessions, are none")
       .argument("[file]", "a new file that only you can read; - is standard output", standardStream)
-      .action(async (file: string, options: SharedOptions) => {
+      .action(async (file: string, options: StoreCommandOptions) => {
         const { events, aggregates } = await withStore(options, (opened) =>
           opened.export((history) => writeHistory(history, file)),
         );
@@ -45,7 +57,7 @@ export function storeCommand(): Command {
   store.addCommand(
     storeSubcommand("import", "read what export wrote into an empty store, and check that it has the same state")
       .argument("[file]", "what to read; - is standard input", standardStream)
-      .action(async (file: string, options: SharedOptions) => {
+      .action(async (file: string, options: StoreCommandOptions) => {
         const input = await openInput(file);
         const { events, aggregates } = await withNewStore(options, (opened) => readHistory(opened, input));
         const text = `imported ${events} events of ${aggregates} aggregates, in the same state`;
@@ -56,7 +68,7 @@ export function storeCommand(): Command {
   store.addCommand(
     storeSubcommand("backup", "copy a SQLite file, which may be in use, to a store of its own, as of one moment")
       .argument("<file>", "a new file that only you can read")
-      .action(async (file: string, options: SharedOptions) => {
+      .action(async (file: string, options: StoreCommandOptions) => {
         await backupStore({ ...existingStoreOf(options), to: file });
         print(options, { json: { file }, text: `copied the store to ${file}` });
       }),
@@ -64,7 +76,7 @@ export function storeCommand(): Command {
 
   store.addCommand(
     storeSubcommand("migrate", "bring the schema to the newest version, as serve does where it may").action(
-      async (options: SharedOptions) => {
+      async (options: StoreCommandOptions) => {
         const { from, to } = await migrateStore(existingStoreOf(options));
         const changed = `brought the schema from version ${from} to version ${to}`;
         print(options, {

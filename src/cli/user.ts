@@ -1,25 +1,22 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { createCredentials } from "../application/credentials.ts";
 import { keyClientId, looksLikeId } from "../auth/issued.ts";
 import { checkNewPassword, hashPassword } from "../auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../auth/token.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
 import { type RoleScope, roles } from "../domain/directory/roles.ts";
 import type { RoleGrant } from "../domain/events.ts";
+import { print, table } from "./output.ts";
 import {
-  asCommandLine,
-  print,
   type RemovalOptions,
   removalSubcommand,
-  type SharedOptions,
+  type StoreCommandOptions,
   storeSubcommand,
-  table,
+  withCredentials,
   withDirectory,
-  withStore,
-} from "./shared.ts";
+} from "./store-command.ts";
 
-interface RoleOptions extends SharedOptions {
+interface RoleOptions extends StoreCommandOptions {
   readonly role: string;
   readonly org?: string;
 }
@@ -28,9 +25,9 @@ export function userCommand(): Command {
   const user = new Command("user").description("service users and their roles");
 
   user.addCommand(
-    withRole(storeSubcommand("add", "add a service user"), "its first role")
+    withRole(storeSubcommand("add", "add a service user"), "first role of the user")
       .argument("<name>")
-      .option("--org <id>", "its home organization (default: the default one)")
+      .option("--org <id>", "home organization of the user (default: the default organization)")
       .action(async (name: string, options: RoleOptions) => {
         const added = await withDirectory(options, (directory) => directory.addUser(wanted(name, options)));
         const { id, organizationId } = added;
@@ -39,9 +36,12 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    withRole(storeSubcommand("grant", "grant a role"), "the role")
+    withRole(storeSubcommand("grant", "grant a role"), "role")
       .argument("<name>")
-      .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
+      .option(
+        "--org <id>",
+        "organization that the role is on (default: the default organization); not for roles on the whole instance",
+      )
       .action(async (name: string, options: RoleOptions) => {
         await withDirectory(options, (directory) => directory.grantRole(wanted(name, options)));
         print(options, { json: { name, role: options.role }, text: `granted ${options.role} to ${name}` });
@@ -49,9 +49,12 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    withRole(removalSubcommand("revoke", "revoke a role"), "the role")
+    withRole(removalSubcommand("revoke", "revoke a role"), "role")
       .argument("<name>")
-      .option("--org <id>", "the organization it counts on (default: the default one; none for IAM roles)")
+      .option(
+        "--org <id>",
+        "organization that the role is on (default: the default organization); not for roles on the whole instance",
+      )
       .action(async (name: string, options: RoleOptions & RemovalOptions) => {
         await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options), options));
         print(options, { json: { name, role: options.role }, text: `revoked ${options.role} from ${name}` });
@@ -59,7 +62,7 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("list", "list the users").action(async (options: SharedOptions) => {
+    storeSubcommand("list", "list the users").action(async (options: StoreCommandOptions) => {
       const all = await withDirectory(options, (directory) => directory.listUsers());
       print(options, {
         json: all.map(({ id, name, organizationId, roles }) => ({ id, name, organizationId, roles })),
@@ -86,33 +89,31 @@ export function userCommand(): Command {
   );
 
   user.addCommand(
-    storeSubcommand("password", "let a user sign in with a password: a new one, printed this once, or one from a file")
+    storeSubcommand("password", "set the password of a user: create one and print it once, or read it from a file")
       .argument("<name>")
-      .option("--file <file>", "the file that holds the password; - reads standard input")
-      .action(async (name: string, options: SharedOptions & { file?: string }) => {
+      .option("--file <file>", "file that contains the password; - reads standard input")
+      .action(async (name: string, options: StoreCommandOptions & { file?: string }) => {
         const given = options.file === undefined ? undefined : readPassword(options.file);
         const problem = given === undefined ? undefined : checkNewPassword(given);
         if (problem !== undefined) throw new ConfigError(problem);
         const password = given ?? generateSecret();
         const hash = await hashPassword(password);
-        await withStore(options, (store) =>
-          createCredentials(asCommandLine(store)).setPassword({ userName: name, hash }),
-        );
+        await withCredentials(options, (credentials) => credentials.setPassword({ userName: name, hash }));
         if (given === undefined) print(options, { json: { name, password }, text: password });
         else print(options, { json: { name }, text: `set the password of ${name}` });
       }),
   );
 
   user.addCommand(
-    storeSubcommand("secret", "give a service user a new secret for client credentials, printed this once")
+    storeSubcommand("secret", "create a secret for the client credentials of a service user, and print it once")
       .argument("<name>")
-      .action(async (name: string, options: SharedOptions) => {
+      .action(async (name: string, options: StoreCommandOptions) => {
         const clientSecret = generateSecret();
         const digest = digestToken(clientSecret);
-        const userId = await withStore(options, (store) =>
-          createCredentials(asCommandLine(store)).setSecret({ userName: name, digest }),
+        const userId = await withCredentials(options, (credentials) =>
+          credentials.setSecret({ userName: name, digest }),
         );
-        // Clients send it in forms and in Basic authentication, and not all of them encode it.
+        // Some clients do not encode the id in forms and in Basic authentication.
         const isSendable = /^[A-Za-z0-9._~@-]+$/.test(name) && !looksLikeId(name) && name !== keyClientId;
         const clientId = isSendable ? name : userId;
         print(options, {
@@ -125,21 +126,21 @@ export function userCommand(): Command {
   return user;
 }
 
-/** A command about one role; its help names all there are. */
-function withRole(command: Command, ofRole: string): Command {
+/** Adds `--role` to a command, and a list of all roles to its help. */
+function withRole(command: Command, description: string): Command {
   const of = (scope: RoleScope) =>
     Object.entries(roles)
       .filter(([, role]) => role.scope === scope)
-      .map(([role, { permissions }]) => `  ${role.padEnd(31)}${permissions.join(" ") || "(nothing here)"}`.trimEnd());
+      .map(([role, { permissions }]) => `  ${role.padEnd(31)}${permissions.join(" ") || "(none)"}`.trimEnd());
   const lines = [
-    "Roles on the whole instance, and what they permit:",
+    "Roles on the whole instance, with their permissions:",
     ...of("instance"),
     "",
     "Roles on one organization:",
     ...of("organization"),
   ];
   return command
-    .requiredOption("--role <role>", `${ofRole}, one of those below`)
+    .requiredOption("--role <role>", `${description}, from the list below`)
     .addHelpText("after", `\n${lines.join("\n")}`);
 }
 

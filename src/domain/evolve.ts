@@ -1,3 +1,4 @@
+import { isSameGrant } from "./directory/role-grants.ts";
 import type {
   AggregateType,
   ClientEvent,
@@ -6,7 +7,6 @@ import type {
   InstanceEvent,
   LoginPolicyEvent,
   OrganizationEvent,
-  RoleGrant,
   UserEvent,
 } from "./events.ts";
 import type { LoginPolicy } from "./login-policy/settings.ts";
@@ -149,11 +149,6 @@ function evolveClient(state: ClientState | undefined, event: ClientEvent, origin
   }
   if (state === undefined || state.removed || event.type !== "ClientRemoved") throw impossible(event, origin);
   return { name: state.name, redirectUris: [], removed: true };
-}
-
-/** Whether two grants are the same role at the same place. */
-export function isSameGrant(a: RoleGrant, b: RoleGrant): boolean {
-  return a.role === b.role && a.organizationId === b.organizationId;
 }
 
 /** The unique keys of an aggregate in this state. A removed aggregate has none. */

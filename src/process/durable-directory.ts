@@ -2,9 +2,9 @@ import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 /**
- * Makes a directory, and those above it, where they are missing: open to this user alone, and on disk when it returns.
- * Throws Node's error (ENOENT, EACCES, EROFS, ENOTDIR) where that cannot be. Not `mkdirSync` with `recursive`, which never
- * returns under a file system that refuses new directories with ENOENT, as /proc does.
+ * Makes a directory and its missing parents, readable by this user only and synced to disk. Throws Node's error (ENOENT, EACCES,
+ * EROFS, ENOTDIR) on failure. `mkdirSync` with `recursive` will not do: it never returns on a file system that refuses new
+ * directories with ENOENT, such as /proc.
  */
 export function makeDirectory(directory: string): void {
   const path = resolve(directory);
@@ -14,19 +14,19 @@ export function makeDirectory(directory: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    // Another process may have been first.
+    // Another process may have made it meanwhile.
     if (!isDirectory(path)) throw error;
   }
   syncPath(parent);
 }
 
-/** Brings a file, or the names in a directory, to the disk. */
+/** Syncs a file, or the entries of a directory, to disk. */
 export function syncPath(path: string): void {
   let descriptor: number;
   try {
     descriptor = openSync(path, "r");
   } catch (error) {
-    // Windows opens no directory, and keeps its entries safe in its own way.
+    // Windows cannot open a directory, and keeps its entries safe by itself.
     if (process.platform === "win32") return;
     throw error;
   }

@@ -1,12 +1,12 @@
 import type { Log } from "./log.ts";
 
-/** Of each kind, this many lines are written in one window; the others are counted. */
+/** Each kind of line is written this often in one window; further lines are counted. */
 const linesPerWindow = 10;
 const windowMs = 10_000;
 
 /**
- * Writes a line to the log, unless its kind had enough of them lately. `kind` is a constant of the program, never a text that
- * a caller sends: each one is remembered.
+ * Writes a line to the log, unless lines of its kind have reached their limit. `kind` is a constant of the program, never text from a
+ * caller: every kind takes memory.
  */
 export type LimitedLog = (
   kind: string,
@@ -16,8 +16,8 @@ export type LimitedLog = (
 ) => void;
 
 /**
- * A log for lines that strangers can cause. It writes at most 10 lines of a kind in 10 s; then, when these are over, one line
- * with the count of those left out. `now` gives milliseconds; the default is a clock that never goes back.
+ * A log for lines that strangers can cause. It writes at most 10 lines of a kind in 10 s, and when these are over one line with the
+ * number of lines left out. `now` returns milliseconds and defaults to a monotonic clock.
  */
 export function createLimitedLog(log: Log, { now = () => performance.now() }: { now?: () => number } = {}): LimitedLog {
   const windows = new Map<string, { readonly startedAt: number; lines: number; end?: () => void }>();
@@ -43,13 +43,13 @@ export function createLimitedLog(log: Log, { now = () => performance.now() }: { 
   };
 }
 
-/** Writes the count when the window ends, also where no other line of the kind comes. Returns a function that does it now. */
+/** Writes the count when the window ends, even if no other line of the kind comes. Returns a function that writes it at once. */
 function countLater(window: { readonly lines: number }, ms: number, write: (leftOut: number) => void): () => void {
   const end = () => {
     clearTimeout(timer);
     write(window.lines - linesPerWindow);
   };
-  // The process may end before: nobody waits for a count.
+  // The count must not keep the process alive.
   const timer = setTimeout(end, ms).unref();
   return end;
 }

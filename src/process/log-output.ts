@@ -1,28 +1,28 @@
 import { fstatSync, write, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 
-/** Where lines of a log go. Whoever writes one never waits, and never fails. */
+/** Where the lines of a log go. Writing a line never waits and never fails. */
 export interface LogOutput {
-  /** Takes a line with its line break. It is lost, and counted, where too much waits already. */
+  /** Takes a line with its line break. When too much is waiting, the line is lost and counted. */
   write(line: string): void;
-  /** Told how many lines were lost, as soon as lines are taken again. What it writes is not lost. */
+  /** Gets the number of lost lines as soon as lines are taken again. Lines that it writes itself are never lost. */
   onLost: (lines: number) => void;
-  /** Since the start: lines for which there was no room, and lines that could not be written. */
+  /** Lines lost since the start: for lack of room, and by a failed write. */
   readonly lost: Readonly<Record<"full" | "failed", number>>;
   /** Resolves when everything is written, or after `timeoutMs`. */
   flush(timeoutMs: number): Promise<void>;
-  /** Writes what waits, as far as it is taken at once: for the last moment of a process. */
+  /** Writes waiting lines, as many as the system takes at once: for the last moment of a process. */
   flushSync(): void;
 }
 
-/** What takes the bytes in the end. */
+/** Takes the bytes of a log. */
 export interface LogSink {
   write(bytes: Buffer, done: (error?: Error | null) => void): void;
-  /** Throws where that takes more than a moment. */
+  /** Throws when the bytes cannot be written within a moment. */
   writeSync(bytes: Buffer): void;
 }
 
-/** Of lines that wait; some thousands. What logs a megabyte faster than it can be written would not be read. */
+/** In characters: some thousands of waiting lines. */
 const maxWaiting = 1024 * 1024;
 const maxChunk = 64 * 1024;
 
@@ -40,7 +40,7 @@ export function createLogOutput(sink: LogSink): LogOutput {
     untold += lines;
   }
 
-  /** The next lines, together: each write costs a system call. */
+  /** Takes the next lines together: each write costs a system call. */
   function take(): { readonly bytes: Buffer; readonly lines: number } {
     let size = 0;
     const end = waiting.findIndex((line) => {
@@ -106,7 +106,7 @@ export function createLogOutput(sink: LogSink): LogOutput {
 
 let standardError: LogOutput | undefined;
 
-/** Standard error, of which a process has one. The last lines are written when the process exits, also by an error of its own. */
+/** The log output of this process on standard error. It writes the last lines when the process exits, also by an uncaught error. */
 export function standardErrorOutput(): LogOutput {
   if (standardError === undefined) {
     const output = createLogOutput(standardErrorSink());
@@ -117,12 +117,12 @@ export function standardErrorOutput(): LogOutput {
 }
 
 /**
- * A pipe is written by the event loop, which waits for no reader: a thread that waited for one would keep the process from
- * exiting. A file cannot be written so; a thread does it, for which an exit waits as long as the disk takes.
+ * The event loop writes to a pipe without waiting for its reader: a thread that waits would keep the process from exiting. A file
+ * has no such way, so a thread writes it, and an exit waits for the disk.
  */
 function standardErrorSink(): LogSink {
   const { stderr } = process;
-  // A terminal or pipe that closes: the server goes on without.
+  // When the terminal or pipe closes, the server goes on without a log.
   stderr.on("error", () => {});
   const stat = fstatSync(stderr.fd);
   const isStream = stat.isFIFO() || stat.isSocket() || isatty(stderr.fd);
@@ -134,7 +134,7 @@ function standardErrorSink(): LogSink {
   };
 }
 
-/** Writes a part at least. A pipe that is full may be read within a moment, or never. */
+/** Writes at least a part of the bytes. A full pipe may be read within a moment, or never. */
 function writePatiently(fd: number, bytes: Buffer): number {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -146,7 +146,7 @@ function writePatiently(fd: number, bytes: Buffer): number {
   }
 }
 
-/** The system may take a part only. */
+/** Writes all bytes: the system may take only a part of them. */
 function writeToFile(bytes: Buffer, done: (error?: Error | null) => void): void {
   write(process.stderr.fd, bytes, (error, written) => {
     if (error || written === bytes.length) done(error);

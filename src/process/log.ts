@@ -1,13 +1,19 @@
 import { type Logger, pino } from "pino";
-import type { LogSettings } from "../config.ts";
 import { type LogOutput, standardErrorOutput } from "./log-output.ts";
 
 export type Log = Logger;
 
+export interface LogSettings {
+  /** The least level that is logged. */
+  readonly level: "error" | "warn" | "info" | "debug";
+  /** JSON for programs, text for people. */
+  readonly format: "json" | "text";
+}
+
 /**
- * The server's log on standard error, a line for each entry: JSON, or text for people. Of an error it has type, message, code,
- * stack and cause, and nothing else that a driver may have put there. A disk or a pipe that is slow holds nobody up: what does
- * not fit is left out, and the next line that fits says how many lines that were.
+ * The server's log on standard error, one line for each entry: JSON, or text for people. Of an error it logs type, message, code, stack
+ * and cause, and no other property that a driver may have added. A slow disk or pipe does not slow the server: lines that find no
+ * room are lost, and the next line says how many.
  */
 export async function createLog(
   { level, format }: LogSettings,
@@ -23,13 +29,13 @@ export async function createLog(
   return log;
 }
 
-/** Only people at a terminal need it. */
+/** Text for a terminal. It loads pino-pretty, which JSON does not need. */
 async function forPeople(write: LogOutput["write"]): Promise<LogOutput["write"]> {
   const { prettyFactory } = await import("pino-pretty");
   const toText = prettyFactory({
     colorize: process.stderr.isTTY === true,
     ignore: "pid,hostname,name",
-    // Of an error, the stack still has lines of its own.
+    // The stack of an error keeps its own lines.
     singleLine: true,
     translateTime: "HH:MM:ss.l",
   });

@@ -1,25 +1,25 @@
-/** Why a server is not ready: it drains, or its store cannot be read or written. While it starts, its port is closed. */
+/** Why a server is not ready: it drains, or its store cannot be read or written. A starting server has no open port. */
 export type NotReadyReason = "draining" | "store";
 
-/** Whether the server should be sent calls. Not ready: while draining, or without a store that it can read and write. */
+/** Whether load balancers should send calls to this server. */
 export interface Readiness {
   readonly isReady: boolean;
-  /** What stands in the way now, in the order in which it came; empty: ready. */
+  /** The current reasons, oldest first; empty when ready. */
   readonly reasons: readonly NotReadyReason[];
-  /** Calls back at each change, until the returned function is called. */
+  /** Calls the listener at each change. The returned function ends that. */
   onChange(listener: (isReady: boolean) => void): () => void;
 }
 
-/** A readiness that is told what it depends on. */
+/** A readiness that can be set. */
 export interface ReadinessSwitch extends Readiness {
-  /** Says whether a reason stands in the way. What is so already changes nothing. */
+  /** Adds or removes a reason. Idempotent. */
   set(reason: NotReadyReason, isBlocked: boolean): void;
 }
 
-/** A readiness with nothing in its way. Listeners hear of changes between ready and not, in the order in which they came. */
+/** Creates a readiness without reasons. It calls listeners in the order in which they were added. */
 export function createReadiness(): ReadinessSwitch {
   const reasons = new Set<NotReadyReason>();
-  // By a key of its own: the same function may listen twice.
+  // Keyed by a symbol: the same function may listen twice.
   const listeners = new Map<symbol, (isReady: boolean) => void>();
   const isReady = () => reasons.size === 0;
   return {
@@ -34,7 +34,7 @@ export function createReadiness(): ReadinessSwitch {
       if (isBlocked) reasons.add(reason);
       else reasons.delete(reason);
       const is = isReady();
-      // A listener that leaves while others are told is not told any more; one that is new knows already.
+      // A listener that is removed during the loop is not called any more, and a new one knows the state already.
       if (is !== was) for (const [key, tell] of [...listeners]) if (listeners.has(key)) tell(is);
     },
     onChange(listener) {

@@ -1,30 +1,36 @@
 import { readFile } from "node:fs/promises";
 import type { TlsOptions } from "@portcullis/rpc";
-import type { TlsFiles } from "../config.ts";
+
+/** The paths of PEM files. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
+}
 
 export interface WatchTlsOptions {
   readonly files: TlsFiles;
-  /** What the server began with: the contents of the same files. */
+  /** The contents of these files when the server started. */
   readonly current: TlsOptions;
-  /** Takes new contents; throws, and keeps the old ones, where they do not go together: `Listener.replaceTls`. */
+  /** Installs new contents. Throws, and keeps the old ones, when they do not match each other: `Listener.replaceTls`. */
   replace(tls: TlsOptions): void;
-  /** Told each time that new contents were taken. */
+  /** Called after new contents were installed. */
   onReplaced(): void;
-  /** Told, once for each reason, why new contents were not taken; the old ones stay, and the files are looked at again. */
+  /** Called once for each reason why new contents were refused. The old ones stay, and the next look tries again. */
   onError(error: Error): void;
-  /** Between two looks. Default 10 000: a certificate is renewed days before it ends. */
+  /** Milliseconds between two looks. Default 10 000: a certificate is renewed days before it expires. */
   readonly intervalMs?: number;
 }
 
 /**
- * Looks at the files of a certificate now and then, and replaces it when they have changed.
+ * Reads the files of a certificate at an interval, and replaces it when their contents have changed.
  *
- * It reads them and compares what they say. Notices of the system (`fs.watch`) miss what certbot and Kubernetes do, which is to swap
- * a symbolic link of the file or of a folder above, and do not come from network file systems; times and inodes tell of neither a
- * link swapped far above nor a copy that keeps its time. A few small files every ten seconds cost nothing.
+ * `fs.watch` would miss the way of certbot and Kubernetes, which swap a symbolic link to the file or to a folder above it, and does not
+ * work on network file systems. Times and inodes miss such a link too, and a copy that keeps its time. Reading a few small files every
+ * ten seconds costs nothing.
  *
- * Files are not written together: certificate and key that do not match may be half of a change, and are reported when they are
- * still so at the next look.
+ * Files are not written together: a certificate and key that do not match may be half of a change. They are reported when the next
+ * look still finds them so.
  */
 export function watchTls(options: WatchTlsOptions): { look(): Promise<void>; close(): void } {
   const { files, replace, onReplaced, onError, intervalMs = 10_000 } = options;
@@ -56,7 +62,7 @@ export function watchTls(options: WatchTlsOptions): { look(): Promise<void>; clo
     }
   }
 
-  /** One at a time: a slow disk must not bring old contents after new ones. */
+  /** One look at a time: on a slow disk, an older look must not end after a newer one. */
   const look = () => {
     looking ??= lookOnce().finally(() => {
       looking = undefined;
@@ -67,7 +73,7 @@ export function watchTls(options: WatchTlsOptions): { look(): Promise<void>; clo
   return { look, close: () => clearInterval(timer) };
 }
 
-/** In one order, whoever made it. */
+/** The contents in a fixed order, so that they can be compared as text. */
 const pick = ({ cert, key, clientCa }: WatchTlsOptions["current"]) => [cert, key, clientCa];
 
 async function readTls({ cert, key, clientCa }: TlsFiles) {

@@ -4,11 +4,11 @@ import type { createClientAddress } from "./client-address.ts";
 import { nameOf } from "./metrics.ts";
 import { traceOf } from "./trace-ids.ts";
 
-/** A line for each request, with nothing of its body and of its headers only the id. Where it reached no RPC, its path tells why. */
+/** Logs a line for each request: no body, and of the headers only the request id. A request that reached no RPC is logged with its path. */
 export function createAccessLog(log: Log, clientAddress: ReturnType<typeof createClientAddress>): Observe {
   return ({ protocol, method, head, contextValues, socket }) => {
     const started = performance.now();
-    // Later the socket may be closed, and forget it.
+    // A closed socket no longer knows its address.
     const client = clientAddress({ socket: socket ?? {}, headers: head.headers });
     return (outcome) => {
       const requestId = requestIdOf(contextValues);
@@ -19,6 +19,6 @@ export function createAccessLog(log: Log, clientAddress: ReturnType<typeof creat
   };
 }
 
-/** What anybody made up: without its query, and no more of it than finds a mistake. Over HTTP/2 it may hold any bytes. */
+/** Method and path of an unknown request: without the query, short, and printable, since any client can send any bytes. */
 const unserved = (head: RequestHead): string =>
   `${head.method} ${rawPath(head)}`.slice(0, 256).replace(/[^\x20-\x7e]/g, "?");

@@ -1,39 +1,38 @@
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
 
-/** The part of a request that tells where it comes from; those of both HTTP versions fit. */
+/** The part of a request that says where it comes from. Requests of both HTTP versions fit. */
 export interface AddressedRequest {
   readonly socket: { readonly remoteAddress?: string | undefined };
   readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
 }
 
-/** A proxy whose word about the client is taken: one address, or the range of all that share its first `prefix` bits. */
+/** A proxy that is trusted to name its client: one address, or the range of addresses that share the first `prefix` bits. */
 export interface TrustedProxy {
   readonly address: string;
   readonly family: "ipv4" | "ipv6";
   readonly prefix: number;
 }
 
-// Long chains have five hops; what is beyond these bounds came from the client.
+// Long chains have five hops. Anything beyond these bounds was written by the client.
 const maxHeaderCharacters = 4 * 1024;
 const maxHops = 50;
 
 /**
- * Creates a function that tells the address of a request's client: IPv4 dotted (also where it came mapped into IPv6), IPv6 in
- * the short form of RFC 5952 without a zone, or `unknown` where the socket is already closed.
+ * Creates a function that finds the address of a request's client. It returns IPv4 in dotted form (also when it arrives mapped into
+ * IPv6), IPv6 in the short form of RFC 5952 without a zone, or `unknown` when the socket is already closed.
  *
- * That is the peer, unless the peer is one of the trusted proxies. Then `X-Forwarded-For` or `Forwarded` (RFC 7239) is read
- * from its end, where the nearest proxy wrote, and the first address that is not trusted is the client. A hop without an
- * address (`unknown`, an obfuscated name, anything else) ends the walk, with the last address before it: beyond, anyone could
- * have written anything. So does the end of the list, and a list of more than 50 hops or 4 KiB.
+ * The client is the peer, unless the peer is a trusted proxy. Then the function reads `X-Forwarded-For` or `Forwarded` (RFC 7239)
+ * from its end, where the nearest proxy wrote. The first address that is not trusted is the client. A hop without an address
+ * (`unknown`, an obfuscated name, anything else) ends the walk, and the last address before it is the client: anything further could
+ * be forged. The walk also ends after 50 hops or 4 KiB.
  *
- * Where both headers are there and name different clients, the answer is the peer: a proxy sets one of them and passes the
- * other one on, and which of the two cannot be known. A proxy that sets neither must not be trusted, because the client's own
- * would be believed.
+ * When both headers are present and name different clients, the answer is the peer: a proxy sets one header and forwards the other,
+ * and the function cannot know which. Do not trust a proxy that sets neither: it forwards whatever the client claims.
  *
- * Throws an Error with a sentence for a text that `parseTrustedProxy` refuses.
+ * Throws the Error of `parseTrustedProxy` for a text that it refuses.
  */
 export function createClientAddress(trustedProxies: readonly string[]): (request: AddressedRequest) => string {
-  // One list for each family: in a common one a wide range of IPv6, such as ::/1, takes every IPv4 address in.
+  // One list for each family: in a shared list, a wide IPv6 range such as ::/1 also matches every IPv4 address.
   const trusted = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const { address, prefix, family } of trustedProxies.map(parseTrustedProxy)) {
     trusted[family].addSubnet(address, prefix, family);
@@ -66,7 +65,7 @@ export function createClientAddress(trustedProxies: readonly string[]): (request
   };
 }
 
-/** Reads an address (`10.0.0.1`, `2001:db8::1`) or a range (`10.0.0.0/8`, `2001:db8::/32`). Throws an Error with a sentence. */
+/** Reads an address (`10.0.0.1`, `2001:db8::1`) or a range (`10.0.0.0/8`, `2001:db8::/32`). Throws an Error for anything else. */
 export function parseTrustedProxy(text: string): TrustedProxy {
   const [, ip = "", bits] = /^([0-9A-Fa-f:.]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const address = canonicalAddress(ip);
@@ -75,7 +74,7 @@ export function parseTrustedProxy(text: string): TrustedProxy {
   }
   const isMapped = isIPv4(address) && !isIPv4(ip);
   const width = isIPv4(ip) ? 32 : 128;
-  // Mapped addresses are compared as the IPv4 ones that they stand for.
+  // A mapped address is compared as the IPv4 address that it stands for.
   const prefix = (bits === undefined ? width : Number(bits)) - (isMapped ? 96 : 0);
   const max = isIPv4(address) ? 32 : 128;
   if (prefix < 0 || prefix > max) {
@@ -84,7 +83,7 @@ export function parseTrustedProxy(text: string): TrustedProxy {
   return { address, family: isIPv4(address) ? "ipv4" : "ipv6", prefix };
 }
 
-/** The one way to write an IP address; undefined for what is none. Mapped IPv4 becomes IPv4, and a zone is left out. */
+/** The canonical form of an IP address, or undefined for other text. Mapped IPv4 becomes IPv4, and a zone is dropped. */
 export function canonicalAddress(text: string): string | undefined {
   if (isIPv4(text)) return text;
   if (!isIPv6(text)) return undefined;
@@ -93,13 +92,13 @@ export function canonicalAddress(text: string): string | undefined {
   return isIPv4(mapped) ? mapped : address;
 }
 
-/** A header's text, without what is beyond the bound; undefined where the header is absent or says nothing. */
+/** The last 4 KiB of a header's text; undefined when the header is absent or blank. */
 function textOf(header: string | readonly string[] | undefined): string | undefined {
   const text = typeof header === "string" ? header : (header ?? []).join(",");
   if (text.trim() === "") return undefined;
   if (text.length <= maxHeaderCharacters) return text;
   const end = text.slice(-maxHeaderCharacters);
-  // From the first comma, since half an address may look like another one.
+  // From the first comma: half an address may look like another address.
   const comma = end.indexOf(",");
   return comma === -1 ? "," : end.slice(comma);
 }
@@ -107,15 +106,15 @@ function textOf(header: string | readonly string[] | undefined): string | undefi
 /** The parts between commas, last first. */
 const partsOf = (text: string): readonly string[] => text.split(",").slice(-maxHops).reverse();
 
-/** The hops of an `X-Forwarded-For`, nearest first; undefined for one without an address. */
+/** The hops of an `X-Forwarded-For`, nearest first; undefined for a hop without an address. */
 function* listedHops(text: string): Iterable<string | undefined> {
   for (const part of partsOf(text)) yield addressOf(part.trim());
 }
 
-/** The hops of a `Forwarded`, nearest first; undefined for one without an address. */
+/** The hops of a `Forwarded`, nearest first; undefined for a hop without an address. */
 function* forwardedHops(text: string): Iterable<string | undefined> {
-  // From the end as well, because an unclosed quote that the client put in front would swallow what the proxy added. The
-  // shortest end that is well-formed is the proxy's element: one that began inside a quoted string would have a quote too many.
+  // Also from the end: an unclosed quote at the front, written by the client, would swallow the proxy's element. The shortest
+  // well-formed end is the proxy's element: an end that starts inside a quoted string has one quote too many.
   let element: string | undefined;
   for (const part of partsOf(text)) {
     element = element === undefined ? part : `${part},${element}`;
@@ -129,7 +128,7 @@ function* forwardedHops(text: string): Iterable<string | undefined> {
 const token = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/.source;
 const pairPattern = new RegExp(`[ \\t]*(${token})=(?:(${token})|"((?:[^"\\\\]|\\\\.)*)")[ \\t]*(?:;|$)`, "gy");
 
-/** The pairs of one element of a `Forwarded`, names in lower case; undefined where it is malformed or has a name twice. */
+/** The pairs of one element of a `Forwarded`, names in lower case; undefined when it is malformed or repeats a name. */
 function pairsOf(element: string): ReadonlyMap<string, string> | undefined {
   const pairs = new Map<string, string>();
   let end = 0;
@@ -142,7 +141,7 @@ function pairsOf(element: string): ReadonlyMap<string, string> | undefined {
   return end > 0 && end === element.length ? pairs : undefined;
 }
 
-/** The address of a hop, which may have a port, and must then be in brackets if it is IPv6. */
+/** The address of a hop. The hop may have a port; IPv6 is then in brackets. */
 function addressOf(hop: string): string | undefined {
   const [, inBrackets, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(hop) ?? [];
   if (inBrackets !== undefined) return isIPv6(inBrackets) ? canonicalAddress(inBrackets) : undefined;

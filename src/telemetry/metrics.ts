@@ -1,27 +1,26 @@
 import { Code } from "@connectrpc/connect";
-import type { Observe, Outcome } from "@portcullis/rpc";
+import type { Listener, Observe, Outcome } from "@portcullis/rpc";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { LogOutput } from "../process/log-output.ts";
 import type { StoreUse } from "./observed-store.ts";
 
-/** What a server counts, in the form that Prometheus reads. */
+/** The metrics of one server, in the form that Prometheus reads. */
 export interface Metrics {
   readonly observe: Observe;
-  /** Told of each answer beside the RPCs: that of the issuer, or a document. */
+  /** Counts an answer to a request that is no RPC: the issuer's, or a document. */
   onHttpAnswer(answer: HttpAnswer): void;
-  /** Told of each read and write of the store; those that fail count as well. */
+  /** Counts a read or write of the store, also one that failed. */
   onStoreUse(use: StoreUse): void;
-  /** Told of each commit how many commands shared it. */
+  /** Counts a commit and the commands that shared it. */
   onCommit(commands: number): void;
-  /** Shows a quantity that is asked for when somebody reads the metrics. */
-  addGauge(gauge: { readonly name: string; readonly help: string; read(): number }): void;
-  /** Shows a quantity that only grows, in parts. */
-  addCounter(counter: {
-    readonly name: string;
-    readonly help: string;
-    readonly label: string;
-    read(): Readonly<Record<string, number>>;
-  }): void;
-  /** The text of a second ago at most, which all share who ask meanwhile: to make it takes longer than thousands of calls. */
+  // What follows is read when the metrics are rendered.
+  /** Shows what a listener holds and has carried. */
+  watchListener(usage: Listener["usage"]): void;
+  /** Shows whether the store can be read and written. */
+  watchStore(isReady: () => boolean): void;
+  /** Shows how many lines of the log were lost. */
+  watchLog(linesLost: () => LogOutput["lost"]): void;
+  /** The text, at most one second old. All who ask within that second share it: to render it takes longer than thousands of calls. */
   render(): Promise<RenderedMetrics>;
 }
 
@@ -30,24 +29,24 @@ export interface RenderedMetrics {
   readonly text: string;
 }
 
-/** An answer to a request that is for no RPC. Each member but the time is one of few values. */
+/** An answer to a request that is no RPC. Each member but the time has few values, so each can be a label. */
 export interface HttpAnswer {
   readonly route: string;
   readonly method: string;
-  /** The HTTP status; `none` where the client went before there was one. */
+  /** The HTTP status; `none` when the client left before there was one. */
   readonly status: string;
   readonly ms: number;
 }
 
-/** From what an answer takes at best to what callers wait, in seconds. */
+/** In seconds: from the fastest answers to the longest that callers wait. */
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const storeBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5];
 
 const renderEveryMs = 1_000;
 
 /**
- * Creates metrics of one server, beside Node's own: several servers of one process count apart. `now` gives milliseconds; the
- * default is a clock that never goes back.
+ * Creates the metrics of one server, with Node's own. Several servers of one process count separately. `now` returns milliseconds and
+ * defaults to a monotonic clock.
  */
 export function createMetrics(options: { readonly version: string; now?(): number }): Metrics {
   const { now = () => performance.now() } = options;
@@ -67,8 +66,32 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
     buckets: callBuckets,
     registers,
   });
-  const addGauge: Metrics["addGauge"] = ({ name, help, read }) => {
+  const addGauge = ({ name, help, read }: { name: string; help: string; read(): number }) => {
     const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+  };
+  /** Adds a counter whose parts are read. */
+  const addCounter = (options: {
+    name: string;
+    help: string;
+    label: string;
+    read(): Readonly<Record<string, number>>;
+  }) => {
+    const { name, help, label, read } = options;
+    const most: Record<string, number> = {};
+    const counter: Counter = new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        counter.reset();
+        for (const [part, value] of Object.entries(read())) {
+          // Bytes that were about to be sent and never were count once; a counter that falls looks like a restart.
+          most[part] = Math.max(most[part] ?? 0, value);
+          counter.inc({ [label]: part }, most[part]);
+        }
+      },
+    });
   };
   const storeDuration = new Histogram({
     name: "portcullis_store_duration_seconds",
@@ -101,7 +124,7 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
       return (outcome) => {
         served -= 1;
         const seconds = (performance.now() - started) / 1000;
-        // The names that are served are few; what a client makes up must not become a label.
+        // Only names that the server knows become labels: clients can invent any number of others.
         const [service, name] = method === undefined ? ["", "unknown"] : [method.parent.typeName, method.name];
         duration.observe({ protocol, service, method: name, code: nameOf(outcome) }, seconds);
       };
@@ -109,29 +132,51 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
     onHttpAnswer: ({ ms, ...labels }) => httpDuration.observe({ ...labels }, ms / 1000),
     onStoreUse: ({ operation, ms }) => storeDuration.observe({ operation }, ms / 1000),
     onCommit: (commands) => commit.observe(commands),
-    addGauge,
-    addCounter({ name, help, label, read }) {
-      const most: Record<string, number> = {};
-      const counter: Counter = new Counter({
-        name,
-        help,
-        labelNames: [label],
-        registers,
-        collect() {
-          counter.reset();
-          for (const [part, value] of Object.entries(read())) {
-            // What was about to be sent and never was is counted once; less would pass for a restart.
-            most[part] = Math.max(most[part] ?? 0, value);
-            counter.inc({ [label]: part }, most[part]);
-          }
+    watchListener(usage) {
+      addGauge({
+        name: "portcullis_connections_open",
+        help: "Open TCP connections.",
+        read: () => usage().connections,
+      });
+      addGauge({
+        name: "portcullis_http2_streams_open",
+        help: "Open streams of HTTP/2.",
+        read: () => usage().streams,
+      });
+      addCounter({
+        name: "portcullis_network_bytes_total",
+        help: "Bytes over TCP, those of TLS and HTTP included.",
+        label: "direction",
+        read() {
+          const { bytesReceived, bytesSent } = usage();
+          return { received: bytesReceived, sent: bytesSent };
         },
       });
+      addCounter({
+        name: "portcullis_connections_cut_total",
+        help: "Connections, and single streams of HTTP/2, that the server ended because of a limit or could not read.",
+        label: "reason",
+        read: () => ({ ...usage().cuts }),
+      });
     },
+    watchStore: (isReady) =>
+      addGauge({
+        name: "portcullis_store_ready",
+        help: "1 while the store can be read and written, 0 while it cannot.",
+        read: () => (isReady() ? 1 : 0),
+      }),
+    watchLog: (linesLost) =>
+      addCounter({
+        name: "portcullis_log_lines_lost_total",
+        help: "Lines of the log that were lost: there was no room for more, or they could not be written.",
+        label: "reason",
+        read: linesLost,
+      }),
     render() {
       if (rendered === undefined || now() - rendered.at >= renderEveryMs) {
         const made = registry.metrics().then((text) => ({ contentType: registry.contentType, text }));
         rendered = { at: now(), made };
-        // Who asks next tries again.
+        // The next caller tries again.
         made.catch(() => {
           rendered = undefined;
         });
@@ -141,7 +186,7 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
   };
 }
 
-/** As gRPC names its codes, which has one letter more for one of them. */
+/** A code as gRPC spells it: upper case, and CANCELLED with two Ls. */
 export const nameOf = (outcome: Outcome): string => {
   if (outcome === 0) return "OK";
   if (outcome === Code.Canceled) return "CANCELLED";

@@ -1,15 +1,15 @@
 import type { Store } from "../store/store.ts";
 
-/** One read or write, once it has ended. */
+/** A read or write that has ended. */
 export interface StoreUse {
   readonly operation: "read" | "write";
   /** How long it took, waiting included. */
   readonly ms: number;
-  /** What it was rejected with: a StoreError, or what a decision threw. Undefined where it succeeded. */
+  /** Why it was rejected: a StoreError, or what a decision threw. Undefined when it succeeded. */
   readonly failure: unknown;
 }
 
-/** A store that tells of each read and write. */
+/** A store that reports each read and write. */
 export function observeStore(store: Store, observe: (use: StoreUse) => void): Store {
   const observed = <T>(operation: StoreUse["operation"], work: Promise<T>): Promise<T> => {
     const started = performance.now();

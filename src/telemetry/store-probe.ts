@@ -4,20 +4,20 @@ import { type Command, instanceRef, type Store } from "../store/store.ts";
 import type { StoreUse } from "./observed-store.ts";
 
 const everyMs = 2_000;
-/** Longer than anything that callers would wait for. */
+/** Callers would not wait longer. */
 const patienceMs = 2_000;
 
-/** Follows whether a store can be read and written. */
+/** Checks whether a store can be read and written. */
 export interface StoreProbe {
-  /** Must be told of each use of the store: by a write that fails, it knows that the store takes none. */
+  /** Call it for each use of the store: a failed write shows that the store takes no writes. */
   onStoreUse(use: StoreUse): void;
   stop(): void;
 }
 
 /**
- * Reads from the store every two seconds. The server is not ready where no answer comes within two, and from a write that the
- * store failed on until one succeeds. A server that is not ready is sent no writes, so the probe then makes one itself.
- * `onChange` is told why the server is not ready, and `undefined` when it is again.
+ * Reads from the store every two seconds. The server is not ready when no answer comes within two seconds, and from a failed write
+ * until a write succeeds. A server that is not ready gets no calls, so the probe then writes a record itself. `onChange` gets the reason
+ * when the server stops being ready, and `undefined` when it is ready again.
  */
 export function probeStore(
   store: Store,
@@ -26,7 +26,7 @@ export function probeStore(
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let failure: unknown;
-  /** Whether a write failed, and none has succeeded since. */
+  /** Whether a write failed and none has succeeded since. */
   let doubtsWrites = false;
 
   function settle(reason: unknown): void {
@@ -41,7 +41,7 @@ export function probeStore(
   async function look(): Promise<void> {
     const silence = setTimeout(() => settle(new Error("the store does not answer")), patienceMs).unref();
     const checksWrites = doubtsWrites;
-    // A write that fails meanwhile raises the doubt again.
+    // A write that fails during this check sets it again.
     doubtsWrites = false;
     try {
       await store.read([instanceRef]);
@@ -73,11 +73,11 @@ export function probeStore(
   };
 }
 
-/** Whether a write failed because the store takes none. Damage is of one aggregate, and a conflict of one command. */
+/** Whether a write failed because the store takes no writes. Damage concerns one aggregate, and a conflict one command. */
 const isOfWriting = (failure: unknown): boolean =>
   failure instanceof StoreError && (failure.code === "unavailable" || failure.code === "outcome_unknown");
 
-/** One small record, always the same, that has ended already: whoever puts another record removes it. */
+/** A small record that has already expired, always the same one: the next record that is put removes it. */
 const writeRecord = (now: number): Command<void> => ({
   actor: "probe",
   reads: [],

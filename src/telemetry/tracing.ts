@@ -15,14 +15,14 @@ import type { Log } from "../process/log.ts";
 import { nameOf } from "./metrics.ts";
 import { setTrace } from "./trace-ids.ts";
 
-/** Traces on their way out of the process. */
+/** The export of traces. */
 export interface Tracing {
   readonly observe: Observe;
-  /** Sends what has not been sent. */
+  /** Sends the remaining traces. */
   stop(): Promise<void>;
 }
 
-/** Of an error that is the server's own, as OpenTelemetry's conventions for gRPC servers have it. */
+/** The codes that mean a fault of the server, by OpenTelemetry's conventions for gRPC. */
 const serverFaults: ReadonlySet<Code> = new Set([
   Code.Unknown,
   Code.DeadlineExceeded,
@@ -33,8 +33,8 @@ const serverFaults: ReadonlySet<Code> = new Set([
 ]);
 
 /**
- * Starts OpenTelemetry's SDK, which reads the rest of those variables itself. Rejects with an Error that says what to do where
- * it is not installed.
+ * Starts OpenTelemetry's SDK, which reads its other variables itself. Rejects with an Error that says what to do when the SDK is
+ * not installed.
  */
 export async function startTracing(options: { readonly version: string; readonly log: Log }): Promise<Tracing> {
   const { NodeSDK } = await import("@opentelemetry/sdk-node").catch((cause: unknown) => {
@@ -44,7 +44,7 @@ export async function startTracing(options: { readonly version: string; readonly
   // Metrics are at /debug/metrics, and logs go to standard error.
   const { env } = process;
   const isNamed = env["OTEL_SERVICE_NAME"] || /(^|,)\s*service\.name=/.test(env["OTEL_RESOURCE_ATTRIBUTES"] ?? "");
-  // By default it tells the command line too, which may hold the password of the store.
+  // The default also exports the command line, which may hold the password of the store.
   env["OTEL_NODE_RESOURCE_DETECTORS"] ??= "env,host,os,serviceinstance";
   const sdk = new NodeSDK({
     ...(!isNamed && { serviceName: "portcullis" }),
@@ -70,7 +70,7 @@ export async function startTracing(options: { readonly version: string; readonly
   return { observe, stop: () => sdk.shutdown() };
 }
 
-/** What the SDK has to say: of variables that it does not understand, and of an export that failed, once in a while. */
+/** Logs the SDK's warnings, such as an unknown variable or a failed export: one a minute at most. */
 function diagnosticsTo(log: Log): DiagLogger {
   let quietUntil = 0;
   const tell = (message: string, ...rest: unknown[]) => {
@@ -85,7 +85,7 @@ function diagnosticsTo(log: Log): DiagLogger {
 
 const quietMs = 60_000;
 
-/** What a client makes up must not become a name. */
+/** Only names that the server knows become names of spans: clients can invent others. */
 const nameOfSpan = ({ method }: ObservedCall): string =>
   method === undefined ? "unknown" : `${method.parent.typeName}/${method.name}`;
 

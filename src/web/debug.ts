@@ -10,19 +10,16 @@ import {
 import type { Readiness } from "../process/readiness.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
-/** The paths that answer operators rather than callers. */
+/** The paths for operators and their tools. */
 export const debugPaths = ["/debug/healthz", "/debug/ready", "/debug/metrics"];
 
-/** Whether a path is one of these, or would be. */
-export const isDebugPath = (path: string): boolean => path.startsWith("/debug/");
-
 /**
- * Answers whether the process lives, whether it should be sent calls, and what it counts. To everyone: who should not know
- * cannot reach the address that it has of its own.
+ * Answers whether the process lives, whether it is ready for calls, and its metrics. It asks for no token, as ZITADEL does not: an
+ * operator can give it an address of its own (`--debug-listen`).
  */
 export function createDebugHandler(options: {
   readonly readiness: Readiness;
-  /** Absent: there are none. */
+  /** Absent: `/debug/metrics` is not found. */
   readonly metrics?: Metrics;
   onFailure(reason: unknown): void;
 }): ListenerHandler {

@@ -6,11 +6,11 @@ import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
+import { issuerPaths } from "../auth/issuer/paths.ts";
+import { apiScope, organizationHeader } from "../wire-names.ts";
 
-const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
-
-const organizationHeader: JsonObject = {
-  name: "x-zitadel-orgid",
+const organizationParameter: JsonObject = {
+  name: organizationHeader,
   in: "header",
   description: "The organization that the call is about. Default: the caller's own.",
   schema: { type: "string" },
@@ -18,7 +18,7 @@ const organizationHeader: JsonObject = {
 
 export interface ApiDocumentOptions {
   readonly version: string;
-  /** The built-in issuer; absent: off. Without a URL it is where the document is. */
+  /** The built-in issuer; absent when it is off. Its URL defaults to the origin of the document. */
   readonly issuer?: { readonly url?: string };
 }
 
@@ -50,29 +50,29 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
     },
     security: [...(issuer ? [{ OAuth2: ["openid", apiScope] }] : []), { bearer: [] }],
     isRequired,
-    // The server does not start with another RPC that asks for no permission.
+    // The server does not start with any other RPC that lacks a permission.
     isPublic: (method) => !hasOption(method, auth_option),
     headers: {
-      [ManagementService.typeName]: [organizationHeader],
+      [ManagementService.typeName]: [organizationParameter],
     },
   });
 }
 
-/** The flows of the built-in issuer, under the name that they have in ZITADEL's published documents. */
+/** The flows of the built-in issuer, under the name of ZITADEL's published documents. */
 function oauth2(origin: string): JsonObject {
-  const tokenUrl = `${origin}/oauth/v2/token`;
+  const tokenUrl = `${origin}${issuerPaths.token}`;
   const scopes = { openid: "openid", [apiScope]: "Makes the token good for this API." };
   return {
     type: "oauth2",
     description: "The code flow is with PKCE (S256). Client credentials are those of a service user.",
     flows: {
-      authorizationCode: { authorizationUrl: `${origin}/oauth/v2/authorize`, tokenUrl, scopes },
+      authorizationCode: { authorizationUrl: `${origin}${issuerPaths.authorization}`, tokenUrl, scopes },
       clientCredentials: { tokenUrl, scopes },
     },
   };
 }
 
-/** Whether the rules of a field refuse its default, which a message cannot tell from nothing. */
+/** Whether the rules of a field refuse its default value, so that a request must set it. */
 function isRequired(field: DescField): boolean {
   if (!hasOption(field, rules)) return false;
   const { type } = getOption(field, rules);

@@ -16,8 +16,8 @@ async function start(options: Pick<TestServerOptions, "location"> = {}): Promise
 
 const isLast = { code: "owner_last" };
 
-const tokenIdsOf = async ({ directory }: TestServer, name: string) =>
-  (await directory.listTokens()).filter(({ userName }) => userName === name).map(({ tokenId }) => tokenId);
+const tokenIdsOf = async ({ credentials }: TestServer, name: string) =>
+  (await credentials.listTokens()).filter(({ userName }) => userName === name).map(({ tokenId }) => tokenId);
 
 describe("the last owner's last way in", () => {
   it("goes by no command without force", async () => {
@@ -26,9 +26,9 @@ describe("the last owner's last way in", () => {
     const [tokenId = ""] = await tokenIdsOf(server, "admin");
     await expect(directory.removeUser("admin")).rejects.toMatchObject(isLast);
     await expect(directory.revokeRole({ name: "admin", role: "IAM_OWNER" })).rejects.toMatchObject(isLast);
-    await expect(directory.revokeToken(tokenId)).rejects.toMatchObject(isLast);
+    await expect(credentials.revokeToken(tokenId)).rejects.toMatchObject(isLast);
     const { keyId } = await credentials.addKey({ userName: "admin", publicKey: "x" });
-    await directory.revokeToken(tokenId);
+    await credentials.revokeToken(tokenId);
     await expect(credentials.removeKey(keyId)).rejects.toMatchObject(isLast);
     await credentials.removeKey(keyId, { force: true });
     await directory.removeUser("admin");
@@ -40,19 +40,19 @@ describe("the last owner's last way in", () => {
     await server.directory.revokeRole({ name: "admin", role: "IAM_OWNER" }, { force: true });
     const next = await start();
     const [tokenId = ""] = await tokenIdsOf(next, "admin");
-    await next.directory.revokeToken(tokenId, { force: true });
+    await next.credentials.revokeToken(tokenId, { force: true });
     await next.directory.removeUser("admin", { force: true });
   });
 
   it("is a token that has not ended", async () => {
     const server = await start();
-    const { directory } = server;
+    const { credentials } = server;
     await server.createCaller("IAM_OWNER", { expiresAt: clock.now + 1000 });
     const [kept = ""] = await tokenIdsOf(server, "admin");
     clock.now += 1000;
-    await expect(directory.revokeToken(kept)).rejects.toMatchObject(isLast);
+    await expect(credentials.revokeToken(kept)).rejects.toMatchObject(isLast);
     await server.createCaller("IAM_OWNER", { expiresAt: clock.now + 1000 });
-    await directory.revokeToken(kept);
+    await credentials.revokeToken(kept);
   });
 
   it("is looked for only where an owner loses something, so what is damaged of one user holds up no other", async () => {
@@ -70,8 +70,8 @@ describe("the last owner's last way in", () => {
       using db = new DatabaseSync(path);
       db.exec("UPDATE aggregates SET state = replace(state, 'caller 2', 'caller 3') WHERE type = 'user'");
     }
-    await server.directory.revokeToken(leaked);
-    await expect(server.directory.revokeToken(damaged)).rejects.toMatchObject({ code: "corrupt" });
+    await server.credentials.revokeToken(leaked);
+    await expect(server.credentials.revokeToken(damaged)).rejects.toMatchObject({ code: "corrupt" });
   });
 
   it("stays where all owners are removed at once", async () => {

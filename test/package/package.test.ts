@@ -30,16 +30,20 @@ describe("the packed package in an empty folder", () => {
     // Declarations that are written by hand are for the compiler alone.
     const compiled = sources.filter((file) => !file.endsWith(".d.ts")).map((file) => file.replace(/\.ts$/, ""));
     const protos = filesOf(join(root, "proto")).filter((file) => file.endsWith(".proto"));
-    expect([compiled.length > 0, protos.length > 0]).toEqual([true, true]);
+    const pages = filesOf(join(root, "docs")).filter((file) => file.endsWith(".md"));
+    expect([compiled.length > 0, protos.length > 0, pages.length > 0]).toEqual([true, true, true]);
     const wanted = [
       "CHANGELOG.md",
+      "CONTRIBUTING.md",
       "LICENSE",
       "README.md",
+      "SECURITY.md",
       "package.json",
       "bin/check-node.js",
       "bin/portcullis.js",
       ...compiled.flatMap((file) => [`dist/${file}.js`, `dist/${file}.d.ts`]),
       ...protos.map((file) => `proto/${file}`),
+      ...pages.map((file) => `docs/${file}`),
     ];
     expect(filesOf(join(folder, "node_modules/portcullis")).sort()).toEqual(wanted.sort());
   });

@@ -2,8 +2,8 @@
 // docs/security.md has the sums that say why it does.
 import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
-import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { Health } from "../../src/rpc/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../src/rpc/gen/grpc/reflection/v1/reflection_pb.ts";
 import {
   dataFrame,
   headersFrame,

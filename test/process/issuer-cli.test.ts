@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { redeem, signIn, Visitor } from "../fixtures/visitor.ts";
 import { Api } from "./api.ts";
 import { readEvents } from "./database.ts";
@@ -545,7 +545,7 @@ describe("issuer", () => {
     expect(await list()).toEqual([{ kid: first, created: expect.stringMatching(instant), replaced: null }]);
 
     const ended = await runCommand(["issuer", "rotate-key", "--data", own.path]);
-    expect(ended).toEqual(plainSuccess(/^key \S+ signs from now on\n$/));
+    expect(ended).toEqual(plainSuccess(/^key \S+ signs new ID tokens\n$/));
     const second = /^key (\S+)/.exec(ended.stdout)?.[1] ?? "";
     expect(second).not.toBe(first);
     expect(await published()).toEqual([second, first]);

@@ -116,7 +116,7 @@ describe.concurrent("PORTCULLIS_ADMIN_TOKEN", () => {
     const data = directory.join("data");
     const env = { PORTCULLIS_ADMIN_TOKEN: givenToken };
     await using server = await startServer({ data, env });
-    expect(server.tokenPlace).toBe("the one given");
+    expect(server.tokenPlace).toBe("the one from the environment");
     expect(await statusOf(server, givenToken)).toBe(200);
     expect(existsSync(directory.join("data", "admin.token"))).toBe(false);
     await server.stop();
@@ -142,7 +142,7 @@ describe.concurrent("PORTCULLIS_ADMIN_TOKEN", () => {
     expect(await runJson(data, "token", "list")).toHaveLength(1);
   });
 
-  it("counts for nothing where the admin was removed, which the log says, and keeps no server from starting", async () => {
+  it("has no effect after the admin was removed: the log says so, and the server starts", async () => {
     using directory = new TemporaryDirectory();
     const data = directory.join("data");
     const env = { PORTCULLIS_ADMIN_TOKEN: givenToken };
@@ -152,10 +152,10 @@ describe.concurrent("PORTCULLIS_ADMIN_TOKEN", () => {
     await runJson(data, "token", "create", "--user", "ada");
     await runJson(data, "user", "remove", "admin");
     await using second = await startServer({ data, env });
-    expect(second.tokenPlace).toBe("of no use: the user admin was removed");
+    expect(second.tokenPlace).toBe("without effect: the user admin was removed");
     expect(await statusOf(second, givenToken)).toBe(401);
     await second.stop();
-    expect(second.stderr).toContain("the admin token that was given counts for nothing");
+    expect(second.stderr).toContain("the admin token from the environment has no effect");
     await runJson(data, "user", "add", "admin", "--role", "IAM_OWNER");
     await using third = await startServer({ data, env });
     expect(await statusOf(third, givenToken)).toBe(200);

@@ -209,10 +209,10 @@ describe("turns of the API's callers", () => {
     await using server = Object.assign(await startTestServer({ callsPerCaller: 1 }), {
       [Symbol.asyncDispose]: () => server.close({ graceMs: 0 }),
     });
-    const { directory, adminToken, url } = server;
+    const { credentials, adminToken, url } = server;
     const ada = await server.createCaller("ORG_OWNER");
     const again = generateToken();
-    await directory.createToken({ userName: "caller 1", digest: digestToken(again) });
+    await credentials.createToken({ userName: "caller 1", digest: digestToken(again) });
     const session = session2(server);
     const begin = (token: string) => {
       const headers = { ...typed, authorization: `Bearer ${token}` };

@@ -10,20 +10,17 @@ async function openDebug() {
   const clock = { now: 0 };
   const metrics = createMetrics({ version: "1.2.3", now: () => clock.now });
   let reads = 0;
-  metrics.addGauge({
-    name: "test_reads",
-    help: "How often this was read.",
-    read() {
-      reads += 1;
-      if (reads === 3) throw new Error("it cannot be read");
-      return reads;
-    },
+  metrics.watchLog(() => {
+    reads += 1;
+    if (reads === 3) throw new Error("it cannot be read");
+    return { full: reads, failed: 0 };
   });
   const failures: unknown[] = [];
   const onFailure = (reason: unknown) => void failures.push(reason);
   const { url } = await open({ handler: createDebugHandler({ readiness: createReadiness(), metrics, onFailure }) });
   const ask = (method = "GET") => exchange(url, { method, path: "/debug/metrics" });
-  const readsIn = async () => Number(/^test_reads (\d+)$/m.exec((await ask()).body.toString())?.[1]);
+  const readsIn = async () =>
+    Number(/^portcullis_log_lines_lost_total\{reason="full"\} (\d+)$/m.exec((await ask()).body.toString())?.[1]);
   return { clock, ask, readsIn, failures, reads: () => reads };
 }
 

@@ -5,12 +5,12 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
+import { createDispatch } from "../../src/rpc/dispatch.ts";
 import {
   ServerReflection,
   ServerReflectionRequestSchema,
   ServerReflectionResponseSchema,
-} from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { createDispatch } from "../../src/rpc/dispatch.ts";
+} from "../../src/rpc/gen/grpc/reflection/v1/reflection_pb.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
 import { createRpcTable } from "../../src/rpc/rpc-table.ts";
 import {

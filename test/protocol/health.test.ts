@@ -7,13 +7,13 @@ import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } f
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { afterEach, describe, expect, it } from "vitest";
+import { createReadiness } from "../../src/process/readiness.ts";
 import {
   Health,
   HealthCheckRequestSchema,
   HealthCheckResponse_ServingStatus as ServingStatus,
-} from "../../gen/grpc/health/v1/health_pb.ts";
-import { createReadiness } from "../../src/process/readiness.ts";
-import { createHealthService } from "../../src/services/grpc/health.ts";
+} from "../../src/rpc/gen/grpc/health/v1/health_pb.ts";
+import { createHealthService } from "../../src/rpc/services/health.ts";
 import { paths, startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { exchange } from "../fixtures/wire.ts";
 
@@ -43,7 +43,7 @@ type ServerStream = (request: object) => grpc.ClientReadableStream<unknown>;
 
 /** @grpc/grpc-js, which reads the .proto file itself. */
 function foreignClient({ url }: TestServer) {
-  const root = join(import.meta.dirname, "../../proto");
+  const root = join(import.meta.dirname, "../../src/rpc/proto");
   const definition = loadSync("grpc/health/v1/health.proto", { includeDirs: [root], enums: String, defaults: true });
   const Client = grpc.makeClientConstructor(definition[Health.typeName] as grpc.ServiceDefinition, "Health");
   const client = new Client(new URL(url).host, grpc.credentials.createInsecure());

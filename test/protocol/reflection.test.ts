@@ -7,9 +7,9 @@ import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { http } from "../../gen/google/api/annotations_pb.ts";
-import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { file_zitadel_management, ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
+import { ServerReflection } from "../../src/rpc/gen/grpc/reflection/v1/reflection_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { exchange, frame, outcomeOf } from "../fixtures/wire.ts";
 
@@ -39,7 +39,7 @@ interface Answer {
 
 /** One call by @grpc/grpc-js, which reads the .proto file itself. */
 function open({ url }: TestServer, version: "v1" | "v1alpha" = "v1") {
-  const root = join(import.meta.dirname, "../../proto");
+  const root = join(import.meta.dirname, "../../src/rpc/proto");
   const definition = loadSync(`grpc/reflection/${version}/reflection.proto`, {
     includeDirs: [root],
     oneofs: true,

@@ -317,7 +317,7 @@ describe("the permissions of", () => {
 
 /** The token of a new caller; undefined where there is to be no header. */
 async function createCaller(
-  { directory }: TestServer,
+  { directory, credentials }: TestServer,
   organizations: Organizations,
   { name, home = "own", holds = [], token: kind }: Caller,
 ): Promise<string | undefined> {
@@ -331,7 +331,7 @@ async function createCaller(
   for (const { role, on } of holds) {
     await directory.grantRole({ name, role, ...(on && { organizationId: organizations[on] }) });
   }
-  await directory.createToken({ userName: name, digest: digestToken(token) });
+  await credentials.createToken({ userName: name, digest: digestToken(token) });
   return token;
 }
 

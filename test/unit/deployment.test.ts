@@ -120,7 +120,7 @@ describe("examples/portcullis.service", () => {
     // Of the package, and not of a checkout with its tools.
     const installed = "/opt/portcullis/node_modules";
     expect(unit).toContain(`\nExecStart=${installed}/node/bin/node ${installed}/portcullis/bin/portcullis.js serve\n`);
-    const guide = read("docs/operating.md").split("## As a systemd service")[1]?.split("\n## ")[0] ?? "";
+    const guide = read("docs/operating.md").split("## Run as a systemd service")[1]?.split("\n## ")[0] ?? "";
     expect(guide).toContain("npm install --prefix /opt/portcullis --omit=dev ./portcullis-*.tgz node@24");
   });
 

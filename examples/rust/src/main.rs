@@ -1,4 +1,4 @@
-//! gRPC with tonic: adds a second factor to the organization of the token's user, and lists all.
+//! gRPC with tonic: adds a second factor to the organization of the token's user, and lists all factors.
 //!
 //!     npm run proto:export
 //!     cd examples/rust && PORTCULLIS_TOKEN="$(cat ../../data/admin.token)" cargo run --bin portcullis-example
@@ -13,7 +13,7 @@ use zitadel::management::v1::management_service_client::ManagementServiceClient;
 use zitadel::management::v1::{AddSecondFactorToLoginPolicyRequest, ListLoginPolicySecondFactorsRequest};
 use zitadel::{policy::v1::SecondFactorType, v1::ErrorDetail};
 
-/// The id in the ErrorDetail of a refused call: compare it, not the text.
+/// Returns the id in the ErrorDetail of a refused call. Compare the id, not the text.
 fn error_id(status: &tonic::Status) -> Option<String> {
     let details = tonic_types::Status::decode(status.details()).ok()?.details;
     let detail = details.iter().find(|any| any.type_url.ends_with("/zitadel.v1.ErrorDetail"))?;
@@ -24,7 +24,7 @@ fn error_id(status: &tonic::Status) -> Option<String> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = env::var("PORTCULLIS_URL").unwrap_or("http://127.0.0.1:8080".into());
     let token = env::var("PORTCULLIS_TOKEN").map_err(|_| "set PORTCULLIS_TOKEN, for example to what is in data/admin.token")?;
-    // http:// is plaintext; https:// trusts the authorities of the system, and what SSL_CERT_FILE names.
+    // http:// is plaintext; https:// trusts the authorities of the system and those in SSL_CERT_FILE.
     let endpoint = Endpoint::from_shared(url)?.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
     let bearer: AsciiMetadataValue = format!("Bearer {token}").parse()?;
     let with_token = move |mut request: Request<()>| {

@@ -50,7 +50,7 @@ const maxTargetLength = 4096;
 /** For a form of a few hundred bytes. */
 const formTimeoutMs = 10_000;
 
-/** Serves the built-in issuer. `issuerRoute` says which paths are its own. */
+/** Serves the built-in issuer. `issuerRoutes` are its paths. */
 export function createIssuer(options: IssuerOptions): ListenerHandler {
   const { store, clock, url, trustedProxies, report } = options;
   const addressOf = createClientAddress(trustedProxies);

@@ -12,12 +12,15 @@ export const issuerPaths = {
 /** Where people sign in: followed by the id of one sign-in. */
 export const signInPath = "/sign-in/";
 
-const exact: ReadonlySet<string> = new Set([
+/** Every path of the issuer. A `*` stands for what differs from one sign-in to the next. */
+export const issuerRoutes: readonly string[] = [
   ...Object.values(issuerPaths),
   "/.well-known/openid-configuration",
   "/.well-known/oauth-authorization-server",
-]);
-const prefixes = [`${issuerPaths.authorization}/`, `${issuerPaths.endSession}/`, signInPath];
+  `${issuerPaths.authorization}/*`,
+  `${issuerPaths.endSession}/*`,
+  `${signInPath}*`,
+];
 
 const posted: ReadonlySet<string> = new Set([
   issuerPaths.token,
@@ -31,14 +34,4 @@ export function methodsOf(path: string): readonly string[] {
   if (posted.has(path)) return ["POST", "OPTIONS"];
   if (path.startsWith(signInPath)) return ["GET", "POST", "OPTIONS"];
   return path === issuerPaths.userinfo ? ["GET", "POST", "OPTIONS"] : ["GET", "HEAD", "OPTIONS"];
-}
-
-/**
- * A path that belongs to the issuer rather than to the API, with a `*` for what differs from one sign-in to the next; undefined for
- * any other.
- */
-export function issuerRoute(path: string): string | undefined {
-  if (exact.has(path)) return path;
-  const prefix = prefixes.find((one) => path.startsWith(one));
-  return prefix && `${prefix}*`;
 }

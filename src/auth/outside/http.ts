@@ -1,3 +1,4 @@
+import { isLoopback } from "../../domain/loopback.ts";
 import { IssuerError } from "./failure.ts";
 
 const timeoutMs = 5000;
@@ -37,8 +38,7 @@ export function createIssuerFetch(options: {
   };
 }
 
-const isLocalPlainText = ({ protocol, hostname }: URL): boolean =>
-  protocol === "http:" && (hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname));
+const isLocalPlainText = ({ protocol, hostname }: URL): boolean => protocol === "http:" && isLoopback(hostname);
 
 /** Counts what comes out of decompression, so a small answer that grows is refused as well. */
 async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {

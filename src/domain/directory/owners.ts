@@ -1,22 +1,22 @@
 import type { UserState } from "../states.ts";
-import { DirectoryError } from "./decide.ts";
+import { DirectoryError } from "./errors.ts";
 
-/** Whether a user has the role that may do everything on the instance. */
+/** Whether a user has the role IAM_OWNER, which holds every permission. */
 export const isOwner = ({ removed, roles }: UserState): boolean =>
   !removed && roles.some(({ role }) => role === "IAM_OWNER");
 
 /**
- * Whether a user has anything to sign in with at that moment. What ends later counts until then. A password, secret or key
- * counts also while the built-in issuer is off: a start with `--issuer` makes it a way in again.
+ * Whether a user has a credential that has not expired. A password, secret or key counts even while the built-in issuer is
+ * off, because a restart with `--issuer` makes it usable again.
  */
-function hasWayIn({ tokens, keys = [], password, secret }: UserState, now: number): boolean {
+function hasCredential({ tokens, keys = [], password, secret }: UserState, now: number): boolean {
   const isCurrent = ({ expiresAt }: { readonly expiresAt?: number }) => expiresAt === undefined || expiresAt > now;
   return password !== undefined || secret !== undefined || tokens.some(isCurrent) || keys.some(isCurrent);
 }
 
 /**
- * Throws a DirectoryError `owner_last` where a change to a user leaves no instance owner who can sign in, and there was one.
- * `others` are all other instance owners.
+ * Throws a DirectoryError `owner_last` if a change to a user takes away the last instance owner who can sign in. `others`
+ * are all other instance owners.
  */
 export function checkOwnerStays(change: {
   readonly before: UserState;
@@ -26,7 +26,7 @@ export function checkOwnerStays(change: {
   readonly now: number;
 }): void {
   const { before, after, others, now } = change;
-  const canAct = (user: UserState) => isOwner(user) && hasWayIn(user, now);
+  const canAct = (user: UserState) => isOwner(user) && hasCredential(user, now);
   if (!canAct(before) || canAct(after) || others.some(canAct)) return;
   throw new DirectoryError(
     "owner_last",

@@ -8,13 +8,13 @@ import type { SchemaCollection } from "./schemas.ts";
 
 export const binary: JsonObject = { schema: { type: "string", format: "binary" } };
 
-/** A POST route takes a call in gRPC's framings as well, and answers in the same. */
+/** A POST route also takes a call in the framing of gRPC or gRPC-Web, and answers in the same. */
 export const framed = (route: Route): JsonObject =>
   route.method === "POST" ? { "application/grpc": binary, "application/grpc-web+proto": binary } : {};
 
 const status: JsonObject = { $ref: "#/components/schemas/google.rpc.Status" };
 
-/** The answer of a route to a call that succeeds; of a stream, also how one tells that it did not. */
+/** The answer of a route to a call that succeeds. For a stream, its schema also shows an error after the first message. */
 export function answerOf(route: Route, schemas: SchemaCollection): JsonObject {
   const { kind, method } = route.rpc.spec;
   const { responseBody } = route;
@@ -31,13 +31,13 @@ export function answerOf(route: Route, schemas: SchemaCollection): JsonObject {
   const forms = streamTypes.map((type) => [type, { schema: streamSchemas[type]?.(schema) ?? schema }]);
   return {
     description:
-      "The messages, each as soon as it is there. An error before the first has its own HTTP status; after it, the form of " +
-      "the stream says how an error is told.",
+      "The messages, each as soon as it is ready. An error before the first one has its own HTTP status; the schema shows a " +
+      "later one.",
     content: { ...Object.fromEntries(forms), ...framed(route) },
   };
 }
 
-/** What a stream of messages is, by its form; see `rest/stream.ts`. */
+/** The schema of a stream of messages, by its media type; see `rest/stream.ts`. */
 const streamSchemas: Readonly<Record<string, (message: JsonObject) => JsonObject>> = {
   "application/x-ndjson": (message) => ({
     description: "One line. Where an error ended the stream, the last line is an object with `error` alone.",
@@ -59,7 +59,7 @@ const streamSchemas: Readonly<Record<string, (message: JsonObject) => JsonObject
   }),
 };
 
-/** A field that is sent alone. One that has presence and is not set has a value of its own (`rest/answer.ts`). */
+/** The schema of a field that is the whole answer, with its form when it is not set (`rest/answer.ts`). */
 function partSchema(field: DescField, schemas: SchemaCollection): JsonObject {
   const schema = schemas.field(field, "answer");
   if (field.presence !== FeatureSet_FieldPresence.EXPLICIT) return schema;

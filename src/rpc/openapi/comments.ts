@@ -6,12 +6,12 @@ import {
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 
-/** Texts of the proto files by the full name of what they describe. */
+/** Comments of proto files, by the full name of what they describe. */
 export type Comments = Readonly<Record<string, string>>;
 
 /**
- * The comments of a serialized `google.protobuf.FileDescriptorSet`, sorted by name: descriptors at run time carry none. Lines
- * of a paragraph are one. Throws an Error where the set was made without comments.
+ * Reads the comments of a serialized `google.protobuf.FileDescriptorSet`, sorted by name: generated code carries none. Joins the
+ * lines of a paragraph. Throws an Error if the set was made without comments.
  */
 export function readComments(descriptorSet: Uint8Array): Comments {
   const { file: files } = fromBinary(FileDescriptorSetSchema, descriptorSet);
@@ -23,7 +23,7 @@ export function readComments(descriptorSet: Uint8Array): Comments {
   return Object.fromEntries(files.flatMap(commentsOf).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Where something is in its file: numbers of fields of descriptor.proto, and indexes. */
+/** The position of a declaration: field numbers of descriptor.proto and indexes, in turns. */
 type SourcePath = readonly number[];
 
 function commentsOf(file: FileDescriptorProto): [name: string, text: string][] {

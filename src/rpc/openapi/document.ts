@@ -9,19 +9,19 @@ import { SchemaCollection } from "./schemas.ts";
 
 export interface OpenApiOptions {
   readonly info: JsonObject & { readonly title: string; readonly version: string };
-  /** What `readComments` found in the proto files; absent: nothing is described. */
+  /** Descriptions, from `readComments`. Default: none. */
   readonly comments?: Comments;
-  /** Security schemes by name; every operation that is not public asks for one of them. */
-  readonly securitySchemes: Readonly<Record<string, JsonObject>>;
-  /** The scopes that an operation needs of each scheme. */
-  readonly security: readonly JsonObject[];
-  /** Whether an RPC may be called by anyone. Default: none may. */
+  /** OpenAPI's security schemes, by name. Default: none. */
+  readonly securitySchemes?: Readonly<Record<string, JsonObject>>;
+  /** The schemes, with their scopes, of which every operation that is not public needs one. Default: none is needed. */
+  readonly security?: readonly JsonObject[];
+  /** Whether an RPC needs no credentials. Default: every RPC needs what `security` says. */
   isPublic?(method: DescMethod): boolean;
-  /** Headers that the operations of a service take besides, by the service's full name. */
+  /** More headers of each service's operations, by the service's full name. Default: none. */
   readonly headers?: Readonly<Record<string, readonly JsonObject[]>>;
   /**
-   * Whether a request is refused without a field, such as by rules of validation. Those that `google.api.field_behavior` or
-   * proto2 mark as required always are.
+   * Whether a request without this field is refused, for example by validation. Fields that `google.api.field_behavior` or proto2
+   * mark as required always count. Default: only those.
    */
   isRequired?(field: DescField): boolean;
 }
@@ -30,8 +30,8 @@ export interface OpenApiOptions {
 const maxQueryDepth = 3;
 
 /**
- * An OpenAPI 3.1 document of every route, from the very table that requests are matched against. Left out are routes of
- * methods that OpenAPI does not know, such as `*`, and those of RPCs that stream their requests, which JSON cannot call.
+ * Makes an OpenAPI 3.1 document of the routes, which are those that requests are matched against. It leaves out methods that
+ * OpenAPI does not know, such as `*`, and RPCs that stream their requests, which JSON cannot call.
  */
 export function createOpenApi(allRoutes: readonly Route[], options: OpenApiOptions): JsonObject {
   const routes = allRoutes.filter(({ rpc }) => hasOneRequest(rpc));
@@ -39,7 +39,7 @@ export function createOpenApi(allRoutes: readonly Route[], options: OpenApiOptio
   const isRequired = (field: DescField): boolean => isMarkedRequired(field) || (options.isRequired?.(field) ?? false);
   const schemas = new SchemaCollection({
     comments: options.comments ?? {},
-    // What a path says, its body need not. A schema is for every route, so it is enough that one has the field in its path.
+    // A field in the path is not required in the body. A schema serves all routes, so one route with the field in its path is enough.
     isAsked: (field) => isRequired(field) && !bound.has(field),
   });
   const paths = new Map<string, JsonObject>();
@@ -53,7 +53,7 @@ export function createOpenApi(allRoutes: readonly Route[], options: OpenApiOptio
     const tag = tags.get(parent) ?? parent.typeName;
     const id = unusedId(`${tag.replaceAll(".", "_")}_${name}`, ids);
     const own = openApiPath(route);
-    // To OpenAPI, paths that differ in the names of parameters alone are one: the first names them.
+    // OpenAPI takes paths that differ only in the names of parameters for one path: the first route names them.
     const shape = own.path.replace(/\{[^}]*\}/g, "{}");
     const known = shapes.get(shape) ?? own;
     shapes.set(shape, known);
@@ -73,10 +73,10 @@ export function createOpenApi(allRoutes: readonly Route[], options: OpenApiOptio
     info: options.info,
     servers: [{ url: "/" }],
     tags: [...tags].map(([{ typeName }, name]) => ({ name, ...schemas.describe(typeName) })),
-    security: [...options.security],
+    security: [...(options.security ?? [])],
     paths: Object.fromEntries(paths),
     components: {
-      securitySchemes: options.securitySchemes,
+      securitySchemes: options.securitySchemes ?? {},
       responses: {
         error: {
           description: "The call failed. `code` is that of gRPC; the HTTP status follows from it.",
@@ -110,14 +110,14 @@ const errorSchemas: JsonObject = {
   },
 };
 
-/** What groups the operations of each service: its short name, or its full one where several share the short one. */
+/** The tag of each service's operations: its short name, or its full one where services share the short one. */
 function tagsOf(routes: readonly Route[]): ReadonlyMap<DescService, string> {
   const services = [...new Set(routes.map(({ rpc }) => rpc.spec.method.parent))];
   const isShared = (name: string) => services.filter((service) => service.name === name).length > 1;
   return new Map(services.map((service) => [service, isShared(service.name) ? service.typeName : service.name]));
 }
 
-/** The name, or, where an operation has it already, the name with a number. */
+/** The name, with a number where another operation has it already. */
 function unusedId(name: string, ids: Set<string>): string {
   let id = name;
   for (let count = 2; ids.has(id); count++) id = `${name}_${count}`;
@@ -125,17 +125,17 @@ function unusedId(name: string, ids: Set<string>): string {
   return id;
 }
 
-/** A wildcard of a template, as OpenAPI has parameters: each takes one segment. */
+/** A wildcard of a template as a parameter of OpenAPI, which takes one segment. */
 interface PathParameter {
   readonly name: string;
-  /** The field that it sets alone; absent where it is a part of one, or of none. */
+  /** The field, if this wildcard is the whole value of one. */
   readonly field?: DescField;
   readonly description?: string;
 }
 
 /**
- * The path with a name in braces for every wildcard, and what the names are. The literals of a variable of several segments
- * are written out: no value may hold a slash.
+ * The path with a name in braces for every wildcard, and its parameters. Literals within a variable are written out, because
+ * the value of a parameter cannot hold a slash.
  */
 function openApiPath({ template, pathFields }: Route): { readonly path: string; readonly parameters: PathParameter[] } {
   const parameters: PathParameter[] = [];
@@ -246,7 +246,7 @@ function requestBody(route: Route, { schemas, isRequired }: OperationOptions): J
   const message = body === "whole" ? input : body.fieldKind === "message" ? body.message : undefined;
   if (isHttpBody(message)) return { content: { "*/*": binary } };
   const schema = body === "whole" ? schemas.message(input, "request") : schemas.field(body, "request");
-  // An empty body is an empty message, which lacks what is required.
+  // An empty body is an empty message, without its required fields.
   const required = body === "whole" ? input.fields.some((field) => schemas.isAsked(field)) : isRequired(body);
   return { ...(required && { required }), content: { "application/json": { schema }, ...framed(route) } };
 }

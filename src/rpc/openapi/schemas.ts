@@ -2,9 +2,9 @@ import { type DescEnum, type DescField, type DescMessage, type JsonObject, Scala
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import type { Comments } from "./comments.ts";
 
-// JSON Schema (2020-12, as OpenAPI 3.1 has it) of what proto JSON makes of a message.
+// JSON Schema (2020-12, the one of OpenAPI 3.1) for the JSON form of protobuf messages.
 
-/** What protobuf's own JSON form of a well-known type is. */
+/** Of the well-known types that have a JSON form of their own. */
 const wellKnown: Readonly<Record<string, JsonObject>> = {
   "google.protobuf.Timestamp": { type: "string", format: "date-time" },
   "google.protobuf.Duration": { type: "string", pattern: "^-?\\d+(\\.\\d{1,9})?s$", examples: ["1.5s"] },
@@ -29,7 +29,7 @@ const wellKnown: Readonly<Record<string, JsonObject>> = {
   "google.protobuf.UInt64Value": { type: ["string", "null"], format: "uint64" },
 };
 
-/** Whose body a schema is part of. */
+/** In which body a schema occurs. */
 export type Use = "request" | "answer";
 
 /** Collects the schemas of messages and enums that others refer to by name. */
@@ -48,7 +48,7 @@ export class SchemaCollection {
     this.isAsked = isAsked;
   }
 
-  /** Every schema that was referred to, by name. */
+  /** Every schema that others refer to, by name. */
   toJson(): JsonObject {
     const schemas = [
       ...[...this.#messages].map(([name, message]) => [name, this.#messageSchema(message)] as const),
@@ -68,7 +68,7 @@ export class SchemaCollection {
     const message = this.#messages.get(desc.typeName) ?? { desc, uses: new Set<Use>(), properties: {} };
     this.#messages.set(desc.typeName, message);
     if (!message.uses.has(use)) {
-      // Its place is taken before its fields are looked at: a message may hold itself.
+      // Before the fields: a message may hold itself.
       message.uses.add(use);
       message.properties = Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.field(field, use)]));
     }
@@ -119,7 +119,7 @@ export class SchemaCollection {
     uses: Set<Use>;
     properties: JsonObject;
   }): JsonObject {
-    // What requests and answers share may promise only what holds in both.
+    // A schema for requests and answers requires only what both must have.
     const required = desc.fields
       .filter((field) => !uses.has("answer") || isAlwaysAnswered(field))
       .filter((field) => !uses.has("request") || this.isAsked(field))
@@ -135,7 +135,7 @@ export class SchemaCollection {
   #enumSchema({ desc, uses }: { desc: DescEnum; uses: Set<Use> }): JsonObject {
     const values = desc.values.map(({ name }) => ({ name, text: this.#comments[`${desc.typeName}.${name}`] }));
     const meanings = values.flatMap(({ name, text }) => (text === undefined ? [] : [`- \`${name}\`: ${text}`]));
-    // As a type, text alone: with numbers beside it, generated code would lose the names.
+    // The type is a string alone: with numbers as well, generated code would lose the names.
     const numbers = uses.has("request") ? "A request may also give the number of a value." : undefined;
     const description = [this.#comments[desc.typeName], meanings.join("\n"), numbers].filter(Boolean).join("\n\n");
     return { type: "string", enum: values.map(({ name }) => name), ...(description !== "" && { description }) };

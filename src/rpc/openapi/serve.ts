@@ -1,11 +1,14 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { toStandardError } from "../call/failure.ts";
-import { compress, responseEncodings } from "../http/encoding.ts";
-import { type HttpRequest, type HttpResponse, rawPath, send } from "../http/http.ts";
+import { compress, responseEncodings } from "../http/content-coding.ts";
+import { rawPath } from "../http/request.ts";
+import { send } from "../http/response.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 import { aroundHandler, type ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 import { isHeld, weakEtag } from "../rest/answer.ts";
 import { chooseEncoding } from "../rest/negotiation.ts";
+import { toYaml } from "./yaml.ts";
 
 /** The forms of a document, by the path where it is served. */
 const forms = {
@@ -15,39 +18,43 @@ const forms = {
 } as const;
 type DocumentPath = keyof typeof forms;
 
-/** Where `withOpenApi` serves: the paths that no route of an API may have (`reservedPaths` of `createDispatch`). */
+/** The paths of `withOpenApi`. Give them to `createDispatch` as `reservedPaths`, so that no route of an API takes one. */
 export const openApiPaths: readonly string[] = Object.keys(forms);
 
 export interface OpenApiService {
-  /** Makes the document, with the first call for each form of it. */
+  /** Makes the document, at the first request for each form of it. */
   document(): JsonObject | Promise<JsonObject>;
   /**
-   * Told why the document could not be made. Its caller is answered with `internal`, and the next one has it tried again.
-   * Default: it is written to standard error.
+   * Gets the reason when the document cannot be made. That caller is answered with `internal`; the next request tries again.
+   * Default: the reason goes to standard error.
    */
   onFailure?(reason: unknown): void;
 }
 
-/** A document in one of its forms, and in every encoding that is worth it. */
+/** A document in one form, in every encoding that makes it smaller. */
 interface Rendered {
   readonly etag: string;
   readonly bodies: ReadonlyMap<string, Buffer>;
 }
 
-/** A document as text, which ends with a line break. */
-export async function renderOpenApi(document: JsonObject, form: "json" | "yaml"): Promise<string> {
-  if (form === "json") return `${JSON.stringify(document, null, 2)}\n`;
-  // Most servers are never asked for it.
-  const { stringify } = await import("yaml");
-  // Every schema once, as in JSON: not all programs know YAML's anchors.
-  return stringify(document, { aliasDuplicateObjects: false });
+/** Writes a document as text, with a line break at the end. */
+export const renderOpenApi = (document: JsonObject, form: "json" | "yaml"): string =>
+  form === "json" ? `${JSON.stringify(document, null, 2)}\n` : toYaml(document);
+
+/** Serves a document beside what a handler serves: `createOpenApiHandler` on its paths, and the handler on all others. */
+export function withOpenApi(handler: ListenerHandler, service: OpenApiService): ListenerHandler {
+  const serveOpenApi = createOpenApiHandler(service);
+  return aroundHandler(handler, (request, response, next) => {
+    const serve = isDocumentPath(rawPath(request)) ? serveOpenApi : handler;
+    serve(request, response, next);
+  });
 }
 
 /**
- * Serves a document at `/openapi.json` and `/openapi.yaml`, to everyone, and leaves everything else to a handler. It is made
- * and compressed once; a caller that has it is told so (If-None-Match). Throws a TypeError where nothing makes the document.
+ * Serves a document at `/openapi.json` and `/openapi.yaml`, without asking for a token; any other path is its caller's mistake. The
+ * document is made and compressed once, and has an ETag. Throws a TypeError if `document` is not a function.
  */
-export function withOpenApi(handler: ListenerHandler, service: OpenApiService): ListenerHandler {
+export function createOpenApiHandler(service: OpenApiService): ListenerHandler {
   const rendered = new Map<DocumentPath, Promise<Rendered>>();
 
   function renderOnce(path: DocumentPath): Promise<Rendered> {
@@ -55,12 +62,12 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     if (known !== undefined) return known;
     const rendering = render(service, forms[path].form);
     rendered.set(path, rendering);
-    // What fails now, such as for too many open files, may succeed later.
+    // A failure may pass, for example too many open files.
     rendering.catch(() => rendered.delete(path));
     return rendering;
   }
 
-  async function serve(path: DocumentPath, request: HttpRequest, response: HttpResponse): Promise<void> {
+  async function serve(path: DocumentPath, request: ListenerRequest, response: ListenerResponse): Promise<void> {
     if (request.method === "OPTIONS") {
       return send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
     }
@@ -89,14 +96,12 @@ export function withOpenApi(handler: ListenerHandler, service: OpenApiService): 
     throw new TypeError("the option document of withOpenApi must be a function that makes the document");
   }
 
-  return aroundHandler(handler, (request, response, next) => {
-    const path = rawPath(request);
-    if (!isDocumentPath(path)) return handler(request, response, next);
-    serve(path, request, response).catch((reason: unknown) => {
+  return (request, response) => {
+    serve(rawPath(request) as DocumentPath, request, response).catch((reason: unknown) => {
       onFailure(reason);
       sendStatusAnswer(response, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     });
-  });
+  };
 }
 
 const allow = "GET, HEAD, OPTIONS";
@@ -104,7 +109,7 @@ const allow = "GET, HEAD, OPTIONS";
 const isDocumentPath = (path: string): path is DocumentPath => Object.hasOwn(forms, path);
 
 async function render(service: OpenApiService, form: "json" | "yaml"): Promise<Rendered> {
-  const plain = Buffer.from(await renderOpenApi(await service.document(), form));
+  const plain = Buffer.from(renderOpenApi(await service.document(), form));
   const bodies = new Map<string, Buffer>([["identity", plain]]);
   for (const encoding of responseEncodings) {
     const compressing = compress(plain, encoding);

@@ -1,6 +1,6 @@
 import { type DescField, type DescMessage, getOption, hasOption } from "@bufbuild/protobuf";
-import { http } from "../../../gen/google/api/annotations_pb.ts";
-import type { HttpRule } from "../../../gen/google/api/http_pb.ts";
+import { http } from "../gen/google/api/annotations_pb.ts";
+import type { HttpRule } from "../gen/google/api/http_pb.ts";
 import type { Rpc, RpcTable } from "../rpc-table.ts";
 import { resolveTextField } from "./fields.ts";
 import { type PathTemplate, parseTemplate, type Segment } from "./template.ts";

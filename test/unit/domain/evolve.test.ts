@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { isSameGrant } from "../../../src/domain/directory/role-grants.ts";
 import type { ClientEvent, InstanceEvent, OrganizationEvent, UserEvent } from "../../../src/domain/events.ts";
-import { evolve, isSameGrant, uniqueKeysOf } from "../../../src/domain/evolve.ts";
+import { evolve, uniqueKeysOf } from "../../../src/domain/evolve.ts";
 import * as decide from "../../../src/domain/login-policy/decide.ts";
 import { PolicyError } from "../../../src/domain/login-policy/errors.ts";
 import {

@@ -395,7 +395,7 @@ describe("the OpenAPI document of a stream", () => {
     const watched = documentOf(service);
     expect(await problemsOf(watched)).toBeUndefined();
     const answer = at(watched, "paths", "/v1/things", "get", "responses", "200");
-    expect(at(answer, "description")).toContain("An error before the first has its own HTTP status");
+    expect(at(answer, "description")).toContain("An error before the first one has its own HTTP status");
     const thing = { $ref: "#/components/schemas/test.Thing" };
     const status = { $ref: "#/components/schemas/google.rpc.Status" };
     const content = at(answer, "content") as JsonObject;

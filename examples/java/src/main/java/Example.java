@@ -1,4 +1,4 @@
-// gRPC with grpc-java: adds a second factor to the organization of the token's user, and lists all.
+// gRPC with grpc-java: adds a second factor to the organization of the token's user, and lists all factors.
 //
 //   npm run proto:export
 //   cd examples/java && mvn -q compile
@@ -49,7 +49,7 @@ class Example {
     channel.shutdown();
   }
 
-  /** The id in the ErrorDetail of a refused call: compare it, not the text. */
+  /** Returns the id in the ErrorDetail of a refused call. Compare the id, not the text. */
   static String errorId(StatusRuntimeException error) throws InvalidProtocolBufferException {
     for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
       if (detail.is(ErrorDetail.class)) return detail.unpack(ErrorDetail.class).getId();

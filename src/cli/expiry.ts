@@ -1,0 +1,43 @@
+import { ConfigError } from "../config.ts";
+import { formatInstant, print, table } from "./output.ts";
+
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * The end of a span such as `30d` from now on, as options: a whole number of seconds, minutes, hours or days, at most 100
+ * years. Empty without a span. Throws a ConfigError for any other text.
+ */
+export function expiryAfter(text: string | undefined): { readonly expiresAt?: number } {
+  if (text === undefined) return {};
+  const [, count, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(text) ?? [];
+  const ms = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
+  if (!(ms <= 36_525 * 86_400_000)) {
+    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, and not "${text}"`);
+  }
+  return { expiresAt: Date.now() + ms };
+}
+
+/** Prints a list of keys or tokens. */
+export function printExpiring(
+  options: { readonly json?: boolean },
+  all: readonly {
+    readonly id: string;
+    readonly userName: string;
+    readonly createdAt: number;
+    readonly expiresAt?: number;
+  }[],
+): void {
+  const rows = all.map(({ id, userName, createdAt, expiresAt }) => ({
+    id,
+    user: userName,
+    created: formatInstant(createdAt),
+    expires: expiresAt === undefined ? null : formatInstant(expiresAt),
+  }));
+  print(options, {
+    json: rows,
+    text: table(
+      ["ID", "USER", "CREATED", "EXPIRES"],
+      rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
+    ),
+  });
+}
