@@ -1,7 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { apiAudience } from "./auth/issued.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { isAdminTokenText } from "./auth/token.ts";
 import { isLoopback } from "./domain/loopback.ts";
@@ -9,6 +8,7 @@ import type { LogSettings } from "./process/log.ts";
 import type { TlsFiles } from "./process/watch-tls.ts";
 import { type PostgresSettings, postgresSettings } from "./store/postgres/settings.ts";
 import { parseTrustedProxy } from "./telemetry/client-address.ts";
+import { apiAudience, rolesClaim } from "./wire-names.ts";
 
 /** What `serve` runs with: every flag and environment variable, checked. */
 export interface Config {
@@ -260,17 +260,21 @@ function readCorsHeaders({ corsHeader = [], corsOrigin, dev }: RawConfig): reado
   );
 }
 
+/** The admin token has no flag, so that it never appears in a list of processes. */
+export const adminTokenVariables = {
+  direct: "PORTCULLIS_ADMIN_TOKEN",
+  file: "PORTCULLIS_ADMIN_TOKEN_FILE",
+} as const;
+
 function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
-  const text = environment["PORTCULLIS_ADMIN_TOKEN"];
-  const path = environment["PORTCULLIS_ADMIN_TOKEN_FILE"];
-  if (text !== undefined && path !== undefined) {
-    throw new ConfigError("give PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both");
-  }
-  const token = path === undefined ? text : readSecretFile("PORTCULLIS_ADMIN_TOKEN_FILE", path);
+  const { direct, file } = adminTokenVariables;
+  const text = environment[direct];
+  const path = environment[file];
+  if (text !== undefined && path !== undefined) throw new ConfigError(`set ${direct} or ${file}, not both`);
+  const token = path === undefined ? text : readSecretFile(file, path);
   if (token !== undefined && !isAdminTokenText(token)) {
-    const setting = path === undefined ? "PORTCULLIS_ADMIN_TOKEN" : "PORTCULLIS_ADMIN_TOKEN_FILE";
     throw new ConfigError(
-      `${setting} must have at least 32 characters, all of them printable ASCII without space or comma`,
+      `${path === undefined ? direct : file} must have at least 32 characters, all of them printable ASCII without space or comma`,
     );
   }
   return token;
@@ -355,7 +359,7 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   return {
     url,
     audience: given.get("audience") ?? apiAudience,
-    roleClaim: given.get("role-claim") ?? "urn:zitadel:iam:org:project:roles",
+    roleClaim: given.get("role-claim") ?? rolesClaim,
     instanceRoles: given.has("instance-roles"),
     ...(clientId !== undefined &&
       clientSecret !== undefined && {

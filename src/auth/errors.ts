@@ -1,4 +1,6 @@
-/** Why a caller may not call. */
+import { apiScope, organizationHeader } from "../wire-names.ts";
+
+/** Why a caller is refused. */
 export type AuthErrorKind = "unauthenticated" | "permission_denied" | "invalid" | "unavailable";
 
 interface AuthRefusal {
@@ -20,13 +22,13 @@ export const authRefusals = {
   api_scope_missing: {
     kind: "unauthenticated",
     id: "AUTH-7fs1e",
-    text: "The access token is not for this API: ask for it with the scope urn:zitadel:iam:org:project:id:zitadel:aud",
+    text: `The access token is not for this API: request one with the scope ${apiScope}`,
   },
   issuer_unavailable: {
     kind: "unavailable",
     text: "the token cannot be checked just now, because its issuer does not answer; try again",
   },
-  organization_header_invalid: { kind: "invalid", text: "the header x-zitadel-orgid must be given once" },
+  organization_header_invalid: { kind: "invalid", text: `the header ${organizationHeader} must be sent once` },
   organization_unknown: { kind: "permission_denied", id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" },
   permission_missing: { kind: "permission_denied", id: "AUTH-5mWD2", text: "No matching permissions found" },
 } as const satisfies Record<string, AuthRefusal>;

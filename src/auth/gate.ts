@@ -3,13 +3,12 @@ import { callerKey } from "@portcullis/rpc";
 import type { Permission, Role } from "../domain/directory/roles.ts";
 import { grants, roles } from "../domain/directory/roles.ts";
 import { organizationRef, type Store } from "../store/store.ts";
+import { organizationHeader } from "../wire-names.ts";
 import type { Caller, Identify } from "./caller.ts";
 import { AuthError } from "./errors.ts";
 import { anyone, type PermissionTable } from "./permissions.ts";
 import { principalKey } from "./principal.ts";
 import { isTokenText } from "./token.ts";
-
-const organizationHeader = "x-zitadel-orgid";
 
 /**
  * Decides whether a call may go on, from its headers alone, and leaves its principal for the handler, and whose turn it takes; a public

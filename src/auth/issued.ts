@@ -1,16 +1,11 @@
 import type { UserState } from "../domain/states.ts";
 import { clientRef, type RecordRef, type Store, userRef } from "../store/store.ts";
+import { apiScope } from "../wire-names.ts";
 import { AuthError } from "./errors.ts";
 import { digestToken } from "./token.ts";
 
 // What the built-in issuer gave out, as kept in the store. The issuer writes it and the request gate reads it, so a token,
 // session or grant that ends here has ended for both.
-
-/** The scope without which a token is not for this API; ZITADEL's name, and part of what its clients ask for. */
-export const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
-
-/** Whom such a token is for, where somebody asks: what a server that trusts this issuer wants by default. */
-export const apiAudience = "portcullis";
 
 /** The public client in whose name keys of users get tokens: ZITADEL's SDKs name none. */
 export const keyClientId = "portcullis-keys";

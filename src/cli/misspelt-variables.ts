@@ -1,3 +1,4 @@
+import { adminTokenVariables } from "../config.ts";
 import { serverSettings } from "./settings.ts";
 
 const prefix = "PORTCULLIS_";
@@ -5,26 +6,25 @@ const prefix = "PORTCULLIS_";
 /** The variables that the server reads. */
 const known: readonly string[] = [
   ...serverSettings.flatMap(({ env }) => (env === undefined ? [] : [env])),
-  "PORTCULLIS_ADMIN_TOKEN",
-  "PORTCULLIS_ADMIN_TOKEN_FILE",
+  ...Object.values(adminTokenVariables),
 ];
 
 /**
- * What Kubernetes sets in every pod beside a service whose name begins with `portcullis`, such as PORTCULLIS_PORT and
- * PORTCULLIS_PORT_8080_TCP_ADDR.
+ * The variables that Kubernetes sets in every pod for a service with a name that begins with `portcullis`, such as
+ * PORTCULLIS_PORT and PORTCULLIS_PORT_8080_TCP_ADDR.
  */
 const ofKubernetes = /_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;
 
-/** Sentences about variables that nobody reads and that are probably misspelt; never with a value, which may be a secret. */
+/** Warnings about variables that are probably misspelt settings. They never contain a value, which may be a secret. */
 export function misspeltVariables(environment: NodeJS.ProcessEnv): readonly string[] {
   return Object.keys(environment).flatMap((name) => {
     if (!name.startsWith(prefix) || known.includes(name) || ofKubernetes.test(name)) return [];
     const nearest = nearestOf(name);
-    return nearest === undefined ? [] : [`${name} is no setting, and is ignored: did you mean ${nearest}?`];
+    return nearest === undefined ? [] : [`${name} is not a setting and is ignored: did you mean ${nearest}?`];
   });
 }
 
-/** The known variable that differs in the fewest letters; undefined where none is near. */
+/** The known variable with the fewest different letters; undefined if none is similar. */
 function nearestOf(name: string): string | undefined {
   let nearest: { readonly name: string; readonly edits: number } | undefined;
   for (const candidate of known) {
@@ -36,14 +36,14 @@ function nearestOf(name: string): string | undefined {
   return nearest?.name;
 }
 
-/** A short name is soon near to a word that means something else. */
+/** A short name easily resembles a word with another meaning. */
 function mostEdits(candidate: string): number {
   const letters = candidate.length - prefix.length;
   if (letters <= 5) return 1;
   return letters < 12 ? 2 : 3;
 }
 
-/** Letters to add, take away or replace, and neighbours to swap, until one text is the other (Damerau and Levenshtein). */
+/** The Damerau–Levenshtein distance. */
 function editsBetween(one: string, other: string): number {
   const rows: number[][] = [Array.from({ length: other.length + 1 }, (_, column) => column)];
   for (let row = 1; row <= one.length; row += 1) {

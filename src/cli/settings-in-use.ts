@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import type { Config, RawConfig } from "../config.ts";
+import { adminTokenVariables, type Config, type RawConfig } from "../config.ts";
 import { type Setting, serverSettings, toOption } from "./settings.ts";
 
-/** Where a value comes from, in commander's words. */
+/** Commander's names for the source of a value. */
 const sources: Readonly<Record<string, string>> = { cli: "flag", env: "environment", default: "default" };
 
-/** A setting as the server uses it. */
+/** A setting with the value that the server uses. */
 export interface SettingInUse {
   readonly setting: string;
   readonly variable: string | null;
@@ -35,7 +35,7 @@ function inUse(setting: Setting, { command, raw, config }: Given): SettingInUse 
   return { setting: option.long ?? "", variable: setting.env ?? null, value, source, ...followed };
 }
 
-/** The value of a setting that was not given where it follows from another, which is the source then. */
+/** The value of a setting that follows from another one, which is then its source. */
 function followedFrom(name: string, { raw, config }: Omit<Given, "command">): Partial<SettingInUse> | undefined {
   switch (name) {
     case "store":
@@ -54,23 +54,22 @@ function followedFrom(name: string, { raw, config }: Omit<Given, "command">): Pa
 }
 
 function adminTokenInUse(environment: NodeJS.ProcessEnv): SettingInUse {
-  const variable = environment["PORTCULLIS_ADMIN_TOKEN_FILE"]
-    ? "PORTCULLIS_ADMIN_TOKEN_FILE"
-    : "PORTCULLIS_ADMIN_TOKEN";
+  const { direct, file } = adminTokenVariables;
+  const variable = environment[file] ? file : direct;
   const value = environment[variable];
-  const shown = variable === "PORTCULLIS_ADMIN_TOKEN" ? "(hidden)" : value;
+  const shown = variable === direct ? "(hidden)" : value;
   return value === undefined
     ? { setting: "admin token", variable, value: "admin.token in the data directory", source: "default" }
     : { setting: "admin token", variable, value: shown, source: "environment" };
 }
 
-/** The location of a store without what may be a password: of one that is not understood, nothing but its scheme. */
+/** The location of a store without passwords. A location that does not parse is hidden whole, since any part may be one. */
 function withoutPassword(location: string): string {
   if (/^(sqlite|memory):/.test(location)) return location;
   const [, scheme = "", user, rest = ""] = /^(postgres(?:ql)?:\/\/)(.*@)?([^@]*)$/s.exec(location) ?? [];
   if (!/^[\w.,[\]-]*(:\d+)?(,[\w.[\]-]+(:\d+)?)*([/?].*)?$/s.test(rest) || scheme === "")
-    return "(hidden: not understood)";
-  // Names may be escaped too.
+    return "(hidden: not a valid location)";
+  // A name may be percent-encoded, and then hide the word password.
   const shown = rest.replace(/(?<=[?&])([^&=]*)=[^&]*/g, (parameter, name: string) =>
     /^[\w.-]+$/.test(name) && !/password/i.test(name) ? parameter : `${name}=(hidden)`,
   );

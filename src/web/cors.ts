@@ -1,11 +1,12 @@
 import { corsDefaults, type ListenerHandler, requestIdHeader, withCors } from "@portcullis/rpc";
+import { organizationHeader, policyHeader } from "../wire-names.ts";
 
 /**
  * Headers that pages send beside those of their protocol. OpenTelemetry's instrumentation of fetch adds the trace by itself, and a
  * browser blocks the whole call for one header that is not allowed. Pages made for grpc-gateway put its prefix before any of them.
  */
 const pageHeaders = [
-  "x-zitadel-orgid",
+  organizationHeader,
   "accept-language",
   "x-request-id",
   "traceparent",
@@ -28,5 +29,5 @@ export const openToPages = (
   withCors(handler, {
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders, ...corsHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, "portcullis-policy", requestIdHeader],
+    exposeHeaders: [...corsDefaults.exposeHeaders, policyHeader, requestIdHeader],
   });

@@ -6,11 +6,11 @@ import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
+import { issuerPaths } from "../auth/issuer/paths.ts";
+import { apiScope, organizationHeader } from "../wire-names.ts";
 
-const apiScope = "urn:zitadel:iam:org:project:id:zitadel:aud";
-
-const organizationHeader: JsonObject = {
-  name: "x-zitadel-orgid",
+const organizationParameter: JsonObject = {
+  name: organizationHeader,
   in: "header",
   description: "The organization that the call is about. Default: the caller's own.",
   schema: { type: "string" },
@@ -53,20 +53,20 @@ export function createApiDocument({ version, issuer }: ApiDocumentOptions): Json
     // The server does not start with any other RPC that lacks a permission.
     isPublic: (method) => !hasOption(method, auth_option),
     headers: {
-      [ManagementService.typeName]: [organizationHeader],
+      [ManagementService.typeName]: [organizationParameter],
     },
   });
 }
 
 /** The flows of the built-in issuer, under the name of ZITADEL's published documents. */
 function oauth2(origin: string): JsonObject {
-  const tokenUrl = `${origin}/oauth/v2/token`;
+  const tokenUrl = `${origin}${issuerPaths.token}`;
   const scopes = { openid: "openid", [apiScope]: "Makes the token good for this API." };
   return {
     type: "oauth2",
     description: "The code flow is with PKCE (S256). Client credentials are those of a service user.",
     flows: {
-      authorizationCode: { authorizationUrl: `${origin}/oauth/v2/authorize`, tokenUrl, scopes },
+      authorizationCode: { authorizationUrl: `${origin}${issuerPaths.authorization}`, tokenUrl, scopes },
       clientCredentials: { tokenUrl, scopes },
     },
   };

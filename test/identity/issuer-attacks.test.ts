@@ -2,10 +2,11 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, ran
 import { connect } from "node:http2";
 import { decodeJwt, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { apiScope, keyClientId } from "../../src/auth/issued.ts";
+import { keyClientId } from "../../src/auth/issued.ts";
 import { createKeyFile, type KeyFile } from "../../src/auth/issuer/key-file.ts";
 import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../../src/auth/token.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { beginSignIn, type Page, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
 

@@ -2,10 +2,10 @@
 import { createPrivateKey } from "node:crypto";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
 import { createKeyFile } from "../../src/auth/issuer/key-file.ts";
 import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../../src/auth/token.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { beginSignIn, redeem, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
 import { TemporaryDirectory } from "../process/portcullis.ts";

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { AdminService } from "../../gen/zitadel/admin_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
 import { rotateSigningKey } from "../../src/application/issuer-keys.ts";
-import { apiScope } from "../../src/auth/issued.ts";
 import { generateIssuerKeys } from "../../src/auth/issuer/generate-keys.ts";
 import { createKeyFile, type KeyFile } from "../../src/auth/issuer/key-file.ts";
 import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken, generateSecret } from "../../src/auth/token.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { createClients } from "../fixtures/clients.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
 import { beginSignIn, type Page, redeem, type SignIn, signIn, Visitor } from "../fixtures/visitor.ts";
@@ -609,7 +609,7 @@ describe("a key of a service user", () => {
     const refusal = read(fetch(`${server.url}/admin/v1/policies/login`, { headers: bearer(access_token) }), 401);
     await expect(refusal).resolves.toMatchObject({
       code: 16,
-      message: `The access token is not for this API: ask for it with the scope ${apiScope} (AUTH-7fs1e)`,
+      message: `The access token is not for this API: request one with the scope ${apiScope} (AUTH-7fs1e)`,
     });
   });
 });

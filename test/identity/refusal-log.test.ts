@@ -2,12 +2,12 @@
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
 import { createKeyFile, type KeyFile } from "../../src/auth/issuer/key-file.ts";
 import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken } from "../../src/auth/token.ts";
 import { openServer } from "../../src/server.ts";
 import { openStore } from "../../src/store/open.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { signIn, Visitor } from "../fixtures/visitor.ts";
 

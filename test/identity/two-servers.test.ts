@@ -2,10 +2,10 @@
 
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
 import { hashPassword } from "../../src/auth/issuer/password.ts";
 import { digestToken } from "../../src/auth/token.ts";
 import { readConfig } from "../../src/config.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { redeem, signIn, Visitor } from "../fixtures/visitor.ts";
 import { TemporaryDirectory } from "../process/portcullis.ts";

@@ -1,7 +1,7 @@
 // Strangers cannot tell from any answer of the issuer whether a service user is there, or has a secret.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
 import { digestToken } from "../../src/auth/token.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 
 let server: TestServer;

@@ -1,6 +1,6 @@
 // curl as a client of the built-in issuer: client credentials, REST with the token, introspection and revocation.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { runJson, TemporaryDirectory } from "../process/portcullis.ts";
 import { isLeftOut } from "./left-out.ts";

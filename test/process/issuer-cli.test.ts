@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { apiScope } from "../../src/auth/issued.ts";
+import { apiScope } from "../../src/wire-names.ts";
 import { redeem, signIn, Visitor } from "../fixtures/visitor.ts";
 import { Api } from "./api.ts";
 import { readEvents } from "./database.ts";

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { canonicalAddress } from "../../telemetry/client-address.ts";
-import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock } from "./buckets.ts";
+import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock } from "../rate-limits.ts";
 
 /** What attempts from an address count against. */
 export interface AddressBuckets {

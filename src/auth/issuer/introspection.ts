@@ -1,7 +1,7 @@
 import type { KoaContextWithOIDC, Provider } from "oidc-provider";
 import type { RoleGrant } from "../../domain/events.ts";
 import { type Store, userRef } from "../../store/store.ts";
-import { apiAudience, apiScope } from "../issued.ts";
+import { apiAudience, apiScope, homeOrganizationClaim, rolesClaim } from "../../wire-names.ts";
 
 /**
  * Adds to what introspection answers of an access token for the API: `aud`, and in ZITADEL's claims the home organization and the
@@ -27,13 +27,13 @@ async function claimsOf(store: Store, userId: string) {
   if (state === undefined) return {};
   const { organizationId, roles } = state;
   return {
-    "urn:zitadel:iam:user:resourceowner:id": organizationId,
-    "urn:zitadel:iam:org:project:roles": rolesClaim(roles, organizationId),
+    [homeOrganizationClaim]: organizationId,
+    [rolesClaim]: rolesByOrganization(roles, organizationId),
   };
 }
 
 /** Role to organization to domain, as ZITADEL has it. Here organizations have no domain, and a role on the instance names the home. */
-function rolesClaim(
+function rolesByOrganization(
   roles: readonly RoleGrant[],
   home: string,
 ): Readonly<Record<string, Readonly<Record<string, string>>>> {

@@ -12,33 +12,16 @@ import {
 import type { IssuerKeys } from "../../application/issuer-keys.ts";
 import type { LimitedLog } from "../../process/limited-log.ts";
 import { type Clock, type Store, userRef } from "../../store/store.ts";
-import { apiScope, keyClientId } from "../issued.ts";
+import { apiScope } from "../../wire-names.ts";
+import { keyClientId } from "../issued.ts";
 import { digestToken } from "../token.ts";
 import { createAdapter } from "./adapter.ts";
 import { completeIntrospection } from "./introspection.ts";
 import { jwtBearerGrant, verifyKeyAssertion } from "./key-assertion.ts";
+import { lifetimes } from "./lifetimes.ts";
 import { formActionsOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
 import { issuerPaths, signInPath } from "./paths.ts";
 import { logRefusals } from "./refusals.ts";
-
-const hour = 60 * 60;
-const day = 24 * hour;
-
-/** Lifetimes in seconds. A refresh token ends with its grant, and is replaced each time it is used. */
-const ttl = {
-  AccessToken: hour,
-  ClientCredentials: hour,
-  IdToken: hour,
-  AuthorizationCode: 60,
-  Interaction: hour / 4,
-  RefreshToken: 30 * day,
-  // From the sign-in on, however often it is used. One without a sign-in waits for it no longer than the page does.
-  Session: (_context: unknown, { loginTs }: { readonly loginTs?: number | undefined }) =>
-    loginTs === undefined ? hour / 4 : Math.max(1, loginTs + 12 * hour - Math.floor(Date.now() / 1000)),
-  // Of a key there is one for each token.
-  Grant: (_context: unknown, grant: { readonly clientId?: string | undefined }) =>
-    grant.clientId === keyClientId ? hour : 90 * day,
-};
 
 export interface ProviderOptions {
   readonly store: Store;
@@ -119,7 +102,7 @@ export function createProvider(options: ProviderOptions): Provider {
     revokeGrantPolicy: () => true,
     allowOmittingSingleRegisteredRedirectUri: false,
     rotateRefreshToken: true,
-    ttl,
+    ttl: lifetimes,
     interactions: { policy: createPolicy(), url: (_context, { uid }) => `${signInPath}${uid}` },
     findAccount: createFindAccount(store),
     loadExistingGrant,

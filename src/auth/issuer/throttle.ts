@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock, takeFromAll } from "../rate-limits.ts";
 import { createAddressBuckets, networksOf } from "./address-buckets.ts";
-import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock, takeFromAll } from "./buckets.ts";
 
 /** Someone who tries to sign in. */
 export interface Attempt {

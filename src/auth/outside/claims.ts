@@ -1,5 +1,6 @@
 import { isRole, type Role, roles } from "../../domain/directory/roles.ts";
 import type { RoleGrant } from "../../domain/events.ts";
+import { homeOrganizationClaim } from "../../wire-names.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
 /** Claims as they came: only own properties are claims, and none has a type that can be relied on. */
@@ -18,7 +19,6 @@ export interface OutsideCaller {
 
 type RoleSettings = Pick<OutsideIssuerSettings, "url" | "roleClaim" | "instanceRoles">;
 
-const homeClaim = "urn:zitadel:iam:user:resourceowner:id";
 const maxSubjectLength = 255;
 const maxOrganizationIdLength = 200;
 /** More than any person holds; a hostile claim must not cost more than this. */
@@ -33,7 +33,7 @@ export function readCaller(claims: Claims, settings: RoleSettings): OutsideCalle
   if (!isIdText(subject, maxSubjectLength)) return undefined;
 
   const held = readRoles(findClaim(claims, settings.roleClaim), settings.instanceRoles);
-  const named = ownValue(claims, homeClaim);
+  const named = ownValue(claims, homeOrganizationClaim);
   const organizationId = isIdText(named, maxOrganizationIdLength) ? named : onlyOrganization(held.roles);
   return { userId: `${settings.url}#${subject}`, ...(organizationId !== undefined && { organizationId }), ...held };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
-import { createBudget } from "./budget.ts";
+import { createBuckets, takeFromAll } from "../rate-limits.ts";
 
 const retryAfterMs = 5000;
 const backgroundAgainAfterMs = 30_000;
@@ -27,7 +27,7 @@ export interface Held<T> {
 
 /** Holds what `load` resolves to. Concurrent callers share one attempt. */
 export function createHeld<T>({ load, clock }: { readonly load: () => Promise<T>; readonly clock: Clock }): Held<T> {
-  const budget = createBudget({ ...refreshes, clock });
+  const budget = createBuckets(clock).at("refresh", refreshes);
   let held: { readonly value: T; readonly loadedAt: number } | undefined;
   let last: { readonly endedAt: number; readonly succeeded: boolean } | undefined;
   let pending: Promise<boolean> | undefined;
@@ -69,7 +69,7 @@ export function createHeld<T>({ load, clock }: { readonly load: () => Promise<T>
     },
     async refresh() {
       const isFailing = last?.succeeded === false && isWithin(retryAfterMs);
-      if (pending === undefined && !isFailing && budget.take()) pending = attempt();
+      if (pending === undefined && !isFailing && takeFromAll([budget]) === 0) pending = attempt();
       return (await pending) ?? false;
     },
   };

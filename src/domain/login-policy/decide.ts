@@ -1,20 +1,18 @@
 import type { LoginPolicyEvent, OrganizationEvent } from "../events.ts";
+import { copyOnWrite, type InheritedPolicy } from "./copy-on-write.ts";
 import { PolicyError, type PolicyErrorCode } from "./errors.ts";
 import type { MultiFactor, Named, SecondFactor } from "./factors.ts";
 import { isRedirectUri, isSameSettings, type LoginPolicy, type LoginPolicySettings } from "./settings.ts";
 
-// Each function decides one call: from the state and the wish to the events that follow, or a PolicyError and none.
+// Each function decides one call: it returns the events that follow from the state and the request, or throws a PolicyError.
 
-/** What decides a change to an organization's policy. */
-export interface OrganizationContext {
-  /** The organization's own policy, absent while it inherits. */
+/** The policies that decide a change to an organization. */
+export interface OrganizationContext extends InheritedPolicy {
+  /** The organization's own policy; undefined while it inherits. */
   readonly own: LoginPolicy | undefined;
-  readonly inherited: LoginPolicy;
-  /** The sequence of the instance whose policy is inherited; a copy records it. */
-  readonly inheritedSequence: number;
 }
 
-/** A factor of either kind, with the events and refusals that belong to the kind. */
+/** The events and refusals of one kind of factor. */
 interface FactorKind<Factor> {
   list(policy: LoginPolicy): readonly Factor[];
   added(factor: Factor): LoginPolicyEvent;
@@ -29,7 +27,6 @@ interface FactorRefusals {
   readonly missing: PolicyErrorCode;
 }
 
-/** Second factors, for the functions below that take a kind. */
 export const secondFactorKind: FactorKind<SecondFactor> = {
   list: (policy) => policy.secondFactors,
   added: (factor) => ({ type: "SecondFactorAdded", version: 1, payload: { factor } }),
@@ -48,7 +45,6 @@ export const secondFactorKind: FactorKind<SecondFactor> = {
   },
 };
 
-/** Multi-factors, for the functions below that take a kind. */
 export const multiFactorKind: FactorKind<MultiFactor> = {
   list: (policy) => policy.multiFactors,
   added: (factor) => ({ type: "MultiFactorAdded", version: 1, payload: { factor } }),
@@ -56,7 +52,7 @@ export const multiFactorKind: FactorKind<MultiFactor> = {
   org: {
     addInvalid: "org_multi_factor_invalid",
     exists: "org_multi_factor_exists",
-    // ZITADEL has one id for an invalid multi-factor on an organization, whether it is added or removed.
+    // ZITADEL has one id for adding and removing an invalid multi-factor on an organization.
     removeInvalid: "org_multi_factor_invalid",
     missing: "org_multi_factor_missing",
   },
@@ -85,44 +81,35 @@ export function removeInstanceFactor<F>(
 }
 
 /**
- * Adds a factor to an organization. What it owned before the call decides: an inherited factor is not its own yet, so
- * adding it copies the inherited policy, which holds the factor in its place, and succeeds.
+ * Adds a factor to an organization. Adding an inherited factor succeeds: it is not the organization's own yet, and the copy
+ * contains it.
  */
 export function addOrganizationFactor<F>(
   kind: FactorKind<F>,
-  { own, ...source }: OrganizationContext,
+  { own, ...instance }: OrganizationContext,
   factor: Named<F>,
 ): OrganizationEvent[] {
   if (factor === undefined) throw new PolicyError(kind.org.addInvalid);
   if (own === undefined) {
-    const copied = copy(source);
-    return kind.list(source.inherited).includes(factor) ? [copied] : [copied, kind.added(factor)];
+    const copied = copyOnWrite(instance);
+    return kind.list(instance.inherited).includes(factor) ? [copied] : [copied, kind.added(factor)];
   }
   if (kind.list(own).includes(factor)) throw new PolicyError(kind.org.exists);
   return [kind.added(factor)];
 }
 
-/** Removes a factor that the organization's list shows, copying the inherited policy first where that is the one shown. */
+/** Removes a factor from an organization's own policy, or from a copy of the inherited one. */
 export function removeOrganizationFactor<F>(
   kind: FactorKind<F>,
-  { own, ...source }: OrganizationContext,
+  { own, ...instance }: OrganizationContext,
   factor: Named<F>,
 ): OrganizationEvent[] {
   if (factor === undefined) throw new PolicyError(kind.org.removeInvalid);
-  if (!kind.list(own ?? source.inherited).includes(factor)) throw new PolicyError(kind.org.missing);
-  return own === undefined ? [copy(source), kind.removed(factor)] : [kind.removed(factor)];
+  if (!kind.list(own ?? instance.inherited).includes(factor)) throw new PolicyError(kind.org.missing);
+  return own === undefined ? [copyOnWrite(instance), kind.removed(factor)] : [kind.removed(factor)];
 }
 
-function copy({ inherited, inheritedSequence }: Omit<OrganizationContext, "own">): OrganizationEvent {
-  const { settings, secondFactors, multiFactors } = inherited;
-  return {
-    type: "LoginPolicyAdded",
-    version: 1,
-    payload: { settings, secondFactors, multiFactors, copiedFromSequence: inheritedSequence },
-  };
-}
-
-/** A policy as AddCustomLoginPolicy names it: its lists may hold values that are no factor, and repeats. */
+/** The policy in an AddCustomLoginPolicy request. Its lists may contain repeats and values that are no factor. */
 export interface WantedLoginPolicy {
   readonly settings: LoginPolicySettings;
   readonly secondFactors: readonly Named<SecondFactor>[];
@@ -130,7 +117,7 @@ export interface WantedLoginPolicy {
   readonly idpIds: readonly string[];
 }
 
-/** Gives an organization a policy of its own from the caller's values alone. Repeated factors are dropped, order kept. */
+/** Gives an organization its own policy with the caller's values alone. Drops repeated factors and keeps their order. */
 export function addCustomLoginPolicy(own: LoginPolicy | undefined, wanted: WantedLoginPolicy): OrganizationEvent[] {
   if (!isRedirectUri(wanted.settings.defaultRedirectUri)) throw new PolicyError("org_add_redirect_invalid");
   const secondFactors = valid(wanted.secondFactors, "org_add_second_factor_invalid");
@@ -166,13 +153,13 @@ export function updateInstanceLoginPolicy(policy: LoginPolicy, wanted: LoginPoli
   return [{ type: "LoginPolicyChanged", version: 1, payload: wanted }];
 }
 
-/** Makes an organization inherit again; its factors go with its policy. */
+/** Removes an organization's own policy with its factors, so that it inherits again. */
 export function resetLoginPolicy(own: LoginPolicy | undefined): OrganizationEvent[] {
   if (own === undefined) throw new PolicyError("org_reset_policy_missing");
   return [{ type: "LoginPolicyRemoved", version: 1, payload: {} }];
 }
 
-// No identity provider exists yet, so none can be linked and none can be unlinked.
+// No identity provider exists yet, so a policy cannot link or unlink one.
 
 export function addOrganizationIdp(own: LoginPolicy | undefined): never {
   throw new PolicyError(own === undefined ? "org_idp_policy_missing" : "org_idp_unknown");

@@ -13,6 +13,7 @@ import type { ReadPolicy, Written } from "../../application/login-policy.ts";
 import type { WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
 import type { MultiFactor, Named, SecondFactor } from "../../domain/login-policy/factors.ts";
 import type { Duration, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
+import { policyHeader } from "../../wire-names.ts";
 
 // Between the wire's messages and the domain's values: the only place where either learns of the other.
 
@@ -137,6 +138,6 @@ export function fromAdded(written: Written, context: HandlerContext): DetailsIni
 
 /** The answer to any other write. Marks the answer where the change gave the organization a policy of its own by a copy. */
 export function fromChanged({ owner, sequence, recordedAt, copied }: Written, context: HandlerContext): DetailsInit {
-  if (copied) context.responseHeader.set("portcullis-policy", "created");
+  if (copied) context.responseHeader.set(policyHeader, "created");
   return { details: { sequence: BigInt(sequence), changeDate: fromInstant(recordedAt), resourceOwner: owner } };
 }

@@ -9,14 +9,14 @@ const published: Readonly<Record<AuthErrorCode, readonly [kind: string, id: stri
   api_scope_missing: [
     "unauthenticated",
     "AUTH-7fs1e",
-    "The access token is not for this API: ask for it with the scope urn:zitadel:iam:org:project:id:zitadel:aud",
+    "The access token is not for this API: request one with the scope urn:zitadel:iam:org:project:id:zitadel:aud",
   ],
   issuer_unavailable: [
     "unavailable",
     undefined,
     "the token cannot be checked just now, because its issuer does not answer; try again",
   ],
-  organization_header_invalid: ["invalid", undefined, "the header x-zitadel-orgid must be given once"],
+  organization_header_invalid: ["invalid", undefined, "the header x-zitadel-orgid must be sent once"],
   organization_unknown: ["permission_denied", "AUTH-Bs7Ds", "Organisation doesn't exist"],
   permission_missing: ["permission_denied", "AUTH-5mWD2", "No matching permissions found"],
 };
