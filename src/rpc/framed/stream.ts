@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import {
   Code,
@@ -8,16 +9,17 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "../call/call.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { RpcExchange } from "../call/exchange.ts";
 import { type OnFailure, type Outcome, withOutcome } from "../call/outcome.ts";
 import { compressions, knownEncodings } from "../http/content-coding.ts";
-import { withoutConnection } from "../http/headers.ts";
+import { connectionHeaders, toNodeHeaders } from "../http/headers.ts";
+import { createOutlet } from "../http/outlet.ts";
 import { mediaType } from "../http/request.ts";
+import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
-import { unreadAnswer } from "../listener/unread.ts";
 import type { RpcTable } from "../rpc-table.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
 
@@ -77,25 +79,11 @@ export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
     received.header.set("content-type", mediaType(request));
     const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
     const checked = withCheckedMessages(decoded, rpc.spec.method.input, checkOptions);
-    const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const { answer, outcome } = withOutcome(await handle(checked));
     const encoding = received.header.get("grpc-encoding");
     if (encoding !== null && !knownEncodings.includes(encoding))
       answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
-    const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
-    const toSend = {
-      status,
-      ...(body && { body: countUnread(body as AsyncIterable<Uint8Array>, response) }),
-      // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
-      get header() {
-        return withoutConnection(rest.header);
-      },
-      get trailer() {
-        return withoutConnection(rest.trailer);
-      },
-    };
-    // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
-    await Promise.race([universalResponseToNodeResponse(toSend as UniversalServerResponse, response), closed]);
+    await sendAnswer(encodeResponse?.(answer) ?? answer, { response, signal: received.signal as AbortSignal });
     return response.writableEnded ? outcome() : Code.Canceled;
   };
 
@@ -132,14 +120,35 @@ function endTurn(turns: CallerTurns | undefined): Interceptor {
   };
 }
 
-/** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
-async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerResponse): AsyncIterable<Uint8Array> {
-  const unread = unreadAnswer(response);
-  for await (const bytes of body) {
-    unread?.wait(bytes.length);
-    yield bytes;
-    unread?.taken();
+/**
+ * Sends an answer of Connect's handlers, and waits until the client has it or is gone. Headers wait for the first piece, and
+ * trailers for the last, because the implementation may set some until then. connect-node's own function reads a request over
+ * HTTP/1.1 to its end first (2.3.0): a client that waits for the answer to an early refusal would wait in vain.
+ */
+async function sendAnswer(
+  { status, header, body, trailer }: UniversalServerResponse,
+  { response, signal }: { readonly response: ListenerResponse; readonly signal: AbortSignal },
+): Promise<void> {
+  // Both response types have these calls; the package "compression" of Express adds flush(), without which it holds pieces back.
+  const out = response as ServerResponse & { flush?(): void };
+  const outlet = createOutlet(response, signal);
+  const closed = new Promise<void>((resolve) => response.once("close", resolve));
+  const begin = () => {
+    if (!out.headersSent) out.writeHead(status, header && toNodeHeaders(header, connectionHeaders));
+  };
+  for await (const bytes of (body ?? []) as AsyncIterable<Uint8Array>) {
+    if (isGone(response)) return;
+    begin();
+    const isTaken = outlet.write(bytes);
+    out.flush?.();
+    if (!isTaken) await outlet.drained();
   }
+  if (isGone(response)) return;
+  begin();
+  const trailers = trailer && toNodeHeaders(trailer, connectionHeaders);
+  if (trailers !== undefined) out.addTrailers(trailers);
+  out.end();
+  await closed;
 }
 
 /**
