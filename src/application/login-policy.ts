@@ -15,38 +15,37 @@ import {
 
 type Seen = Pick<ReadOptions, "seen">;
 
-/** Whose policy is changed, and by whom. */
+/** The organization that a change is about, and its author. */
 export interface Target {
   readonly organizationId: string;
   readonly userId: string;
 }
 
-/** What a change that was written tells its caller. */
+/** The result of a change. */
 export interface Written {
   /** The id of the organization or the instance that owns the policy. */
   readonly owner: string;
-  /** The last event of the change: its sequence within the owner, and when it was recorded. */
+  /** The sequence and time of the last event of the change. */
   readonly sequence: number;
   readonly recordedAt: number;
-  /** Whether the change gave the organization a policy of its own by copying the inherited one. */
+  /** Whether the change copied the inherited policy (copy on write). */
   readonly copied: boolean;
 }
 
-/** A policy as it was read. */
 export interface ReadPolicy {
   readonly policy: KeptLoginPolicy;
   readonly owner: string;
-  /** Whether it is the instance's. */
+  /** Whether it is the policy of the instance. */
   readonly isDefault: boolean;
-  /** The newest event of the whole store that the read reflects. */
+  /** Global position and time of the newest event that the read reflects. */
   readonly position: number;
   readonly recordedAt: number;
 }
 
 /**
- * The calls on login policies, of organizations and of the instance. Each rejects with a PolicyError, having written
- * nothing, where the call is refused, and with a StoreError where the store fails. A change is on disk when it resolves, and
- * every read that begins later shows it.
+ * Commands and queries on the login policies of organizations and of the instance. A refused command rejects with a
+ * PolicyError and writes nothing; a failing store rejects with a StoreError. A change is on disk when it resolves, and every
+ * later read shows it.
  */
 export type LoginPolicies = ReturnType<typeof createLoginPolicies>;
 
@@ -58,7 +57,7 @@ export function createLoginPolicies(store: Store) {
     const ref = organizationRef(organizationId);
     const { events } = await store.execute({
       actor: userId,
-      // The instance is read too: a copy of its policy must not miss a change of it.
+      // The instance too, so that a copy contains its latest policy.
       reads: [ref, instanceRef],
       decide(view) {
         const organization = view.get(ref).state;
@@ -90,7 +89,7 @@ export function createLoginPolicies(store: Store) {
   }
 
   return {
-    /** The policy that applies to an organization: its own, else the instance's. */
+    /** The organization's own policy, or the instance's. */
     async getEffective({ organizationId, seen }: Seen & { readonly organizationId: string }): Promise<ReadPolicy> {
       const ref = organizationRef(organizationId);
       const view = await store.read([ref, instanceRef], { seen });

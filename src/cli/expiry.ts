@@ -12,7 +12,7 @@ export function expiryAfter(text: string | undefined): { readonly expiresAt?: nu
   const [, count, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
   if (!(ms <= 36_525 * 86_400_000)) {
-    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, and not "${text}"`);
+    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, not "${text}"`);
   }
   return { expiresAt: Date.now() + ms };
 }

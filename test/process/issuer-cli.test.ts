@@ -611,14 +611,9 @@ describe("serve", () => {
   const everyAddress = ["--listen", "0.0.0.0:0"];
   const notAnOrigin = /--issuer must be an origin/;
   it.concurrent.for<readonly [string, readonly string[], RegExp, ProcessOptions?]>([
-    ["--issuer without a URL on 0.0.0.0", [...everyAddress, "--issuer"], /--issuer needs its URL/],
-    ["--issuer without a URL on [::]", ["--listen", "[::]:0", "--issuer"], /--issuer needs its URL/],
-    [
-      "PORTCULLIS_ISSUER=true on 0.0.0.0",
-      everyAddress,
-      /--issuer needs its URL/,
-      { env: { PORTCULLIS_ISSUER: "true" } },
-    ],
+    ["--issuer without a URL on 0.0.0.0", [...everyAddress, "--issuer"], /--issuer needs a URL/],
+    ["--issuer without a URL on [::]", ["--listen", "[::]:0", "--issuer"], /--issuer needs a URL/],
+    ["PORTCULLIS_ISSUER=true on 0.0.0.0", everyAddress, /--issuer needs a URL/, { env: { PORTCULLIS_ISSUER: "true" } }],
     ["an issuer over plain http elsewhere", ["--issuer", "http://login.example"], notAnOrigin],
     ["an issuer with a slash at its end", ["--issuer", "https://login.example/"], notAnOrigin],
     ["an issuer with a path", ["--issuer", "https://login.example/path"], notAnOrigin],
@@ -643,7 +638,7 @@ describe("serve", () => {
       { env: { PORTCULLIS_TRUSTED_PROXY: "x" } },
     ],
     ["an outside issuer over plain http", ["--oidc-issuer", "http://login.example"], /--oidc-issuer must begin/],
-    ["an unknown setting of one", ["--oidc-issuer", "https://a.example,color=red"], /audience=TEXT.*at place 1/],
+    ["an unknown setting of one", ["--oidc-issuer", "https://a.example,color=red"], /audience=TEXT.*part 1/],
     ["a setting without its value", ["--oidc-issuer", "https://a.example,audience"], /audience=TEXT.*look at audience/],
     [
       "a setting given twice",

@@ -219,7 +219,7 @@ describe.concurrent("the log", () => {
     await using server = await startServer({ data: directory.join("data"), env });
     await server.stop();
     const warnings = entries(server.stderr).filter(({ level }) => level === 40);
-    const sentence = "PORTCULLIS_LISTN is no setting, and is ignored: did you mean PORTCULLIS_LISTEN?";
+    const sentence = "PORTCULLIS_LISTN is not a setting and is ignored: did you mean PORTCULLIS_LISTEN?";
     expect(warnings.map(({ msg }) => msg)).toEqual([sentence]);
     expect(server.stderr).not.toContain("a-secret");
     const { stderr } = await runCommand(["config", "print"], { env });

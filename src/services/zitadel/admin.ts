@@ -14,7 +14,7 @@ import {
   toSettings,
 } from "./convert.ts";
 
-/** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations without their own inherit. */
+/** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations inherit. */
 export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof AdminService> {
   return {
     healthz: () => ({}),
