@@ -1,4 +1,3 @@
-import { renderOpenApi } from "@portcullis/rpc";
 import { Command, Option } from "commander";
 import { ConfigError } from "../config.ts";
 import { loadDocument } from "../web/load-document.ts";
@@ -15,6 +14,8 @@ export function openapiCommand(): Command {
     )
     .action(async ({ yaml, issuer }: { readonly yaml?: boolean; readonly issuer?: string | true }) => {
       const document = await loadDocument(issuer === undefined ? {} : { issuer: readIssuer(issuer) });
+      // Loaded here alone: with it comes all of the package, which no other command needs.
+      const { renderOpenApi } = await import("@portcullis/rpc");
       process.stdout.write(renderOpenApi(document, yaml ? "yaml" : "json"));
     });
 }

@@ -1,4 +1,3 @@
-import { inspect } from "node:util";
 import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Gate } from "./call/call.ts";
@@ -6,6 +5,7 @@ import { CallerTurns } from "./call/caller-turns.ts";
 import { toStandardError } from "./call/failure.ts";
 import type { Observe, OnFailure } from "./call/outcome.ts";
 import type { PublicStreamOptions } from "./call/public-streams.ts";
+import { aBoolean, aFunction, type Check, checkOptions, listOf } from "./check-options.ts";
 import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
 import type { RestOptions } from "./rest/codec.ts";
 import type { RpcTable } from "./rpc-table.ts";
@@ -50,18 +50,7 @@ const defaultMaxRequestBytes = 4 * 1024 * 1024;
 /** Fills in the defaults. Throws a TypeError that says what is wrong where an option cannot be used, or is none. */
 export function readOptions(rpcs: RpcTable, options: DispatchOptions): DispatchSettings {
   if (!(rpcs instanceof Map)) throw new TypeError("createDispatch takes a table that createRpcTable made");
-  if (typeof options !== "object" || options === null)
-    throw new TypeError("createDispatch takes its options as an object");
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    const check = Object.hasOwn(checks, name) ? checks[name as keyof DispatchOptions] : undefined;
-    if (check === undefined) {
-      throw new TypeError(`createDispatch has no option ${name}: it has ${Object.keys(checks).join(", ")}`);
-    }
-    if (check.fits(value)) continue;
-    const given = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, maxShownLength);
-    throw new TypeError(`the option ${name} of createDispatch must be ${check.wanted}, and not ${given}`);
-  }
+  checkOptions("createDispatch", options, dispatchChecks);
   const {
     gate = admitAll,
     interceptors = [],
@@ -73,26 +62,11 @@ export function readOptions(rpcs: RpcTable, options: DispatchOptions): DispatchS
 
 const admitAll: Gate = () => {};
 
-/** Of a value that is wrong, its beginning is enough to find it. */
-const maxShownLength = 100;
-
-interface Check {
-  readonly wanted: string;
-  fits(value: unknown): boolean;
-}
-
-const aFunction: Check = { wanted: "a function", fits: (value) => typeof value === "function" };
-const aBoolean: Check = { wanted: "true or false", fits: (value) => typeof value === "boolean" };
-const listOf = (wanted: string, fits: Check["fits"]): Check => ({
-  wanted: `an array of ${wanted}`,
-  fits: (value) => Array.isArray(value) && value.every(fits),
-});
-
 /** A timer fires at once for more. */
 const isBound = (value: unknown): boolean =>
   value === undefined || (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fff_ffff);
 
-const checks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
+export const dispatchChecks: { readonly [Name in keyof DispatchOptions]-?: Check } = {
   gate: aFunction,
   interceptors: listOf("functions", aFunction.fits),
   maxRequestBytes: {

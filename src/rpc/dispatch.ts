@@ -8,28 +8,19 @@ import type { Codec } from "./call/codec.ts";
 import type { RpcExchange } from "./call/exchange.ts";
 import type { Observe, Outcome, ProtocolName } from "./call/outcome.ts";
 import { type PublicStream, PublicStreams } from "./call/public-streams.ts";
-import { nameAnswer, readRequestId, setRequestId } from "./call/request-id.ts";
+import { setRequestId } from "./call/request-id.ts";
 import { type DispatchOptions, readOptions } from "./dispatch-options.ts";
 import { createConnectCodec, methodsOf, seemsConnect } from "./framed/connect/codec.ts";
 import { createGrpcCodec, isGrpc } from "./framed/grpc/codec.ts";
 import { createGrpcWebCodec, isGrpcWeb } from "./framed/grpc-web/codec.ts";
-import { createStock } from "./framed/stock.ts";
-import {
-  type HttpRefusal,
-  type HttpRequest,
-  type HttpResponse,
-  hasAuthority,
-  httpStatus,
-  isBodyTaken,
-  isGone,
-  mediaType,
-  type RequestHead,
-  rawPath,
-  send,
-} from "./http/http.ts";
+import { createStock } from "./framed/stream.ts";
 import { StreamReply } from "./http/reply.ts";
-import type { ListenerHandler, StreamHandler } from "./listener/handler.ts";
+import { hasAuthority, isBodyTaken, mediaType, type RequestHead, rawPath } from "./http/request.ts";
+import { isGone, send } from "./http/response.ts";
+import { type HttpRefusal, httpStatus } from "./http/status.ts";
+import type { ListenerHandler, ListenerRequest, ListenerResponse, StreamHandler } from "./listener/handler.ts";
 import { headerProblem } from "./listener/limits.ts";
+import { nameAnswer, readRequestId } from "./listener/request-id.ts";
 import { isBehind, untilRead } from "./listener/unread.ts";
 import { createRestCodec } from "./rest/codec.ts";
 import { readMetadataHeaders } from "./rest/metadata-headers.ts";
@@ -68,19 +59,19 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   const services = new Set([...rpcs.values()].map(({ spec }) => spec.method.parent.typeName));
 
   /** Whether a path is for an RPC, for another one of a service that is served, or for a HTTP rule. */
-  function hasPath(request: HttpRequest): boolean {
+  function hasPath(request: ListenerRequest): boolean {
     const path = rawPath(request);
     if (rpcs.has(path) || services.has(readRpcPath(path)?.service ?? "")) return true;
     return routes.match(request.method ?? "", path).kind !== "not_found";
   }
 
-  function codecOf(request: HttpRequest): Pick<Codec, "protocol" | "refuse" | "refuseCall"> {
+  function codecOf(request: ListenerRequest): Pick<Codec, "protocol" | "refuse" | "refuseCall"> {
     if (isGrpc(request)) return grpc;
     if (isGrpcWeb(request)) return grpcWeb;
     return rpcs.has(rawPath(request)) ? connect : rest;
   }
 
-  function find(request: HttpRequest): Served {
+  function find(request: ListenerRequest): Served {
     if (headerProblem(request) !== undefined) return refused(codecOf(request), headersTooLarge());
     if (!hasAuthority(request)) return refused(codecOf(request), badAuthority());
     if (isGrpc(request)) {
@@ -94,7 +85,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   }
 
   /** gRPC or gRPC-Web framing, on the path of an RPC or on a POST route of a HTTP rule. */
-  function findFramed(codec: Codec, request: HttpRequest): Served {
+  function findFramed(codec: Codec, request: ListenerRequest): Served {
     if (!/^[a-z/-]+(\+proto|\+json)?$/.test(mediaType(request))) return refused(codec, unknownSubtype());
     const rpc = rpcs.get(rawPath(request));
     if (rpc !== undefined) return request.method === "POST" ? called(codec, rpc) : refused(codec, wantsPost(rpc));
@@ -111,7 +102,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     return called(codec, route.rpc, bindPathValues);
   }
 
-  function findRest(request: HttpRequest): Served {
+  function findRest(request: ListenerRequest): Served {
     const path = rawPath(request);
     if (request.method === "OPTIONS" && path === "*") return allowed(knownMethods);
     // Over HTTP/2 such bytes come as they are, and nobody knows of which character set. In a path, a # is data only escaped.
@@ -150,12 +141,12 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     return { error, status: 500 };
   }
 
-  function unknownRpc(request: HttpRequest): HttpRefusal {
+  function unknownRpc(request: ListenerRequest): HttpRefusal {
     return { error: new ConnectError(unknownRpcText(rawPath(request), services), Code.Unimplemented), status: 404 };
   }
 
   /** The request as its call is told of it. */
-  function tellHeaders(request: HttpRequest): { readonly head: RequestHead } | { readonly refusal: HttpRefusal } {
+  function tellHeaders(request: ListenerRequest): { readonly head: RequestHead } | { readonly refusal: HttpRefusal } {
     if (!options.grpcMetadataHeaders) return { head: request };
     const read = readMetadataHeaders(request.headers);
     if ("refusal" in read) return read;
@@ -188,7 +179,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     }
   }
 
-  async function serveOne(request: HttpRequest, response: HttpResponse): Promise<void> {
+  async function serveOne(request: ListenerRequest, response: ListenerResponse): Promise<void> {
     if (isBehind(response)) {
       await untilRead(response);
       if (isGone(response)) return;

@@ -6,14 +6,15 @@ export type { CallOptions, Gate } from "./call/call.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./call/caller-turns.ts";
 export type { Observe, ObservedCall, OnFailure, Outcome, ProtocolName } from "./call/outcome.ts";
 export type { PublicStreamOptions } from "./call/public-streams.ts";
-export { nameAnswer, requestIdHeader, requestIdOf } from "./call/request-id.ts";
+export { requestIdOf } from "./call/request-id.ts";
 export { createDispatch, type Dispatch } from "./dispatch.ts";
 export type { DispatchOptions } from "./dispatch-options.ts";
 export { Health } from "./gen/grpc/health/v1/health_pb.ts";
 export { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
 export { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
 export { type CorsPolicy, corsDefaults, withCors } from "./http/cors.ts";
-export { isGone, onClose, type RequestHead, rawPath, send } from "./http/http.ts";
+export { type RequestHead, rawPath } from "./http/request.ts";
+export { isGone, onClose, send } from "./http/response.ts";
 export {
   aroundHandler,
   type ListenerHandler,
@@ -23,6 +24,7 @@ export {
 } from "./listener/handler.ts";
 export { defaultLimits, type ListenerLimits } from "./listener/limits.ts";
 export { type Listener, openListener, type TlsOptions } from "./listener/listener.ts";
+export { nameAnswer, requestIdHeader } from "./listener/request-id.ts";
 export { sendStatusAnswer } from "./listener/status-answer.ts";
 export { type Comments, readComments } from "./openapi/comments.ts";
 export { createOpenApi, type OpenApiOptions } from "./openapi/document.ts";
@@ -35,5 +37,6 @@ export {
 } from "./openapi/serve.ts";
 export { createRouteTable, type Route, type RouteTable } from "./rest/route-table.ts";
 export { createRpcTable, type Router, type RpcTable } from "./rpc-table.ts";
+export { type ServeOptions, serve } from "./serve.ts";
 export { createHealthService, type HealthOptions, type Readiness } from "./services/health.ts";
 export { createReflectionServices, type ReflectionOptions, type ReflectionServices } from "./services/reflection.ts";

@@ -104,17 +104,15 @@ describe("examples/own-service", () => {
   });
   afterAll(() => server.close());
 
-  it("serves its annotated service as REST and as gRPC, behind its own gate", async () => {
-    const headers = { authorization: "Bearer secret", "content-type": "application/json" };
-    const refused = await fetch(`${url}/v1/shelves/1/books`);
-    expect([refused.status, await refused.json()]).toEqual([401, { code: 16, message: "say the secret", details: [] }]);
+  it("serves its annotated service as REST and as gRPC", async () => {
+    const headers = { "content-type": "application/json" };
     const added = await fetch(`${url}/v1/shelves/1/books`, { method: "POST", headers, body: '{"title":"Emma"}' });
     expect(await added.json()).toEqual({ name: "shelves/1/books/1", title: "Emma" });
     const client = createClient(LibraryService, createGrpcTransport({ baseUrl: url }));
-    expect(await client.getBook({ name: "shelves/1/books/1" }, { headers })).toMatchObject({ title: "Emma" });
-    const found = await fetch(`${url}/v1/shelves/1/books?title=mm`, { headers });
+    expect(await client.getBook({ name: "shelves/1/books/1" })).toMatchObject({ title: "Emma" });
+    const found = await fetch(`${url}/v1/shelves/1/books?title=mm`);
     expect(await found.text()).toBe('{"name":"shelves/1/books/1","title":"Emma"}\n');
-    const misspelt = await fetch(`${url}/v1/shelves/1/books?titel=mm`, { headers });
+    const misspelt = await fetch(`${url}/v1/shelves/1/books?titel=mm`);
     expect([misspelt.status, await misspelt.text()]).toEqual([400, expect.stringContaining("titel")]);
   });
 
@@ -122,16 +120,17 @@ describe("examples/own-service", () => {
     const response = await fetch(`${url}/openapi.json`, { headers: { "accept-encoding": "gzip" } });
     expect([response.status, response.headers.get("content-encoding")]).toEqual([200, "gzip"]);
     const document = (await response.json()) as { info: object; tags: object; paths: Record<string, object> };
-    expect(document).toMatchObject({ info: { title: "Library" }, tags: [{ name: "LibraryService" }] });
+    expect(document).toMatchObject({ info: { title: "LibraryService" }, tags: [{ name: "LibraryService" }] });
     const operations = Object.entries(document.paths).map(([path, item]) => `${Object.keys(item)} ${path}`);
     expect(operations).toEqual(["get /v1/shelves/{name_1}/books/{name_2}", "post,get /v1/shelves/{shelf}/books"]);
     for (const path of Object.keys(document.paths)) {
-      expect((await fetch(url + path.replace(/\{[^}]+\}/g, "1"))).status, path).toBe(401);
+      const { status } = await fetch(url + path.replace(/\{[^}]+\}/g, "1"), { method: "OPTIONS" });
+      expect(status, path).toBe(204);
     }
   });
 
   it("fits on a page", () => {
-    expect(readFileSync(join(root, "examples/own-service/server.ts"), "utf8").split("\n").length).toBeLessThan(60);
+    expect(readFileSync(join(root, "examples/own-service/server.ts"), "utf8").split("\n").length).toBeLessThan(30);
   });
 });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { responseEncodings } from "../../src/rpc/http/encoding.ts";
+import { responseEncodings } from "../../src/rpc/http/content-coding.ts";
 import {
   PortcullisProcess,
   readAdminToken,

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import { file_google_api_annotations } from "../../../gen/google/api/annotations_pb.ts";
+import { file_google_api_annotations } from "./google/api/annotations_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**

@@ -1,6 +1,7 @@
-import type { ServeStock } from "../framed/stock.ts";
+import type { ServeStock } from "../framed/stream.ts";
 import type { UnaryOptions } from "../framed/unary.ts";
-import type { HttpRefusal, HttpResponse } from "../http/http.ts";
+import type { HttpRefusal } from "../http/status.ts";
+import type { ListenerResponse } from "../listener/handler.ts";
 import type { RpcExchange } from "./exchange.ts";
 import type { Outcome, ProtocolName } from "./outcome.ts";
 
@@ -20,7 +21,7 @@ export interface Codec {
    */
   serve(exchange: RpcExchange): Promise<Outcome>;
   /** Answers a request that reaches no call. */
-  refuse(response: HttpResponse, refusal: HttpRefusal): void;
+  refuse(response: ListenerResponse, refusal: HttpRefusal): void;
   /** The same for a request that was meant for a call: its client may read the error from elsewhere. Absent: `refuse` does. */
   refuseCall?(exchange: Pick<RpcExchange, "request" | "response">, refusal: HttpRefusal): void;
 }

@@ -1,6 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
-import type { RequestHead } from "../http/http.ts";
+import type { RequestHead } from "../http/request.ts";
 import type { Abortable } from "./caller-turns.ts";
 import { RequestHeaders } from "./request-headers.ts";
 

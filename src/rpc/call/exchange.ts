@@ -1,15 +1,16 @@
 import type { Readable } from "node:stream";
 import type { ContextValues } from "@connectrpc/connect";
-import type { HttpRequest, HttpResponse, RequestHead } from "../http/http.ts";
 import { type Reply, ResponseReply } from "../http/reply.ts";
+import type { RequestHead } from "../http/request.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 import type { Rpc } from "../rpc-table.ts";
 import type { PathBinding } from "./call.ts";
 
 /** One request that was found to be for an RPC. */
 export interface RpcExchange {
   readonly rpc: Rpc;
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
+  readonly request: ListenerRequest;
+  readonly response: ListenerResponse;
   readonly contextValues: ContextValues;
   /** Of a stream: aborted where the server ends it, with the error that its caller is told. */
   readonly end?: AbortSignal;

@@ -2,7 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, type ContextValues } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
-import type { RequestHead } from "../http/http.ts";
+import type { RequestHead } from "../http/request.ts";
 
 /** How a request ended: 0 is success, as on the wire of gRPC. Canceled also stands for a client that did not wait. */
 export type Outcome = Code | 0;

@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type HttpRequest, type HttpResponse, reset } from "../http/http.ts";
+import { reset } from "../http/response.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 import { fitInHeap, type Share, Shares } from "../listener/shares.ts";
 
 export interface PublicStreamOptions {
@@ -52,7 +53,7 @@ export class PublicStreams {
   }
 
   /** Gives a stream that counts a place. Throws a ConnectError where there is none. */
-  begin(request: HttpRequest, response: HttpResponse): PublicStream {
+  begin(request: ListenerRequest, response: ListenerResponse): PublicStream {
     const holder = this.#holderOf(request);
     if (!this.#places.take(holder)) throw holder.held === 0 ? serverFull() : connectionFull();
     const stream = new OpenStream(response);
@@ -70,7 +71,7 @@ export class PublicStreams {
     };
   }
 
-  #holderOf(request: HttpRequest): Holder {
+  #holderOf(request: ListenerRequest): Holder {
     // The socket of a request over HTTP/2 is another object for each.
     const connection = ("stream" in request && request.stream.session) || request.socket;
     const holder = this.#holders.get(connection) ?? new Holder();
@@ -100,10 +101,10 @@ const unreadMs = 1_000;
 
 class OpenStream {
   readonly #controller = new AbortController();
-  readonly #response: HttpResponse;
+  readonly #response: ListenerResponse;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(response: HttpResponse) {
+  constructor(response: ListenerResponse) {
     this.#response = response;
   }
 

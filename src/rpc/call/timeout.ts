@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
-import { violation } from "../rest/violations.ts";
+import { violation } from "./violation.ts";
 
 /** Node's timers fire at once for more than this. It is nearly 25 days. */
 const longestMs = 2 ** 31 - 1;

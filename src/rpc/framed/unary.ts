@@ -14,9 +14,9 @@ import { CallContext } from "../call/context.ts";
 import type { UnaryExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
 import { readTimeout, type TimeHeaderName } from "../call/timeout.ts";
-import { compress, compressions, decompress, knownEncodings } from "../http/encoding.ts";
-import type { RequestHead } from "../http/http.ts";
+import { compress, compressions, decompress, knownEncodings } from "../http/content-coding.ts";
 import type { Reply } from "../http/reply.ts";
+import type { RequestHead } from "../http/request.ts";
 import type { Sent } from "./envelope.ts";
 
 export interface UnaryOptions extends CallOptions {
@@ -143,7 +143,7 @@ class UnaryCall {
     return decompressMessage(bytes, this.#encodings?.request?.name, maxRequestBytes).then((all) => this.#decode(all));
   }
 
-  #decode(bytes: Buffer): Message {
+  #decode(bytes: Uint8Array): Message {
     const { input } = this.spec.method;
     let message: Message;
     try {
@@ -171,7 +171,7 @@ class UnaryCall {
   }
 }
 
-async function decompressMessage(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
+async function decompressMessage(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Uint8Array> {
   if (encoding === undefined) {
     throw new ConnectError("the message is compressed, and no header says how", Code.Internal);
   }

@@ -1,17 +1,9 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { requestIdHeader } from "../call/request-id.ts";
 import { discardRest } from "../listener/discard.ts";
-import {
-  type Answer,
-  type HttpRequest,
-  type HttpResponse,
-  isClosed,
-  isGone,
-  onClose,
-  send,
-  sendOnStream,
-} from "./http.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
+import { requestIdHeader } from "../listener/request-id.ts";
+import { type Answer, isClosed, isGone, onClose, send, sendOnStream } from "./response.ts";
 
 /** Where the one answer of a call goes. */
 export interface Reply {
@@ -24,10 +16,10 @@ export interface Reply {
 }
 
 export class ResponseReply implements Reply {
-  readonly #request: HttpRequest;
-  readonly #response: HttpResponse;
+  readonly #request: ListenerRequest;
+  readonly #response: ListenerResponse;
 
-  constructor(request: HttpRequest, response: HttpResponse) {
+  constructor(request: ListenerRequest, response: ListenerResponse) {
     this.#request = request;
     this.#response = response;
   }

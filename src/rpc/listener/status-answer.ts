@@ -1,6 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from "node:http";
-import { nameAnswer } from "../call/request-id.ts";
 import type { ListenerResponse } from "./handler.ts";
+import { nameAnswer } from "./request-id.ts";
 
 /** An HTTP answer whose body is `google.rpc.Status` in JSON. */
 export interface StatusAnswer {

@@ -1,7 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { toStandardError } from "../call/failure.ts";
-import { compress, responseEncodings } from "../http/encoding.ts";
-import { type HttpRequest, type HttpResponse, rawPath, send } from "../http/http.ts";
+import { compress, responseEncodings } from "../http/content-coding.ts";
+import { rawPath } from "../http/request.ts";
+import { send } from "../http/response.ts";
+import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 import { aroundHandler, type ListenerHandler } from "../listener/handler.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 import { isHeld, weakEtag } from "../rest/answer.ts";
@@ -65,7 +67,7 @@ export function createOpenApiHandler(service: OpenApiService): ListenerHandler {
     return rendering;
   }
 
-  async function serve(path: DocumentPath, request: HttpRequest, response: HttpResponse): Promise<void> {
+  async function serve(path: DocumentPath, request: ListenerRequest, response: ListenerResponse): Promise<void> {
     if (request.method === "OPTIONS") {
       return send(response, { status: 204, header: { allow, "cache-control": "no-store" } });
     }

@@ -10,7 +10,8 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { type HttpRequest, toNodeHeaders } from "../http/http.ts";
+import { toNodeHeaders } from "../http/headers.ts";
+import type { ListenerRequest } from "../listener/handler.ts";
 import { isTextField } from "./fields.ts";
 
 /** Headers of other protocols, which come with an error that a handler passes on from elsewhere. */
@@ -64,7 +65,7 @@ export const weakEtag = (body: Buffer): string =>
   `W/"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`;
 
 /** Whether the caller holds this very answer (RFC 9110, 13.1.2). */
-export function isHeld(request: HttpRequest, etag: string): boolean {
+export function isHeld(request: ListenerRequest, etag: string): boolean {
   const wanted = request.headers["if-none-match"];
   const opaque = (tag: string) => tag.trim().replace(/^W\//, "");
   return (

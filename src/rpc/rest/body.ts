@@ -1,9 +1,11 @@
 import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { violation } from "../call/violation.ts";
 import { readBody as readBodyOf } from "../http/body.ts";
-import { decompress, requestEncodings } from "../http/encoding.ts";
-import { type HttpRequest, hasForeignCharset, mediaType } from "../http/http.ts";
+import { decompress, requestEncodings } from "../http/content-coding.ts";
+import { hasForeignCharset, mediaType } from "../http/request.ts";
+import type { ListenerRequest } from "../listener/handler.ts";
 import { fieldNamed, isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";
@@ -12,7 +14,7 @@ import { checkMessage, formOf, Misfit } from "./proto-json.ts";
 import type { Route } from "./route-table.ts";
 import { HttpRefusalError } from "./status.ts";
 import { withoutUnknownFields } from "./unknown-fields.ts";
-import { flaw, shown, violation } from "./violations.ts";
+import { flaw, shown } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;
@@ -34,7 +36,7 @@ export interface BodyOptions {
 export async function mergeBody(
   message: ReflectMessage,
   { body, rpc }: Route,
-  request: HttpRequest,
+  request: ListenerRequest,
   options: BodyOptions,
 ): Promise<void> {
   if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(request, options);
@@ -48,7 +50,7 @@ export async function mergeBody(
 }
 
 /** A body where none belongs says something that would be lost. */
-async function refuseBody(request: HttpRequest, options: BodyOptions): Promise<void> {
+async function refuseBody(request: ListenerRequest, options: BodyOptions): Promise<void> {
   if ((await readBody(request, options)).length === 0) return;
   throw flaw("body", "this method and path take no request body: leave it out");
 }
@@ -76,7 +78,7 @@ function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnkn
   }
 }
 
-async function readBody(request: HttpRequest, { maxBytes }: BodyOptions): Promise<Buffer> {
+async function readBody(request: ListenerRequest, { maxBytes }: BodyOptions): Promise<Uint8Array> {
   const sent = await readSent(request, maxBytes);
   const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
   if (sent.length === 0 || encoding === "identity") return sent;
@@ -103,7 +105,7 @@ async function readBody(request: HttpRequest, { maxBytes }: BodyOptions): Promis
   }
 }
 
-async function readSent(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+async function readSent(request: ListenerRequest, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   // Over HTTP/2 the request only hands on what the stream has.
   return readBodyOf("stream" in request ? request.stream : request, (length) => {
@@ -118,7 +120,7 @@ function tooLarge(maxBytes: number): HttpRefusalError {
   });
 }
 
-function requireJson(request: HttpRequest): void {
+function requireJson(request: ListenerRequest): void {
   const isJson = mediaType(request) === "application/json";
   if (isJson && !hasForeignCharset(request)) return;
   const charset = isJson ? ", with charset=utf-8 or without a charset" : "";
@@ -130,7 +132,7 @@ function requireJson(request: HttpRequest): void {
 }
 
 /** The request message as JSON text, of which the body may be one field: with its parent, protobuf's own rules read it. */
-function readText(bytes: Buffer, body: "whole" | DescField, desc: DescMessage): string {
+function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessage): string {
   let sent: string;
   try {
     sent = new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -8,8 +8,10 @@ import { CallContext } from "../call/context.ts";
 import type { RpcExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
 import { readTimeout } from "../call/timeout.ts";
-import { compress, responseEncodings } from "../http/encoding.ts";
-import { type HttpResponse, isGone, onClose, type RequestHead, rawQuery, send } from "../http/http.ts";
+import { compress, responseEncodings } from "../http/content-coding.ts";
+import { type RequestHead, rawQuery } from "../http/request.ts";
+import { isGone, onClose, send } from "../http/response.ts";
+import type { ListenerResponse } from "../listener/handler.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
 import { mergeBody } from "./body.ts";
 import { isHttpBody, rawAnswer } from "./http-body.ts";
@@ -193,7 +195,7 @@ function abortWith(context: CallContext, signal: AbortSignal): void {
 }
 
 /** Whether the client went before its answer was complete. */
-const isCut = (response: HttpResponse): boolean => isGone(response) && !response.writableEnded;
+const isCut = (response: ListenerResponse): boolean => isGone(response) && !response.writableEnded;
 
 /** The media type to answer with. Throws a 406 that names those there are. */
 function requireAcceptable(accept: string | undefined, available: readonly string[]): string {
@@ -229,7 +231,7 @@ async function sendCompressed(exchange: RestExchange, body: Buffer, header: Outg
 }
 
 function sendBody(
-  { request, response }: Pick<RestExchange, "request"> & { readonly response: HttpResponse },
+  { request, response }: Pick<RestExchange, "request"> & { readonly response: ListenerResponse },
   { body, headers: header }: { readonly body: Buffer; readonly headers: OutgoingHttpHeaders },
 ): void {
   if (request.method === "HEAD") send(response, { status: 200, header: { ...header, "content-length": body.length } });

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { type HttpRefusal, transportHeaders } from "../http/http.ts";
-import { violation } from "./violations.ts";
+import { violation } from "../call/violation.ts";
+import { transportHeaders } from "../http/headers.ts";
+import type { HttpRefusal } from "../http/status.ts";
 
 const prefix = "grpc-metadata-";
 

@@ -1,10 +1,11 @@
 import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import type { ConnectError } from "@connectrpc/connect";
+import { violation } from "../call/violation.ts";
 import { fieldNamed, innerMessage, isTextField } from "./fields.ts";
 import type { Route } from "./route-table.ts";
 import { setByText } from "./text-value.ts";
-import { conflict, shown, violation } from "./violations.ts";
+import { conflict, shown } from "./violations.ts";
 
 /** Deeper than any message that a person writes; of a message that holds itself, a query could make any number. */
 const maxDepth = 32;

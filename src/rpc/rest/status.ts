@@ -13,7 +13,9 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { type HttpRefusal, type HttpResponse, httpStatus, send } from "../http/http.ts";
+import { send } from "../http/response.ts";
+import { type HttpRefusal, httpStatus } from "../http/status.ts";
+import type { ListenerResponse } from "../listener/handler.ts";
 import { sendable } from "./answer.ts";
 
 /**
@@ -21,7 +23,7 @@ import { sendable } from "./answer.ts";
  * What is no ConnectError is a bug: it is answered as `internal` without its text.
  */
 export function sendStatus(
-  response: HttpResponse,
+  response: ListenerResponse,
   reason: unknown,
   options: { readonly registry: Registry; readonly header?: OutgoingHttpHeaders; readonly isHead?: boolean },
 ): void {

@@ -3,7 +3,8 @@ import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { untilAborted } from "../call/call.ts";
-import { type HttpResponse, isGone } from "../http/http.ts";
+import { isGone } from "../http/response.ts";
+import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 
 /** How a stream of messages is written. */
@@ -40,7 +41,7 @@ const framings: Readonly<Record<string, Framing>> = {
 export const streamTypes: readonly string[] = Object.keys(framings);
 
 export interface StreamAnswer {
-  readonly response: HttpResponse;
+  readonly response: ListenerResponse;
   /** Whether nothing but the headers is wanted: then the messages end with the first. */
   readonly isHead: boolean;
   /** Of the call: a client that reads nothing keeps it no longer than its deadline. */
@@ -105,7 +106,7 @@ export async function writeRawStream({
   onFailure,
   signal,
 }: {
-  readonly response: HttpResponse;
+  readonly response: ListenerResponse;
   readonly isHead: boolean;
   readonly signal: AbortSignal;
   readonly chunks: AsyncIterable<{ readonly contentType: string; readonly data: Uint8Array }>;
@@ -156,7 +157,7 @@ interface Outlet {
   breakOff(): Promise<void>;
 }
 
-function createOutlet(response: HttpResponse, signal: AbortSignal): Outlet {
+function createOutlet(response: ListenerResponse, signal: AbortSignal): Outlet {
   // Both response types have these calls; TypeScript sees no signature common to the two.
   const out = response as ServerResponse;
   const unread = unreadAnswer(response);

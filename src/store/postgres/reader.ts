@@ -1,11 +1,12 @@
 import type { PoolClient } from "pg";
-import type { StateSource } from "../shared/stored-state.ts";
+import type { StateSource } from "../shared/stored-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { FetchedMoment, readHead } from "./fetch.ts";
+import { FetchedMoment } from "./fetch.ts";
+import { readHead } from "./head.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -30,8 +31,8 @@ export class Reader {
   }
 
   read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
-    // What is in memory was there at the last question, or later than `seen` was.
-    const known = seen === undefined ? undefined : this.#known(reads, follow);
+    // The moment in memory is that of `seen`, or a later one.
+    const known = seen === undefined ? undefined : this.#view(reads, follow);
     if (known !== undefined) return Promise.resolve(known);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ reads, follow, resolve, reject });
@@ -44,12 +45,8 @@ export class Reader {
     await this.#serving;
   }
 
-  #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    if (this.#moment.revision === undefined || !this.#moment.holdsAll(reads)) return undefined;
-    const view = collectView(reads, this.#moment);
-    const others = follow?.(view) ?? [];
-    if (others.length === 0) return view;
-    return this.#moment.holdsAll(others) ? collectView([...reads, ...others], this.#moment) : undefined;
+  #view(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
+    return this.#moment.revision === undefined ? undefined : this.#moment.view(reads, follow);
   }
 
   async #serve(): Promise<void> {
@@ -75,7 +72,7 @@ export class Reader {
       this.#moment.moveTo(await readHead(client));
       this.#moment.trim();
       for (const waiting of open) {
-        this.#settle(open, waiting, () => this.#known(waiting.reads, waiting.follow));
+        this.#settle(open, waiting, () => this.#view(waiting.reads, waiting.follow));
       }
       if (open.size > 0) await this.#fetchFor(client, open);
     });
@@ -86,20 +83,22 @@ export class Reader {
     const [head] = await Promise.all([readHead(client), begun]);
     this.#moment.moveTo(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);
-    await this.#moment.complete(client, reads, () => undefined);
-    for (const waiting of open) await this.#fetchOne(client, open, waiting);
+    await this.#moment.fetch(client, reads);
+    const followed: Read[] = [];
+    for (const waiting of open) {
+      this.#settle(open, waiting, () => {
+        followed.push(...(waiting.follow?.(collectView(waiting.reads, this.#moment)) ?? []));
+        return undefined;
+      });
+    }
+    await this.#moment.fetch(client, followed);
+    for (const waiting of open) {
+      this.#settle(open, waiting, () => collectView(waiting.reads, this.#moment, waiting.follow));
+    }
     await client.query("COMMIT");
   }
 
-  async #fetchOne(client: PoolClient, open: Set<Waiting>, waiting: Waiting): Promise<void> {
-    const { reads, follow } = waiting;
-    const made = await this.#moment.complete(client, reads, () => collectView(reads, this.#moment, follow));
-    this.#settle(open, waiting, () => {
-      if ("failure" in made) throw made.failure;
-      return made.value;
-    });
-  }
-
+  /** Answers a read, unless there is no view of it yet. */
   #settle(open: Set<Waiting>, waiting: Waiting, view: () => View | undefined): void {
     try {
       const found = view();

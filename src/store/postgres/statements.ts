@@ -1,5 +1,5 @@
 import type { Rows } from "../shared/rows.ts";
-import type { Head } from "./fetch.ts";
+import type { Head } from "./head.ts";
 import { toText } from "./text.ts";
 
 export interface Statement {

@@ -2,17 +2,18 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
-import { type BatchContext, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
+import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
 import type { Rows } from "../shared/rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
 import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
-import { FetchedMoment, type Head, readHead } from "./fetch.ts";
+import { FetchedMoment } from "./fetch.ts";
+import { type Head, readHead } from "./head.ts";
 import { type Statement, toStatements } from "./statements.ts";
 
-interface Options extends Omit<BatchContext, "committed"> {
+interface Options extends Omit<BatchContext, "committed" | "fetch"> {
   readonly database: Database;
   /** How long a commit of which nobody knows the outcome is looked for, in milliseconds. */
   readonly outcomeTimeoutMs: number;
@@ -83,15 +84,16 @@ export class PostgresTransactions implements Transactions {
     });
   }
 
-  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+  async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
     const { client } = this.#begun();
-    this.#committed.moveTo(this.#head as Head);
-    this.#committed.trim();
-    const reads = commands.flatMap((command) => command.reads);
-    const context = { ...this.#options, committed: this.#committed };
-    const made = await this.#committed.complete(client, reads, () => decideBatch(commands, context));
-    if ("failure" in made) throw made.failure;
-    return made.value;
+    const committed = this.#committed;
+    committed.moveTo(this.#head as Head);
+    committed.trim();
+    return decideBatch(commands, {
+      ...this.#options,
+      committed,
+      fetch: (reads) => committed.fetch(client, reads),
+    });
   }
 
   /** Gives the transaction that has begun the time to go through the whole store; resolves to its connection. */

@@ -1,8 +1,8 @@
 import type { UniqueKey } from "../../domain/states.ts";
 import type { StoreError } from "../errors.ts";
-import type { AggregateRef, Read, RecordRef, Snapshot, StoreRecord } from "../store.ts";
+import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { isRecordRef, isUniqueKey, type Moment } from "./view.ts";
+import { collectView, isRecordRef, isUniqueKey, type Moment } from "./view.ts";
 
 /** Enough for the callers of a busy server. */
 const maxCached = 4096;
@@ -71,9 +71,13 @@ export class CachedMoment implements Moment {
     for (const { ref, to } of records) this.#records.put(ref.record, ref.id, to);
   }
 
-  /** Whether all of it can be had without another read. */
-  holdsAll(reads: readonly Read[]): boolean {
-    return reads.every((read) => this.holds(read));
+  /** The view, where all of it is in memory. */
+  view(reads: readonly Read[], follow?: ReadOptions["follow"]): View | undefined {
+    if (!reads.every((read) => this.holds(read))) return undefined;
+    const view = collectView(reads, this);
+    const others = follow?.(view) ?? [];
+    if (others.length === 0) return view;
+    return others.every((read) => this.holds(read)) ? collectView([...reads, ...others], this) : undefined;
   }
 
   holds(read: Read): boolean {

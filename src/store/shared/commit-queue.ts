@@ -1,6 +1,6 @@
 import type { StoreError } from "../errors.ts";
 import type { Command, CommandResult } from "../store.ts";
-import { type decideBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
+import { type DecidedBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
 import { type Rows, toRows } from "./rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
@@ -33,7 +33,7 @@ export interface Transactions {
   /** Resolves when nobody else can write until `commit` or `rollback`. The one before may still be on its way. */
   begin(): Promise<void>;
   /** Decides commands in the transaction that has begun, once the one before has ended. */
-  decide(commands: readonly Command<unknown>[]): Promise<ReturnType<typeof decideBatch>>;
+  decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch>;
   /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;

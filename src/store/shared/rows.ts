@@ -1,6 +1,6 @@
 import type { Snapshot } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { digestOf } from "./stored-state.ts";
+import { digestOf } from "./stored-rows.ts";
 
 // Rows as engines write them: arrays of plain values, which are cheap to copy between threads.
 

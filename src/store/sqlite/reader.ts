@@ -1,10 +1,8 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
-import { StoreError } from "../errors.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
-import { parseJson } from "../shared/json.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../shared/stored-state.ts";
+import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/stored-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { toStoreError } from "./errors.ts";
@@ -48,12 +46,8 @@ export class Reader {
 
   /** As of the last look, or later. */
   read(reads: readonly Read[], follow?: ReadOptions["follow"]): View {
-    if (this.#isCurrent && this.#cached.holdsAll(reads)) {
-      const view = collectView(reads, this.#cached);
-      const others = follow?.(view) ?? [];
-      if (others.length === 0) return view;
-      if (this.#cached.holdsAll(others)) return collectView([...reads, ...others], this.#cached);
-    }
+    const known = this.#isCurrent ? this.#cached.view(reads, follow) : undefined;
+    if (known !== undefined) return known;
     this.#cached.trim();
     this.#statements.begin.run();
     try {
@@ -91,9 +85,7 @@ export class Reader {
   loadRecord(ref: RecordRef): StoreRecord | undefined {
     return this.#translated(() => {
       const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
-      if (found === undefined) return undefined;
-      const value = this.#parseRecord(found[0], ref);
-      return found[1] === null ? { value } : { value, expiresAt: found[1] };
+      return found && toRecord({ kind: ref.record, value: found[0], expiresAt: found[1] }, this.#source);
     });
   }
 
@@ -122,15 +114,6 @@ export class Reader {
       return load();
     } catch (error) {
       throw toStoreError(error, this.#source.name);
-    }
-  }
-
-  #parseRecord(text: string, { record }: RecordRef): unknown {
-    try {
-      return parseJson(text);
-    } catch (error) {
-      const problem = `A record of kind ${record} in the store ${this.#source.name} is damaged`;
-      throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { StoreError } from "../errors.ts";
-import { type BatchContext, decideBatch, type Writes } from "../shared/batch.ts";
+import { type BatchContext, type DecidedBatch, decideBatch, type Writes } from "../shared/batch.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
 import type { Rows } from "../shared/rows.ts";
@@ -34,7 +34,7 @@ export class SqliteTransactions implements Transactions {
     this.#isUntouched = isUntouched;
   }
 
-  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+  async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
     this.#committed.trim();
     if (!this.#isUntouched || !this.#isCurrent) {
       const { reader, busyTimeoutMs } = this.#options;

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { AggregateType } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
-import { toSortedJson } from "../shared/fold.ts";
+import { toSortedJson } from "../shared/verify.ts";
 import type { History, RecordedEvent, Snapshot } from "../store.ts";
 
 // A history as JSON lines: the header, a line for each event, and a last line, without which it is not whole.

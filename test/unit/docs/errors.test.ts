@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
 import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/domain/login-policy/errors.ts";
 import { toConnectError } from "../../../src/interceptors/errors.ts";
-import { httpStatus } from "../../../src/rpc/http/http.ts";
+import { httpStatus } from "../../../src/rpc/http/status.ts";
 import { StoreError, type StoreErrorCode } from "../../../src/store/errors.ts";
 import { readPage, tableRows } from "./page.ts";
 

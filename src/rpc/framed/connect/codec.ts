@@ -4,7 +4,9 @@ import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { endStreamFlag, endStreamToJson, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { Codec, CodecOptions } from "../../call/codec.ts";
 import { toUnaryExchange } from "../../call/exchange.ts";
-import { type HttpRequest, hasForeignCharset, mediaType, rawPath, send } from "../../http/http.ts";
+import { hasForeignCharset, mediaType, rawPath } from "../../http/request.ts";
+import { send } from "../../http/response.ts";
+import type { ListenerRequest } from "../../listener/handler.ts";
 import { type Rpc, readRpcPath } from "../../rpc-table.ts";
 import { createUnary } from "../unary.ts";
 import { createConnectUnary, queryOf } from "./unary.ts";
@@ -21,7 +23,7 @@ export const methodsOf = (rpc: Rpc): readonly string[] => [...(takesGet(rpc) ? [
  * Whether a request that no RPC and no HTTP rule takes was meant for an RPC: by what its client says of itself, or by the form
  * of path and content type. Else it is one of REST.
  */
-export function seemsConnect(request: HttpRequest): boolean {
+export function seemsConnect(request: ListenerRequest): boolean {
   const type = mediaType(request);
   if (request.headers["connect-protocol-version"] !== undefined || streamTypes.includes(type)) return true;
   if (request.method === "GET") return queryOf(request).get("connect") === "v1";

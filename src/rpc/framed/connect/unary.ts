@@ -4,7 +4,9 @@ import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { CallContext } from "../../call/context.ts";
 import type { UnaryExchange } from "../../call/exchange.ts";
 import { readBody } from "../../http/body.ts";
-import { httpStatus, mediaType, type RequestHead, rawQuery, toNodeHeaders } from "../../http/http.ts";
+import { toNodeHeaders } from "../../http/headers.ts";
+import { mediaType, type RequestHead, rawQuery } from "../../http/request.ts";
+import { httpStatus } from "../../http/status.ts";
 import type { UnaryOptions, UnaryProtocol } from "../unary.ts";
 
 /** Unary calls of the Connect protocol: POST, and GET for what has no side effects. */

@@ -1,13 +1,14 @@
 import type { Codec, CodecOptions } from "../../call/codec.ts";
 import { toUnaryExchange } from "../../call/exchange.ts";
-import { type HttpRequest, mediaType } from "../../http/http.ts";
+import { mediaType } from "../../http/request.ts";
+import type { ListenerRequest } from "../../listener/handler.ts";
 import { sendTrailersOnly } from "../grpc/trailers-only.ts";
 import { createUnary } from "../unary.ts";
 import { decodeTextRequest, encodeTextResponse, isText } from "./text.ts";
 import { grpcWebUnary } from "./unary.ts";
 
 /** Whether the request is in gRPC-Web framing, binary or text. */
-export const isGrpcWeb = (request: HttpRequest): boolean =>
+export const isGrpcWeb = (request: ListenerRequest): boolean =>
   /^application\/grpc-web(-text)?(\+|$)/.test(mediaType(request));
 
 /** gRPC-Web over any HTTP version, in its binary form and in the base64 form that Google's client sends by default. */

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus, trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
 import type { UnaryExchange } from "../../call/exchange.ts";
 import { readBody } from "../../http/body.ts";
-import { toNodeHeaders } from "../../http/http.ts";
+import { toNodeHeaders } from "../../http/headers.ts";
 import { checkLength, envelope, openEnvelope, readEnvelope } from "../envelope.ts";
 import { normalizeMessage } from "../grpc/status-message.ts";
 import { grpcHeaders } from "../grpc/unary.ts";

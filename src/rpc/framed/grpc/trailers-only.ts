@@ -1,5 +1,7 @@
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { type HttpRefusal, type HttpResponse, send } from "../../http/http.ts";
+import { send } from "../../http/response.ts";
+import type { HttpRefusal } from "../../http/status.ts";
+import type { ListenerResponse } from "../../listener/handler.ts";
 import { normalizeMessage } from "./status-message.ts";
 
 /**
@@ -7,7 +9,7 @@ import { normalizeMessage } from "./status-message.ts";
  * gRPC-Web read it there and nowhere else.
  */
 export function sendTrailersOnly(
-  response: HttpResponse,
+  response: ListenerResponse,
   refusal: Pick<HttpRefusal, "error" | "header"> & { readonly contentType: string },
 ): void {
   const trailer = new Headers();

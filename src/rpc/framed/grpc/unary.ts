@@ -1,5 +1,6 @@
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { mediaType, type RequestHead, toNodeHeaders } from "../../http/http.ts";
+import { toNodeHeaders } from "../../http/headers.ts";
+import { mediaType, type RequestHead } from "../../http/request.ts";
 import { envelope, openEnvelope, readEnvelope } from "../envelope.ts";
 import type { UnaryProtocol } from "../unary.ts";
 import { normalizeMessage } from "./status-message.ts";

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { callUnary } from "../../../../src/rpc/call/call.ts";
 import { CallerTurns, callerKey, connectionKey } from "../../../../src/rpc/call/caller-turns.ts";
 import { CallContext } from "../../../../src/rpc/call/context.ts";
-import type { HttpRequest } from "../../../../src/rpc/http/http.ts";
+import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
 import { createRpcTable } from "../../../../src/rpc/rpc-table.ts";
 import { BareRequestSchema, EchoService } from "../../../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 
@@ -22,7 +22,12 @@ const contextOf = (headers: Record<string, string> = {}, timeoutMs?: number) =>
     method,
     protocolName: "rest",
     // All of a request that a context looks at.
-    head: { method: "POST", url: "/x", headers: { host: "test", ...headers }, socket: {} } as unknown as HttpRequest,
+    head: {
+      method: "POST",
+      url: "/x",
+      headers: { host: "test", ...headers },
+      socket: {},
+    } as unknown as ListenerRequest,
     values: createContextValues(),
     timeoutMs,
   });

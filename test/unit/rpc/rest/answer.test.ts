@@ -1,7 +1,7 @@
 import { create, createRegistry, type MessageInitShape } from "@bufbuild/protobuf";
 import { createHandlerContext, type HandlerContext } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import type { HttpRequest } from "../../../../src/rpc/http/http.ts";
+import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "../../../../src/rpc/rest/answer.ts";
 import { serviceOf, thingType } from "../../../fixtures/builders.ts";
 
@@ -194,7 +194,7 @@ describe("an ETag", () => {
     ['"*"', 'W/"a"', false],
     ["", 'W/"a"', false],
   ])("is held where If-None-Match is %j and it is %s: %s", (header, etag, held) => {
-    const request = { headers: { "if-none-match": header } } as HttpRequest;
+    const request = { headers: { "if-none-match": header } } as ListenerRequest;
     expect(isHeld(request, etag)).toBe(held);
   });
 });

@@ -6,7 +6,7 @@ import { DurationSchema, FieldMaskSchema, TimestampSchema } from "@bufbuild/prot
 import { ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../../gen/google/rpc/error_details_pb.ts";
-import type { HttpRequest } from "../../../../src/rpc/http/http.ts";
+import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
 import { mergeBody } from "../../../../src/rpc/rest/body.ts";
 import { bindPath } from "../../../../src/rpc/rest/path-binding.ts";
 import { checkMessage, formOf } from "../../../../src/rpc/rest/proto-json.ts";
@@ -20,7 +20,7 @@ const thing = thingType();
 async function byBody(field: string, value: string): Promise<JsonValue | undefined> {
   const route = routeOf(ruleOf("post", "/x", { body: field }));
   const headers = { "content-type": "application/json" };
-  const request = Object.assign(Readable.from([Buffer.from(value)]), { headers }) as unknown as HttpRequest;
+  const request = Object.assign(Readable.from([Buffer.from(value)]), { headers }) as unknown as ListenerRequest;
   const message = create(route.rpc.spec.method.input);
   await mergeBody(reflect(route.rpc.spec.method.input, message), route, request, {
     registry,

@@ -1,7 +1,7 @@
 import { type DescMessage, fromBinary, fromJsonString, type JsonReadOptions } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeEnvelope, transformSplitEnvelope, type UniversalServerRequest } from "@connectrpc/connect/protocol";
-import { syncDecompressors } from "../http/encoding.ts";
+import { decompress } from "../http/content-coding.ts";
 
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;
@@ -37,8 +37,8 @@ export function withCheckedMessages(
   const encodingHeaders = isEnveloped ? ["grpc-encoding", "connect-content-encoding"] : ["content-encoding"];
   const encoding = encodingHeaders.map((name) => header.get(name)).find((value) => value !== null) ?? "identity";
 
-  function check(sent: Uint8Array, isCompressed: boolean): void {
-    const message = isCompressed ? decompress(sent, encoding, options.maxBytes) : sent;
+  async function check(sent: Uint8Array, isCompressed: boolean): Promise<void> {
+    const message = isCompressed ? await decompressed(sent, encoding, options.maxBytes) : sent;
     if (message === undefined) return;
     try {
       if (isJson) fromJsonString(desc, new TextDecoder("utf-8", { fatal: true }).decode(message), options.jsonOptions);
@@ -51,7 +51,7 @@ export function withCheckedMessages(
   async function* checkedEnvelopes(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     for await (const { flags, data } of transformSplitEnvelope(options.maxBytes)(body)) {
       if (flags > 1) throw new ConnectError("the flags of the message are not known", Code.Internal);
-      check(data, flags === 1);
+      await check(data, flags === 1);
       yield encodeEnvelope(flags, data);
     }
   }
@@ -67,7 +67,7 @@ export function withCheckedMessages(
     }
     if (length > options.maxBytes) return;
     const whole = Buffer.concat(chunks);
-    check(whole, true);
+    await check(whole, true);
     yield whole;
   }
 
@@ -75,17 +75,13 @@ export function withCheckedMessages(
   return { ...request, body: isEnveloped ? checkedEnvelopes(body) : checkedWhole(body) };
 }
 
-/** The bytes as they were before compression; undefined where only Connect's handlers can say what is wrong. */
-function decompress(bytes: Uint8Array, encoding: string, maxBytes: number): Uint8Array | undefined {
-  if (encoding === "identity") return bytes;
-  try {
-    return syncDecompressors.get(encoding)?.(bytes, { maxOutputLength: maxBytes });
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") return undefined;
-    throw malformed(`the request is not valid ${encoding}`, cause);
-  }
+/** The bytes before compression; undefined where only Connect's handlers can say what is wrong. */
+async function decompressed(bytes: Uint8Array, encoding: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  const result = await decompress(bytes, encoding, maxBytes);
+  if (result.kind === "damaged") throw malformed(`the request is not valid ${encoding}`);
+  return result.kind === "bytes" ? result.bytes : undefined;
 }
 
-function malformed(text: string, cause: unknown): ConnectError {
+function malformed(text: string, cause?: unknown): ConnectError {
   return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
 }

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { describe, expect, it } from "vitest";
 import { AddSecondFactorToLoginPolicyRequestSchema as Schema } from "../../../../gen/zitadel/management_pb.ts";
-import { withCheckedMessages } from "../../../../src/rpc/framed/stock-request.ts";
+import { withCheckedMessages } from "../../../../src/rpc/framed/stream-request.ts";
 
 const good = Buffer.from([0x08, 0x01]);
 const malformed = Buffer.from([0x00, 0x00]);

@@ -17,7 +17,7 @@ import {
   knownEncodings,
   requestEncodings,
   responseEncodings,
-} from "../../../../src/rpc/http/encoding.ts";
+} from "../../../../src/rpc/http/content-coding.ts";
 
 const text = (bytes: number) => Buffer.alloc(bytes, "ab");
 

@@ -13,11 +13,13 @@ import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { RpcExchange } from "../call/exchange.ts";
 import { type OnFailure, type Outcome, withOutcome } from "../call/outcome.ts";
-import { compressions, knownEncodings } from "../http/encoding.ts";
-import { type HttpResponse, mediaType, withoutConnection } from "../http/http.ts";
+import { compressions, knownEncodings } from "../http/content-coding.ts";
+import { withoutConnection } from "../http/headers.ts";
+import { mediaType } from "../http/request.ts";
+import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 import type { RpcTable } from "../rpc-table.ts";
-import { withCheckedMessages, withoutFarDeadline } from "./stock-request.ts";
+import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
 
 export interface StockOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
@@ -131,7 +133,7 @@ function endTurn(turns: CallerTurns | undefined): Interceptor {
 }
 
 /** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
-async function* countUnread(body: AsyncIterable<Uint8Array>, response: HttpResponse): AsyncIterable<Uint8Array> {
+async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerResponse): AsyncIterable<Uint8Array> {
   const unread = unreadAnswer(response);
   for await (const bytes of body) {
     unread?.wait(bytes.length);
