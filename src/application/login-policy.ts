@@ -1,7 +1,7 @@
 import type { LoginPolicyEvent, OrganizationEvent } from "../domain/events.ts";
 import * as decide from "../domain/login-policy/decide.ts";
 import { PolicyError } from "../domain/login-policy/errors.ts";
-import type { MultiFactor, Named, SecondFactor } from "../domain/login-policy/factors.ts";
+import type { Named } from "../domain/login-policy/factors.ts";
 import type { LoginPolicySettings } from "../domain/login-policy/settings.ts";
 import type { InstanceState, KeptLoginPolicy } from "../domain/states.ts";
 import {
@@ -15,10 +15,19 @@ import {
 
 type Seen = Pick<ReadOptions, "seen">;
 
-/** The organization that a change is about, and its author. */
-export interface Target {
-  readonly organizationId: string;
+/** The user who makes a change. */
+export interface Author {
   readonly userId: string;
+}
+
+/** The organization that a change is about, and its author. */
+export interface Target extends Author {
+  readonly organizationId: string;
+}
+
+export interface RequestedFactor<F> {
+  readonly kind: decide.FactorKind<F>;
+  readonly factor: Named<F>;
 }
 
 /** The result of a change. */
@@ -74,7 +83,7 @@ export function createLoginPolicies(store: Store) {
   }
 
   async function changeInstance(
-    userId: string,
+    { userId }: Author,
     decideEvents: (policy: KeptLoginPolicy) => readonly LoginPolicyEvent[],
   ): Promise<Written> {
     const { value, events } = await store.execute({
@@ -114,31 +123,21 @@ export function createLoginPolicies(store: Store) {
     updateCustom: (target: Target, wanted: LoginPolicySettings) =>
       changeOrganization(target, ({ own }) => decide.updateCustomLoginPolicy(own, wanted)),
     reset: (target: Target) => changeOrganization(target, ({ own }) => decide.resetLoginPolicy(own)),
-    addSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
-      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.secondFactorKind, context, factor)),
-    removeSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
-      changeOrganization(target, (context) =>
-        decide.removeOrganizationFactor(decide.secondFactorKind, context, factor),
-      ),
-    addMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
-      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.multiFactorKind, context, factor)),
-    removeMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
-      changeOrganization(target, (context) => decide.removeOrganizationFactor(decide.multiFactorKind, context, factor)),
+    addFactor: <F>(target: Target, { kind, factor }: RequestedFactor<F>) =>
+      changeOrganization(target, (context) => decide.addOrganizationFactor(kind, context, factor)),
+    removeFactor: <F>(target: Target, { kind, factor }: RequestedFactor<F>) =>
+      changeOrganization(target, (context) => decide.removeOrganizationFactor(kind, context, factor)),
     addIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.addOrganizationIdp(own)),
     removeIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.removeOrganizationIdp(own)),
 
-    updateDefault: (userId: string, wanted: LoginPolicySettings) =>
-      changeInstance(userId, (policy) => decide.updateInstanceLoginPolicy(policy, wanted)),
-    addDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
-      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.secondFactorKind, policy, factor)),
-    removeDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
-      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.secondFactorKind, policy, factor)),
-    addDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
-      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.multiFactorKind, policy, factor)),
-    removeDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
-      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.multiFactorKind, policy, factor)),
-    addDefaultIdp: (userId: string) => changeInstance(userId, decide.addInstanceIdp),
-    removeDefaultIdp: (userId: string) => changeInstance(userId, decide.removeInstanceIdp),
+    updateDefault: (author: Author, wanted: LoginPolicySettings) =>
+      changeInstance(author, (policy) => decide.updateInstanceLoginPolicy(policy, wanted)),
+    addDefaultFactor: <F>(author: Author, { kind, factor }: RequestedFactor<F>) =>
+      changeInstance(author, (policy) => decide.addInstanceFactor(kind, policy, factor)),
+    removeDefaultFactor: <F>(author: Author, { kind, factor }: RequestedFactor<F>) =>
+      changeInstance(author, (policy) => decide.removeInstanceFactor(kind, policy, factor)),
+    addDefaultIdp: (author: Author) => changeInstance(author, decide.addInstanceIdp),
+    removeDefaultIdp: (author: Author) => changeInstance(author, decide.removeInstanceIdp),
   };
 }
 

@@ -39,18 +39,14 @@ export type AuthErrorCode = keyof typeof authRefusals;
 export class AuthError extends Error {
   override readonly name = "AuthError";
   readonly code: AuthErrorCode;
+  readonly kind: AuthErrorKind;
+  readonly id: string | undefined;
 
   constructor(code: AuthErrorCode) {
-    super(authRefusals[code].text);
+    const { kind, id, text }: AuthRefusal = authRefusals[code];
+    super(text);
     this.code = code;
-  }
-
-  get kind(): AuthErrorKind {
-    return authRefusals[this.code].kind;
-  }
-
-  get id(): string | undefined {
-    const refusal: AuthRefusal = authRefusals[this.code];
-    return refusal.id;
+    this.kind = kind;
+    this.id = id;
   }
 }

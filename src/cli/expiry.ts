@@ -1,5 +1,5 @@
 import { ConfigError } from "../config.ts";
-import { formatInstant, print, table } from "./output.ts";
+import { formatInstant, printList } from "./output.ts";
 
 const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -33,11 +33,10 @@ export function printExpiring(
     created: formatInstant(createdAt),
     expires: expiresAt === undefined ? null : formatInstant(expiresAt),
   }));
-  print(options, {
-    json: rows,
-    text: table(
-      ["ID", "USER", "CREATED", "EXPIRES"],
-      rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
-    ),
+  printList(options, rows, {
+    ID: ({ id }) => id,
+    USER: ({ user }) => user,
+    CREATED: ({ created }) => created,
+    EXPIRES: ({ expires }) => expires ?? "never",
   });
 }

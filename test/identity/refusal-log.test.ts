@@ -69,7 +69,7 @@ describe("a refused assertion", () => {
       /: aud is "https:\/\/other\.example\/", and must be exactly the issuer http:\/\/127\.0\.0\.1:\d+$/,
     ],
     ["no aud", () => sign({ ...claims(), aud: undefined }), /: aud is undefined, and must be exactly the issuer/],
-    ["an aud without end", () => sign({ ...claims(), aud: "x".repeat(4000) }), /: aud is "x{199}, and has to be/],
+    ["an aud without end", () => sign({ ...claims(), aud: "x".repeat(4000) }), /: aud is "x{199}, and must be/],
     ["unknown kid", () => sign(claims(), "42"), /: kid is not a key of this server, or that of a removed one$/],
     ["no kid", () => sign(claims(), null), /: kid is missing/],
     ["old iat", () => sign({ ...claims(), iat: seconds() - 7200 }), /: "iat" claim .* far in the past.*clocks/],

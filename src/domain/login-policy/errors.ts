@@ -71,17 +71,14 @@ export type PolicyErrorCode = keyof typeof policyRefusals;
 export class PolicyError extends Error {
   override readonly name = "PolicyError";
   readonly code: PolicyErrorCode;
+  readonly kind: RefusalKind;
+  readonly id: string;
 
   constructor(code: PolicyErrorCode) {
-    super(policyRefusals[code].text);
+    const { kind, id, text } = policyRefusals[code];
+    super(text);
     this.code = code;
-  }
-
-  get kind(): RefusalKind {
-    return policyRefusals[this.code].kind;
-  }
-
-  get id(): string {
-    return policyRefusals[this.code].id;
+    this.kind = kind;
+    this.id = id;
   }
 }

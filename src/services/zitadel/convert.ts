@@ -10,8 +10,8 @@ import {
   SecondFactorType,
 } from "../../../gen/zitadel/policy_pb.ts";
 import type { ReadPolicy, Written } from "../../application/login-policy.ts";
-import type { WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
-import type { MultiFactor, Named, SecondFactor } from "../../domain/login-policy/factors.ts";
+import { multiFactorKind, secondFactorKind, type WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
+import type { MultiFactor, SecondFactor } from "../../domain/login-policy/factors.ts";
 import type { Duration, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
 import { policyHeader } from "../../wire-names.ts";
 
@@ -30,8 +30,14 @@ const multiFactorTypes = {
 } as const satisfies Record<MultiFactor, MultiFactorType>;
 
 /** The factor with this wire number; undefined for `unspecified` and for unknown numbers. */
-export const toSecondFactor = (type: SecondFactorType): Named<SecondFactor> => nameOf(secondFactorTypes, type);
-export const toMultiFactor = (type: MultiFactorType): Named<MultiFactor> => nameOf(multiFactorTypes, type);
+export const toSecondFactor = (type: SecondFactorType) => ({
+  kind: secondFactorKind,
+  factor: nameOf<SecondFactor>(secondFactorTypes, type),
+});
+export const toMultiFactor = (type: MultiFactorType) => ({
+  kind: multiFactorKind,
+  factor: nameOf<MultiFactor>(multiFactorTypes, type),
+});
 
 function nameOf<Name extends string>(types: Readonly<Record<Name, number>>, type: number): Name | undefined {
   return (Object.keys(types) as Name[]).find((name) => types[name] === type);
@@ -68,8 +74,8 @@ export function toSettings(request: SettingsRequest): LoginPolicySettings {
 export function toWantedPolicy(request: AddCustomLoginPolicyRequest): WantedLoginPolicy {
   return {
     settings: toSettings(request),
-    secondFactors: request.secondFactors.map(toSecondFactor),
-    multiFactors: request.multiFactors.map(toMultiFactor),
+    secondFactors: request.secondFactors.map((type) => toSecondFactor(type).factor),
+    multiFactors: request.multiFactors.map((type) => toMultiFactor(type).factor),
     idpIds: request.idps.map(({ idpId }) => idpId),
   };
 }
