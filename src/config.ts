@@ -35,8 +35,6 @@ export interface Config {
   /** How long to go on serving once told to stop, in milliseconds. */
   readonly drainDelayMs: number;
   readonly log: LogSettings;
-  /** Whether Connect's own handlers serve unary calls. */
-  readonly stockHandlers: boolean;
 }
 
 const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
@@ -79,7 +77,6 @@ export interface RawConfig extends StoreConfig {
   /** Each as `URL[,NAME=VALUE…]`. */
   readonly oidcIssuer?: readonly string[];
   readonly trustedProxy?: readonly string[];
-  readonly stockHandlers?: boolean;
   readonly dev?: boolean;
 }
 
@@ -128,7 +125,6 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
-    stockHandlers: raw.stockHandlers ?? false,
     ...(adminToken !== undefined && { adminToken }),
   });
 }
