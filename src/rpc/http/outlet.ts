@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { constants } from "node:http2";
-import { untilAborted } from "../call/call.ts";
+import { untilAborted } from "../call/until-aborted.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 import { isGone } from "./response.ts";
