@@ -9,7 +9,7 @@ import type { AggregateRef, Read } from "../store.ts";
 import { type Head, isSameRevision, type Revision } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
-/** What was fetched of one moment, over connections that see that moment. */
+/** What was fetched of one moment, over connections that see that moment. Nothing else can be loaded of it. */
 export class FetchedMoment extends CachedMoment {
   /** Undefined where nothing is known of it. */
   revision: Revision | undefined;
@@ -38,7 +38,7 @@ function notFetched(): never {
   throw new Error("this was not fetched");
 }
 
-/** A digest of an earlier version does not count where a node that knows no digests has written the state since. */
+/** A digest of an earlier version does not count: a node that knows no digests has written the state since. */
 export const stateColumns = `a.type, a.id, a.version, a.state,
   CASE WHEN a.digest_version < a.version AND EXISTS (SELECT 1 FROM portcullis.events AS e
     WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id AND e.sequence = a.version)
