@@ -1,5 +1,5 @@
 import type { UniqueKey } from "../../domain/states.ts";
-import type { StoreError } from "../errors.ts";
+import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import type { Writes } from "./batch.ts";
 import { collectView, isRecordRef, isUniqueKey, type Moment } from "./view.ts";
@@ -11,7 +11,7 @@ const maxCached = 4096;
 export type Loads = Pick<Moment, "load" | "findHolder" | "loadRecord">;
 
 /** Stands in for what was loaded and is damaged. It fails only those who ask for it. */
-export class Damaged {
+class Damaged {
   readonly error: StoreError;
 
   constructor(error: StoreError) {
@@ -19,10 +19,14 @@ export class Damaged {
   }
 }
 
-export interface Loaded {
-  readonly aggregates: readonly { readonly ref: AggregateRef; readonly snapshot: Snapshot | Damaged }[];
-  readonly holders: readonly { readonly key: UniqueKey; readonly holder: AggregateRef | undefined }[];
-  readonly records: readonly { readonly ref: RecordRef; readonly record: StoreRecord | undefined | Damaged }[];
+/** What is loaded, or Damaged for a StoreError. */
+export function orDamaged<T>(load: () => T): T | Damaged {
+  try {
+    return load();
+  } catch (error) {
+    if (error instanceof StoreError) return new Damaged(error);
+    throw error;
+  }
 }
 
 /** Keeps in memory what was loaded of one moment. Its owner knows when that moment has passed. */
@@ -55,20 +59,25 @@ export class CachedMoment implements Moment {
     this.#records.clear();
   }
 
-  /** Adds what was loaded of this moment. */
-  add({ aggregates, holders, records }: Loaded): void {
-    for (const { ref, snapshot } of aggregates) this.#aggregates.put(ref.type, ref.id, snapshot);
-    for (const { key, holder } of holders) this.#holders.put(key.kind, key.value, holder);
-    for (const { ref, record } of records) this.#records.put(ref.record, ref.id, record);
+  putAggregate({ type, id }: AggregateRef, snapshot: Snapshot | Damaged): void {
+    this.#aggregates.put(type, id, snapshot);
+  }
+
+  putHolder({ kind, value }: UniqueKey, holder: AggregateRef | undefined): void {
+    this.#holders.put(kind, value, holder);
+  }
+
+  putRecord({ record, id }: RecordRef, value: StoreRecord | undefined | Damaged): void {
+    this.#records.put(record, id, value);
   }
 
   /** Moves to the moment after these writes. */
   advance({ events, aggregates, keyMoves, records }: Writes): void {
     const last = events.at(-1);
     if (last !== undefined) ({ position: this.position, recordedAt: this.recordedAt } = last);
-    for (const snapshot of aggregates) this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
-    for (const { key, to } of keyMoves) this.#holders.put(key.kind, key.value, to);
-    for (const { ref, to } of records) this.#records.put(ref.record, ref.id, to);
+    for (const snapshot of aggregates) this.putAggregate(snapshot.ref, snapshot);
+    for (const { key, to } of keyMoves) this.putHolder(key, to);
+    for (const { ref, to } of records) this.putRecord(ref, to);
   }
 
   /** The view, if all of it is in memory. */
