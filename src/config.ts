@@ -34,8 +34,6 @@ export interface Config {
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly drainDelayMs: number;
   readonly log: LogSettings;
-  /** Whether Connect's own handlers serve unary calls. */
-  readonly stockHandlers: boolean;
 }
 
 const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
@@ -78,7 +76,6 @@ export interface RawConfig extends StoreConfig {
   /** Each as `URL[,NAME=VALUE…]`. */
   readonly oidcIssuer?: readonly string[];
   readonly trustedProxy?: readonly string[];
-  readonly stockHandlers?: boolean;
   readonly dev?: boolean;
 }
 
@@ -125,7 +122,6 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
-    stockHandlers: raw.stockHandlers ?? false,
     ...(adminToken !== undefined && { adminToken }),
   });
 }

@@ -144,11 +144,6 @@ export const serverSettings: readonly Setting[] = [
     default: "text at a terminal, else json",
   },
   {
-    flag: "--stock-handlers",
-    env: "PORTCULLIS_STOCK_HANDLERS",
-    description: "serve unary calls by Connect's own handlers: slower, for comparison",
-  },
-  {
     flag: "--dev",
     description: "for development on this machine: turn on the issuer, and let pages of every origin call",
   },

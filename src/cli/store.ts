@@ -8,7 +8,7 @@ import {
   withNewStore,
   withStore,
 } from "./store-command.ts";
-import { openInput, readHistory, standardStream, writeHistory } from "./transfer.ts";
+import { exportTo, importFrom, openInput, standardStream } from "./transfer.ts";
 
 export function storeCommand(): Command {
   const store = new Command("store").description("the store itself");
@@ -45,9 +45,7 @@ export function storeCommand(): Command {
     storeSubcommand("export", "write all events as JSON lines, as of one moment; records, such as sessions, are none")
       .argument("[file]", "a new file that only you can read; - is standard output", standardStream)
       .action(async (file: string, options: StoreCommandOptions) => {
-        const { events, aggregates } = await withStore(options, (opened) =>
-          opened.export((history) => writeHistory(history, file)),
-        );
+        const { events, aggregates } = await withStore(options, (opened) => exportTo(file, opened));
         if (file === standardStream) return;
         const text = `exported ${events} events of ${aggregates} aggregates to ${file}`;
         print(options, { json: { events, aggregates, file }, text });
@@ -59,7 +57,7 @@ export function storeCommand(): Command {
       .argument("[file]", "what to read; - is standard input", standardStream)
       .action(async (file: string, options: StoreCommandOptions) => {
         const input = await openInput(file);
-        const { events, aggregates } = await withNewStore(options, (opened) => readHistory(opened, input));
+        const { events, aggregates } = await withNewStore(options, (opened) => importFrom(input, opened));
         const text = `imported ${events} events of ${aggregates} aggregates, in the same state`;
         print(options, { json: { events, aggregates }, text });
       }),

@@ -347,9 +347,6 @@ describe.concurrent("config print", () => {
     const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
     expect(rows).toContainEqual(["--issuer", "true", "--dev", "PORTCULLIS_ISSUER"]);
     expect(rows).toContainEqual(["--cors-origin", "*", "--dev", "PORTCULLIS_CORS_ORIGIN"]);
-    const env = { PORTCULLIS_STOCK_HANDLERS: "false" };
-    const { stdout: off } = await runCommand(["config", "print"], { env });
-    expect(off).toMatch(/^--stock-handlers +- +default/m);
     const timeout = ["--postgres-connect-timeout", "7000", "--store", "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT"];
     expect(rows).toContainEqual(timeout);
   });

@@ -8,7 +8,7 @@ import { errorFromJson } from "@connectrpc/connect/protocol-connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
-import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Gate } from "../../src/rpc/call/admit.ts";
 import type { Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoOptions, type EchoServer, startEcho } from "../fixtures/echo.ts";
 import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";

@@ -40,7 +40,6 @@ describe("readConfig", () => {
       trustedProxies: [],
       drainDelayMs: 0,
       log: { level: "info", format: expect.stringMatching(/^(json|text)$/) },
-      stockHandlers: false,
     });
     expect(Object.isFrozen(config)).toBe(true);
   });

@@ -11,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { toNodeHeaders } from "../http/headers.ts";
-import type { ListenerRequest } from "../listener/handler.ts";
+import type { RequestHead } from "../http/request.ts";
 import { isTextField } from "./fields.ts";
 
 /** Headers of other protocols, which come with an error that a handler passes on from elsewhere. */
@@ -65,8 +65,8 @@ export const weakEtag = (body: Buffer): string =>
   `W/"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`;
 
 /** Whether the caller holds this very answer (RFC 9110, 13.1.2). */
-export function isHeld(request: ListenerRequest, etag: string): boolean {
-  const wanted = request.headers["if-none-match"];
+export function isHeld(head: RequestHead, etag: string): boolean {
+  const wanted = head.headers["if-none-match"];
   const opaque = (tag: string) => tag.trim().replace(/^W\//, "");
   return (
     wanted !== undefined && (wanted.trim() === "*" || wanted.split(",").some((tag) => opaque(tag) === opaque(etag)))

@@ -1,11 +1,11 @@
 import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Exchange } from "../call/exchange.ts";
 import { violation } from "../call/violation.ts";
 import { readBody as readBodyOf } from "../http/body.ts";
 import { decompress, requestEncodings } from "../http/content-coding.ts";
-import { hasForeignCharset, mediaType } from "../http/request.ts";
-import type { ListenerRequest } from "../listener/handler.ts";
+import { hasForeignCharset, mediaType, type RequestHead } from "../http/request.ts";
 import { fieldNamed, isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";
@@ -18,6 +18,8 @@ import { flaw, shown } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;
+
+export type ReceivedBody = Pick<Exchange, "head" | "source">;
 
 export interface BodyOptions {
   /** The largest body in bytes, before and after decompression. */
@@ -36,22 +38,23 @@ export interface BodyOptions {
 export async function mergeBody(
   message: ReflectMessage,
   { body, rpc }: Route,
-  request: ListenerRequest,
+  received: ReceivedBody,
   options: BodyOptions,
 ): Promise<void> {
-  if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(request, options);
-  const bytes = await readBody(request, options);
+  const { head } = received;
+  if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(received, options);
+  const bytes = await readBody(received, options);
   if (isRawBody(body, rpc.spec.method.input)) {
-    return setRawBody(message, body, { contentType: request.headers["content-type"] ?? "", data: bytes });
+    return setRawBody(message, body, { contentType: head.headers["content-type"] ?? "", data: bytes });
   }
   if (bytes.length === 0) return body === "whole" ? undefined : setEmpty(message, body);
-  requireJson(request);
+  requireJson(head);
   mergeJson(message, readText(bytes, body, message.desc), options);
 }
 
 /** A body where none belongs says something that would be lost. */
-async function refuseBody(request: ListenerRequest, options: BodyOptions): Promise<void> {
-  if ((await readBody(request, options)).length === 0) return;
+async function refuseBody(received: ReceivedBody, options: BodyOptions): Promise<void> {
+  if ((await readBody(received, options)).length === 0) return;
   throw flaw("body", "this method and path take no request body: leave it out");
 }
 
@@ -78,9 +81,9 @@ function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnkn
   }
 }
 
-async function readBody(request: ListenerRequest, { maxBytes }: BodyOptions): Promise<Uint8Array> {
-  const sent = await readSent(request, maxBytes);
-  const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
+async function readBody(received: ReceivedBody, { maxBytes }: BodyOptions): Promise<Uint8Array> {
+  const sent = await readSent(received, maxBytes);
+  const encoding = (received.head.headers["content-encoding"] ?? "identity").trim().toLowerCase();
   if (sent.length === 0 || encoding === "identity") return sent;
   const decompressed = await decompress(sent, encoding, maxBytes);
   switch (decompressed.kind) {
@@ -105,10 +108,9 @@ async function readBody(request: ListenerRequest, { maxBytes }: BodyOptions): Pr
   }
 }
 
-async function readSent(request: ListenerRequest, maxBytes: number): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
-  // Over HTTP/2 the request only hands on what the stream has.
-  return readBodyOf("stream" in request ? request.stream : request, (length) => {
+async function readSent({ head, source }: ReceivedBody, maxBytes: number): Promise<Buffer> {
+  if (Number(head.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  return readBodyOf(source, (length) => {
     if (length > maxBytes) throw tooLarge(maxBytes);
   });
 }
@@ -120,9 +122,9 @@ function tooLarge(maxBytes: number): HttpRefusalError {
   });
 }
 
-function requireJson(request: ListenerRequest): void {
-  const isJson = mediaType(request) === "application/json";
-  if (isJson && !hasForeignCharset(request)) return;
+function requireJson(head: RequestHead): void {
+  const isJson = mediaType(head) === "application/json";
+  if (isJson && !hasForeignCharset(head)) return;
   const charset = isJson ? ", with charset=utf-8 or without a charset" : "";
   throw new HttpRefusalError({
     error: new ConnectError(`set the header Content-Type: application/json${charset}`, Code.InvalidArgument),

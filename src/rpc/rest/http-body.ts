@@ -1,6 +1,7 @@
-import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { messageOf } from "./fields.ts";
+import type { Route } from "./route-table.ts";
 
 // google.api.HttpBody: bytes of any media type, which go over HTTP as they are.
 
@@ -30,4 +31,20 @@ export function rawAnswer(message: Message): { readonly contentType: string; rea
   const { contentType, data } = message as Message & { readonly contentType: string; readonly data: Uint8Array };
   const isSendable = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+[\t\x20-\x7e]*$/.test(contentType);
   return { contentType: isSendable ? contentType : "application/octet-stream", data };
+}
+
+const rawDesc = ({ rpc, responseBody }: Route): DescMessage | undefined => {
+  if (responseBody === undefined) return rpc.spec.method.output;
+  return responseBody.fieldKind === "message" ? responseBody.message : undefined;
+};
+
+/** Whether the answer of a route is raw. */
+export const isRawAnswer = (route: Route): boolean => isHttpBody(rawDesc(route));
+
+/** The HttpBody of an answer: the whole, or the field that is the response body. */
+export function rawPart(answer: Message, route: Route): Message {
+  const desc = rawDesc(route);
+  if (route.responseBody === undefined || desc === undefined) return answer;
+  const fields = reflect(route.rpc.spec.method.output, answer);
+  return fields.isSet(route.responseBody) ? (fields.get(route.responseBody) as ReflectMessage).message : create(desc);
 }

@@ -22,9 +22,15 @@ export interface Route {
   readonly responseBody?: DescField;
 }
 
+/** The route that a request takes, with the path's values: percent-decoded, in the order of the route's variables. */
+export interface RestTarget {
+  readonly route: Route;
+  readonly pathValues: readonly string[];
+}
+
 /** What a request's method and path lead to. */
 export type RouteMatch =
-  | { readonly kind: "found"; readonly route: Route; readonly pathValues: readonly string[] }
+  | ({ readonly kind: "found" } & RestTarget)
   /** The path is known under other methods: these, sorted, with the HEAD and OPTIONS that come by themselves. */
   | { readonly kind: "wrong_method"; readonly allow: readonly string[] }
   | { readonly kind: "bad_escape" }

@@ -13,9 +13,8 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { send } from "../http/response.ts";
+import type { Reply } from "../http/reply.ts";
 import { type HttpRefusal, httpStatus } from "../http/status.ts";
-import type { ListenerResponse } from "../listener/handler.ts";
 import { sendable } from "./answer.ts";
 
 /**
@@ -23,7 +22,7 @@ import { sendable } from "./answer.ts";
  * What is no ConnectError is a bug: it is answered as `internal` without its text.
  */
 export function sendStatus(
-  response: ListenerResponse,
+  reply: Reply,
   reason: unknown,
   options: { readonly registry: Registry; readonly header?: OutgoingHttpHeaders; readonly isHead?: boolean },
 ): void {
@@ -38,8 +37,8 @@ export function sendStatus(
     "content-type": "application/json",
     "cache-control": "no-store",
   };
-  if (options.isHead) send(response, { status, header: { ...headers, "content-length": body.length } });
-  else send(response, { status, header: headers, body });
+  if (options.isHead) reply.send({ status, header: { ...headers, "content-length": body.length } });
+  else reply.send({ status, header: headers, body });
 }
 
 /** An error as proto JSON of google.rpc.Status. */

@@ -1,10 +1,10 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type Interceptor, type MethodImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { callUnary } from "../../../../src/rpc/call/call.ts";
+import { admit, type CallOptions } from "../../../../src/rpc/call/admit.ts";
 import { CallerTurns, callerKey, connectionKey } from "../../../../src/rpc/call/caller-turns.ts";
 import { CallContext } from "../../../../src/rpc/call/context.ts";
-import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
+import { invoke } from "../../../../src/rpc/call/invoke.ts";
 import { createRpcTable } from "../../../../src/rpc/rpc-table.ts";
 import { BareRequestSchema, EchoService } from "../../../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 
@@ -18,22 +18,28 @@ function specOf(impl: MethodImpl<typeof method>) {
 }
 
 const contextOf = (headers: Record<string, string> = {}, timeoutMs?: number) =>
-  new CallContext({
-    method,
-    protocolName: "rest",
-    // All of a request that a context looks at.
-    head: {
-      method: "POST",
-      url: "/x",
-      headers: { host: "test", ...headers },
-      socket: {},
-    } as unknown as ListenerRequest,
-    values: createContextValues(),
-    timeoutMs,
-  });
+  new CallContext(
+    {
+      head: { method: "POST", url: "/x", headers: { host: "test", ...headers } },
+      contextValues: createContextValues(),
+    },
+    { method, protocolName: "rest", timeoutMs },
+  );
+
+interface Call {
+  readonly spec: ReturnType<typeof specOf>;
+  readonly context: CallContext;
+  readMessage(): Message | Promise<Message>;
+}
+
+/** One unary call as every codec serves it: the gate and a turn, the message, interceptors and implementation. */
+const callUnary = ({ spec, context, readMessage }: Call, options: CallOptions) =>
+  admit(context, options, async () =>
+    invoke(spec, { context, message: await readMessage(), interceptors: options.interceptors }),
+  );
 
 /** A call that the gate lets pass. */
-const invoke = (
+const pass = (
   spec: ReturnType<typeof specOf>,
   context: CallContext,
   message: Message,
@@ -58,14 +64,14 @@ describe("interceptors and implementation", () => {
       order.push("implementation");
       return { text: "x" };
     });
-    await invoke(spec, contextOf(), request(), [named("first"), named("second")]);
+    await pass(spec, contextOf(), request(), [named("first"), named("second")]);
     expect(order).toEqual(["first in", "second in", "implementation", "second out", "first out"]);
   });
 
   it("leaves the list of interceptors as it was", async () => {
     const list: Interceptor[] = [(next) => next, (next) => (call) => next(call)];
     const before = [...list];
-    await invoke(
+    await pass(
       specOf(() => ({})),
       contextOf(),
       request(),
@@ -75,7 +81,7 @@ describe("interceptors and implementation", () => {
   });
 
   it("makes a message of what the implementation returns", async () => {
-    const message = await invoke(
+    const message = await pass(
       specOf(({ text }) => ({ text })),
       contextOf(),
       request(),
@@ -101,7 +107,7 @@ describe("interceptors and implementation", () => {
       expect(call.signal).toBe(context.signal);
       return next(call);
     };
-    await invoke(
+    await pass(
       specOf(() => ({})),
       context,
       request(),
@@ -126,7 +132,7 @@ describe("interceptors and implementation", () => {
         ...(!call.stream && { message: create(BareRequestSchema, { text: "other" }) }),
       } as typeof call);
     const spec = specOf(({ text }, { requestHeader }) => ({ text: `${text} ${requestHeader.get("x-own")}` }));
-    const message = await invoke(spec, contextOf({ "x-own": "1" }), request(), [replace]);
+    const message = await pass(spec, contextOf({ "x-own": "1" }), request(), [replace]);
     expect(message).toMatchObject({ text: "other 2" });
   });
 
@@ -143,7 +149,7 @@ describe("interceptors and implementation", () => {
       responseHeader.set("x-implementation", "m");
       return {};
     });
-    await invoke(spec, context, request(), [add]);
+    await pass(spec, context, request(), [add]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({
       "x-gate": "g",
       "x-implementation": "m",
@@ -162,7 +168,7 @@ describe("interceptors and implementation", () => {
       responseHeader.set("x-old", "o");
       return {};
     });
-    await invoke(spec, context, request(), [replace]);
+    await pass(spec, context, request(), [replace]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({ "x-new": "n" });
   });
 
@@ -171,12 +177,12 @@ describe("interceptors and implementation", () => {
       const spec = specOf(() => {
         throw reason;
       });
-      await expect(invoke(spec, contextOf(), request(), [])).rejects.toBe(reason);
+      await expect(pass(spec, contextOf(), request(), [])).rejects.toBe(reason);
     }
   });
 });
 
-describe("callUnary", () => {
+describe("admit", () => {
   const options = { interceptors: [], maxRequestBytes: 0 };
 
   it("asks the gate, then reads the message, then calls", async () => {
