@@ -75,11 +75,11 @@ export function createServeStream(rpcs: RpcTable, options: StreamOptions): Serve
       if (encoding !== null && !knownEncodings.includes(encoding))
         answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
       const toSend = sendable(encodeResponse?.(answer) ?? answer, response);
-      // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
+      // connect-node 2.2.0 waits for an event that no response emits, so its promise alone would never resolve.
       await Promise.race([universalResponseToNodeResponse(toSend, response), closed]);
       return response.writableEnded ? outcome() : Code.Canceled;
     } finally {
-      // Of a call that did not reach its implementation.
+      // The call may have ended before its implementation, with which its turn would end.
       const caller = takeAdmitted(contextValues);
       if (caller !== undefined) turns?.end(caller);
     }
@@ -91,7 +91,7 @@ function receive({ request, response, contextValues, end }: NodeExchange): Unive
   const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
   let body = received.body as AsyncIterable<Uint8Array>;
   if (!("stream" in request)) {
-    // A reading that ends early destroys the request by default, and the connection would never be read again.
+    // By default, a loop that ends early destroys the request, and the connection would never be read again.
     body = request.iterator({ destroyOnReturn: false });
     response.once("finish", () => request.resume());
   }
@@ -159,7 +159,7 @@ function endTurn(turns: CallerTurns | undefined): Interceptor {
   };
 }
 
-/** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
+/** Counts each piece of a body until the next one is asked for: by then the connection has taken it. */
 async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerResponse): AsyncIterable<Uint8Array> {
   const unread = unreadAnswer(response);
   for await (const bytes of body) {

@@ -13,7 +13,7 @@ interface Framing {
   readonly between: string;
   message(json: string): string;
   readonly end: string;
-  /** How an error after the first message is told; absent: the form has no place for one, so the connection breaks. */
+  /** An error after the first message. Absent: the form has no place for one, so the connection breaks. */
   error?(status: string): string;
 }
 
@@ -31,7 +31,7 @@ const framings: Readonly<Record<string, Framing>> = {
     first: "",
     between: "",
     message: (json) => `data: ${json}\n\n`,
-    // A browser that is not told so takes every end for a broken connection, and asks again.
+    // Without this, a browser takes every end for a broken connection, and asks again.
     end: "event: end\ndata:\n\n",
     error: (status) => `event: error\ndata: ${status}\n\n`,
   },
@@ -42,22 +42,22 @@ export const streamTypes: readonly string[] = Object.keys(framings);
 
 export interface StreamAnswer {
   readonly response: ListenerResponse;
-  /** Whether nothing but the headers is wanted: then the messages end with the first. */
+  /** Whether only the headers are wanted: then the messages end with the first. */
   readonly isHead: boolean;
-  /** Of the call: a client that reads nothing keeps it no longer than its deadline. */
+  /** Of the call: a client that does not read keeps the call no longer than its deadline. */
   readonly signal: AbortSignal;
   /** The media type; known with the first message, or the end. */
   type(): string;
-  /** Asked when the first message, or the end, is there. */
+  /** Called at the first message, or at the end. */
   headers(): OutgoingHttpHeaders;
   readonly messages: AsyncIterable<JsonValue>;
-  /** The google.rpc.Status that an error is told as. Called once for each stream that fails after its first message. */
+  /** The google.rpc.Status of an error. Called once for each stream that fails after its first message. */
   toStatus(reason: unknown): JsonValue;
 }
 
 /**
- * Writes messages as they come, each at once, and none faster than the client takes them. Headers wait for the first
- * message: rejects, with nothing sent, where it fails before. What fails after is told in the stream, or breaks it off: no
+ * Writes messages as they come, each at once, and none faster than the client takes them. Headers wait for the first message:
+ * rejects, with nothing sent, where it fails before. What fails after becomes an error in the stream, or breaks it off: no
  * error ever looks like a clean end. Stops reading the messages when the client is gone.
  */
 export async function writeStream(answer: StreamAnswer): Promise<void> {
@@ -111,7 +111,7 @@ export async function writeRawStream({
   readonly signal: AbortSignal;
   readonly chunks: AsyncIterable<{ readonly contentType: string; readonly data: Uint8Array }>;
   headers(): OutgoingHttpHeaders;
-  /** Told why, where the bytes break off. */
+  /** Gets the reason, where the bytes break off. */
   onFailure(reason: unknown): void;
 }): Promise<void> {
   const out = response as ServerResponse;
@@ -148,10 +148,10 @@ export async function writeRawStream({
 interface Outlet {
   /** False where no more should be written before it is `drained`. */
   write(bytes: Uint8Array): boolean;
-  /** Resolves when more can be written, or nobody is there to read it. */
+  /** Resolves when more can be written, or the client is gone. */
   drained(): Promise<void>;
   /**
-   * Ends a connection or stream so that nobody takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
+   * Ends a connection or stream so that no client takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
    * INTERNAL_ERROR. What was written goes out before, unless the reader has not taken it when the call is aborted.
    */
   breakOff(): Promise<void>;
@@ -179,7 +179,7 @@ function createOutlet(response: ListenerResponse, signal: AbortSignal): Outlet {
       try {
         await Promise.race([once(out, "drain", until), once(out, "close", until)]);
       } catch {
-        // An error of the connection: whoever writes next sees that it is gone.
+        // An error of the connection: the next write sees that it is gone.
       } finally {
         done.abort();
         unread?.taken();
