@@ -79,7 +79,7 @@ export function toSnapshot(stored: StoredState, { name, projection }: StateSourc
     return { ref, version: stored.version, state: projection.upcast.state(ref.type, kept) };
   } catch (cause) {
     const problem = `The state of ${ref.type} ${ref.id} in the store ${name} is damaged`;
-    const advice = 'Run "portcullis store rebuild", which makes it anew from the events';
+    const advice = 'Run "portcullis store rebuild", which makes it again from the events';
     throw new StoreError("corrupt", `${problem}. ${advice}, or restore the store from a backup.`, cause);
   }
 }
