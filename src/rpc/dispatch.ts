@@ -23,13 +23,13 @@ import { createRestCodec } from "./rest/codec.ts";
 import type { RpcTable } from "./rpc-table.ts";
 
 /**
- * Answers one HTTP request. Never throws and never rejects. With `next`, a request is passed on where no RPC, no service and no HTTP
- * rule has its path: `next` is called, and nothing was read or answered.
+ * Answers one HTTP request. Never throws and never rejects. With `next`, it calls that for a request whose path
+ * belongs to no RPC, no service and no HTTP rule, without having read or answered anything.
  */
 export interface Dispatch extends ListenerHandler {
   /**
-   * Takes unary calls of gRPC, and leaves the rest: they are served faster (docs/performance.md), and without what is around
-   * the dispatch. A call with an Origin is left, since CORS may have to do with it.
+   * Serves unary calls of gRPC faster: without Node's request and response objects, and without the handlers around the dispatch.
+   * Leaves all other requests, and calls with an Origin, which CORS may concern.
    */
   readonly streamHandler: StreamHandler;
 }
@@ -82,7 +82,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
     }
   }
 
-  /** Refuses a stream that finds no place before anything is made of it: that must cost little. */
+  /** Refuses a stream that finds no place before anything is created for it: a refusal must cost little. */
   async function servePublicStream(
     streams: PublicStreams,
     serve: Found["serve"],
@@ -119,7 +119,7 @@ export function createDispatch(rpcs: RpcTable, given: DispatchOptions = {}): Dis
   const streamHandler: StreamHandler = (stream, headers, rawHeaders) => {
     const { ":method": method, ":path": url, "content-type": type } = headers;
     if (grpc.serveUnary === undefined || method !== "POST" || url === undefined) return false;
-    // Of concern to what is around the dispatch, and to Node.
+    // CORS around the dispatch answers an Origin, and Node an Expect.
     if (headers.origin !== undefined || headers.expect !== undefined) return false;
     if (isBehind(stream)) return false;
     if (type !== "application/grpc" && type !== "application/grpc+proto" && type !== "application/grpc+json")

@@ -80,7 +80,7 @@ export function createFinder(rpcs: RpcTable, codecs: Codecs, options: DispatchSe
     const { route, pathValues } = match;
     return called(codec, {
       rpc: route.rpc,
-      // A message in these framings is whole by itself, and its caller may not know what the path says.
+      // A message in these framings is complete, and its caller may not know which fields the path sets.
       bindPath: (message) =>
         bindPath(reflect(route.rpc.spec.method.input, message), route, { pathValues, overrides: true, registry }),
     });
@@ -89,7 +89,7 @@ export function createFinder(rpcs: RpcTable, codecs: Codecs, options: DispatchSe
   function findRest(request: ListenerRequest): Found {
     const path = rawPath(request);
     if (request.method === "OPTIONS" && path === "*") return allowed(knownMethods);
-    // Over HTTP/2 such bytes come as they are, of an unknown character set. In a path, a # is data only escaped.
+    // Over HTTP/2 such bytes arrive unescaped, in an unknown character set. In a path, # is data only as an escape.
     if (/[^\x21-\x7e]/.test(request.url ?? "") || path.includes("#")) return refused(rest, notAscii());
     if (hasDotSegment(path)) return refused(rest, dotSegment());
     const match = routes.match(request.method ?? "", path);
@@ -151,7 +151,7 @@ const refused = (codec: Refuser, refusal: HttpRefusal): Found => ({
   },
 });
 
-/** For what HTTP accepts, and no call begins with. */
+/** For a request that is valid HTTP, and meant for a call. */
 const refusedCall = (codec: Refuser, refusal: HttpRefusal): Found => ({
   protocol: codec.protocol,
   serve(exchange) {

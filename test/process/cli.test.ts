@@ -477,7 +477,7 @@ describe("the environment and the output", () => {
     });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expect(ended.stderr).toMatch(
-      /^portcullis: PORTCULLIS_STOR is not a setting, .*\?\nportcullis: there is no store at [^\n]+\n$/,
+      /^portcullis: PORTCULLIS_STOR is not a setting and .*\?\nportcullis: there is no store at [^\n]+\n$/,
     );
   });
 

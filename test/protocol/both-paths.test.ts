@@ -248,7 +248,7 @@ const tellings: readonly Telling[] = [
   { direct: /^the message is compressed, and no/, stock: /^received compressed envelope, but do not/, reason: ours },
   { direct: /^the message is larger than 1000 bytes$/, stock: /^message (size )?(\d+ )?is larger/, reason: ours },
   {
-    direct: /^the header (grpc-timeout|connect-timeout-ms) says no time that can be waited: send /,
+    direct: /^the header (grpc-timeout|connect-timeout-ms) is not a valid timeout: send /,
     stock: /^protocol error: invalid (grpc|connect) timeout value:/,
     hasDetail: true,
     reason: "as REST does it says what to send, with a google.rpc.BadRequest",

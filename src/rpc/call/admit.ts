@@ -57,8 +57,8 @@ async function admitted<T>(context: CallContext, { gate, turns }: CallOptions, w
 }
 
 /**
- * The same for a stream, and for any call that Connect's handlers serve. Resolves to the caller whose turn must end with the call.
- * That of a stream is over when it has begun: most streams only wait, and would keep their caller's other calls waiting.
+ * The same for a stream, and for any call that Connect's handlers serve. Resolves to the caller whose turn must end with the
+ * call. That of a stream is over when it has begun: most streams only wait, and would keep their caller's other calls waiting.
  */
 export async function admitStream(context: HandlerContext, { gate, turns }: CallOptions): Promise<string | undefined> {
   try {

@@ -7,7 +7,7 @@ export type Outcome = Code | 0;
 
 export type ProtocolName = "grpc" | "grpc-web" | "connect" | "rest";
 
-/** A request as its headers tell of it. */
+/** What is known of a request from its headers. */
 export interface ObservedCall {
   readonly protocol: ProtocolName;
   /** Absent where the request reaches no RPC. */
@@ -15,15 +15,15 @@ export interface ObservedCall {
   readonly head: RequestHead;
   /** What the request came over; absent where it is closed already. */
   readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
-  /** Of the call, to leave something for its interceptors. */
+  /** Of the call: an observer may set values for its interceptors. */
   readonly contextValues: ContextValues;
 }
 
 /**
- * Told of every request for which a dispatch is asked, before its gate; what it returns is told how it ended, once. Neither
+ * Called for every request of a dispatch, before its gate. The function that it returns is called once, with the outcome. Neither
  * may throw.
  */
 export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 
-/** Told of a failure that is a bug, and of which call: `requestIdOf` and an observer's own keys tell more. */
+/** Gets a failure that is a bug, and the values of its call: `requestIdOf` and an observer's own keys say more of it. */
 export type OnFailure = (reason: unknown, contextValues: ContextValues) => void;

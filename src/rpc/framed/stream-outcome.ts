@@ -3,7 +3,7 @@ import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import type { Outcome } from "../call/outcome.ts";
 import type { UniversalServerResponse } from "./universal.ts";
 
-/** HTTP statuses of what a server does not do, which Connect's handlers answer without a body that says so. */
+/** HTTP statuses that Connect's handlers answer without a body, for what the server does not implement. */
 const unserved: ReadonlySet<number> = new Set([404, 405, 415, 505]);
 
 /** The flags of the envelopes that hold a status rather than a message. */
@@ -11,8 +11,8 @@ const grpcWebTrailers = 0x80;
 const connectEndOfStream = 0x02;
 
 /**
- * Finds what an answer of Connect's handlers tells its client. It is known when the body has been read to its end. An error that
- * is long is sent compressed, and counts as unknown.
+ * Finds the outcome that an answer of Connect's handlers has for its client. It is known at the end
+ * of the body. A long error is sent compressed, and counts as unknown.
  */
 export function withOutcome(answer: UniversalServerResponse): {
   readonly answer: UniversalServerResponse;

@@ -8,7 +8,7 @@ import type { UniversalServerRequest } from "./universal.ts";
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
-/** A deadline beyond what a timer can measure is none: a caller who allows a year would be refused at once. */
+/** A deadline beyond what a timer can measure is none: a caller that allows a year would be refused at once. */
 export function withoutFarDeadline(request: UniversalServerRequest): UniversalServerRequest {
   const { header } = request;
   const grpc = /^(\d{1,8})([HMS])$/.exec(header.get("grpc-timeout") ?? "");

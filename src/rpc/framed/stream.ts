@@ -13,11 +13,11 @@ import { admitStream, type CallOptions } from "../call/admit.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { NodeExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
+import { createOutlet } from "../call/outlet.ts";
 import { untilAborted, whileCalled } from "../call/until-aborted.ts";
 import type { Target } from "../codec.ts";
 import { compressions, knownEncodings } from "../http/content-coding.ts";
 import { connectionHeaders, toNodeHeaders } from "../http/headers.ts";
-import { createOutlet } from "../http/outlet.ts";
 import { mediaType } from "../http/request.ts";
 import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
@@ -78,7 +78,7 @@ export function createServeStream(rpcs: RpcTable, options: StreamOptions): Serve
       await sendAnswer(encodeResponse?.(answer) ?? answer, { response, signal: received.signal as AbortSignal });
       return response.writableEnded ? outcome() : Code.Canceled;
     } finally {
-      // Of a call that did not reach its implementation.
+      // The call may have ended before its implementation, with which its turn would end.
       const caller = takeAdmitted(contextValues);
       if (caller !== undefined) turns?.end(caller);
     }
@@ -90,7 +90,7 @@ function receive({ request, response, contextValues, end }: NodeExchange): Unive
   const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
   let body = received.body as AsyncIterable<Uint8Array>;
   if (!("stream" in request)) {
-    // A reading that ends early destroys the request by default, and the connection would never be read again.
+    // By default, a loop that ends early destroys the request, and the connection would never be read again.
     body = request.iterator({ destroyOnReturn: false });
     response.once("finish", () => request.resume());
   }

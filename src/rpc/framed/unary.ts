@@ -56,7 +56,8 @@ export interface UnaryAnswer {
 
 /**
  * Serves unary calls with the message read, decoded, called, encoded and written once, rather than through the pipeline of
- * asynchronous generators that Connect has for streams of any kind. Resolves when the answer is on its way, or the client is gone.
+ * asynchronous generators that Connect has for streams of any kind. Resolves when the answer is on its way, or the client is
+ * gone.
  */
 export const createUnary = (protocol: UnaryProtocol, options: UnaryOptions) =>
   async function serveUnary(exchange: Exchange, { rpc, bindPath }: Target): Promise<Outcome> {
@@ -149,9 +150,9 @@ export function malformedMessage(
 }
 
 /**
- * Aborts a context when the client goes, until it is released. To the garbage collector a stream of HTTP/2 lives much longer
- * than its call, with all that its listeners reach; they must reach no context of a call that is over. That is also why this
- * is a function of its own: closures of one function share what any of them uses.
+ * Aborts a context when the client goes, until it is released. The garbage collector frees a stream of HTTP/2 long after its
+ * call, with all that its listeners reach, so they must not reach the context then. This is a function of its own because
+ * closures of one function share the variables that any of them uses.
  */
 function abortOnClose(reply: Reply, context: CallContext): () => void {
   let open: CallContext | undefined = context;

@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 
 /**
- * Headers that describe the connection or the bytes sent, of which a handler knows nothing. They come with the headers of
- * another server that a handler passes on, and Node throws at some and takes others at their word.
+ * Headers that describe the connection or the bytes sent, which a handler cannot know. It may set them by passing on the
+ * headers of another server; Node throws at some of them, and believes others.
  */
 export const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
@@ -20,7 +20,7 @@ export const transportHeaders: ReadonlySet<string> = new Set([
   "content-type",
 ]);
 
-/** Headers or trailers in the form that Node sends, but those that are left out; undefined where that leaves none. */
+/** Headers or trailers in the form that Node sends, without those that are left out; undefined where none remains. */
 export function toNodeHeaders(
   headers: Headers,
   leftOut: ReadonlySet<string> = transportHeaders,

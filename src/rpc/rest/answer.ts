@@ -34,20 +34,20 @@ export function answerJson(
   if (field === undefined) return json;
   const value = (json as JsonObject)[field.jsonName];
   if (value !== undefined) return value;
-  // With presence and not set: what a reader of the type expects of nothing.
+  // It has presence and is not set: the empty value of its type.
   if (field.fieldKind !== "message" || isTextField(field)) return null;
   const { typeName } = field.message;
   return typeName === "google.protobuf.Value" ? null : typeName === "google.protobuf.ListValue" ? [] : {};
 }
 
-/** What the handler and the interceptors said in headers and trailers. REST has no trailers, so they come as `trailer-…`. */
+/** Headers and trailers of the handler and the interceptors. REST has no trailers, so they become headers named `trailer-…`. */
 export function answerHeaders(context: HandlerContext): OutgoingHttpHeaders {
   const headers = sendable(context.responseHeader);
   for (const [name, value] of Object.entries(sendable(context.responseTrailer))) headers[`trailer-${name}`] = value;
   return headers;
 }
 
-/** What a handler may say in headers. */
+/** The headers that a handler may set. */
 export function sendable(headers: Headers): OutgoingHttpHeaders {
   const sent = toNodeHeaders(headers) ?? {};
   for (const name of Object.keys(sent)) if (foreignHeaders.has(name)) delete sent[name];

@@ -52,16 +52,16 @@ export async function mergeBody(
   mergeJson(message, readText(bytes, body, message.desc), options);
 }
 
-/** A body where none belongs says something that would be lost. */
+/** What a body says would be lost where the rule has none. */
 async function refuseBody(received: ReceivedBody, options: BodyOptions): Promise<void> {
   if ((await readBody(received, options)).length === 0) return;
   throw flaw("body", "this method and path take no request body: leave it out");
 }
 
-/** A message that was sent empty is there; of the other kinds of fields, nothing was sent. */
+/** An empty body sets a field that is a message, and no other kind of field. */
 function setEmpty(message: ReflectMessage, field: DescField): void {
   if (field.fieldKind !== "message" || isTextField(field)) return;
-  // A Value is always a value of some kind, and JSON has none that is empty.
+  // A Value is always a value of some kind, and no JSON value is empty.
   if (field.message.typeName !== "google.protobuf.Value") message.set(field, reflect(field.message));
 }
 
@@ -133,7 +133,7 @@ function requireJson(head: RequestHead): void {
   });
 }
 
-/** The request message as JSON text, of which the body may be one field: with its parent, protobuf's own rules read it. */
+/** The request message as JSON text. A body that is one field is put into its parent, which protobuf then reads by its rules. */
 function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessage): string {
   let sent: string;
   try {
@@ -146,7 +146,7 @@ function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessag
     throw flaw("body", `the request body is nested too deep: send no more than ${maxDepth} levels`);
   }
   try {
-    // By itself, lest it close what it is put into.
+    // Parsed by itself: it must not close the object that it is put into.
     JSON.parse(sent);
   } catch (cause) {
     throw notJson(cause);
@@ -163,7 +163,7 @@ function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessag
 const notJson = (cause: unknown): ConnectError =>
   flaw("body", "the request body is not valid JSON: send one JSON value, in UTF-8", cause);
 
-/** A way through JSON in wire names, as far as the message has them. */
+/** A path through JSON in wire names, as far as the message has them. */
 function wirePath(desc: DescMessage, way: readonly (string | number)[]): string {
   let within: DescMessage | undefined = desc;
   let path = "";

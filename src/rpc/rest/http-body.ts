@@ -11,7 +11,7 @@ export const isHttpBody = (desc: DescMessage | undefined): boolean => desc?.type
 export const isRawBody = (body: "whole" | DescField, input: DescMessage): boolean =>
   isHttpBody(body === "whole" ? input : body.fieldKind === "message" ? messageOf(body) : undefined);
 
-/** Puts what was sent into the message, or the field of it, that is an HttpBody. */
+/** Puts the request body into the message that is an HttpBody, or into its field that is one. */
 export function setRawBody(
   message: ReflectMessage,
   body: "whole" | DescField,
@@ -26,7 +26,7 @@ export function setRawBody(
   target.set(target.desc.field["data"] as DescField, sent.data);
 }
 
-/** What an HttpBody sends. A content type that no header could carry is not sent. */
+/** What an HttpBody sends, without a content type that no header could carry. */
 export function rawAnswer(message: Message): { readonly contentType: string; readonly data: Uint8Array } {
   const { contentType, data } = message as Message & { readonly contentType: string; readonly data: Uint8Array };
   const isSendable = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+[\t\x20-\x7e]*$/.test(contentType);

@@ -7,7 +7,7 @@ interface Choice {
   readonly q: number;
 }
 
-/** The choices of a header, parameters other than `q` left out. A weight that is none counts as 0. */
+/** The choices of a header, parameters other than `q` left out. An invalid weight counts as 0. */
 function parseChoices(header: string): readonly Choice[] {
   return header
     .split(",")
@@ -40,7 +40,7 @@ export function chooseMediaType(accept: string | undefined, available: readonly 
   return best(available, weightOf);
 }
 
-/** The media type to answer with. Throws a 406 that names those there are. */
+/** The media type to answer with. Throws a 406 that names the available ones. */
 export function requireAcceptable(accept: string | undefined, available: readonly string[]): string {
   const chosen = chooseMediaType(accept, available);
   if (chosen !== undefined) return chosen;

@@ -7,13 +7,13 @@ export interface RestOptions extends CallOptions {
   /** The message types that `google.protobuf.Any` may hold, in requests and answers. */
   readonly registry: Registry;
   /**
-   * Whether what no field takes is passed over: fields of a body, parameters of a query, and a body where the rule has none.
-   * Default false: it is refused, because a misspelt name would be lost without a word.
+   * Whether the codec ignores what no field takes: fields of a body, parameters of a query, and a body where the rule has none.
+   * Default false: it is refused, because a misspelt name would be lost in silence.
    */
   readonly ignoreUnknown?: boolean;
   /**
    * Whether a request header `Grpc-Metadata-X` counts as `X`, as it does to grpc-gateway and the clients that were made for it.
-   * Default false: to filters in front, it is a header that they do not know. Where both are sent with different values, the
+   * Default false: a filter in front does not know the header by that name. Where both are sent with different values, the
    * answer is 400.
    */
   readonly grpcMetadataHeaders?: boolean;

@@ -1,16 +1,15 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { JsonValue } from "@bufbuild/protobuf";
-import { createOutlet } from "../http/outlet.ts";
+import { createOutlet } from "../call/outlet.ts";
 import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 
 /** How a stream of messages is written. */
-interface Framing {
+export interface Framing {
   readonly first: string;
   readonly between: string;
   message(json: string): string;
   readonly end: string;
-  /** How an error after the first message is told; absent: the form has no place for one, so the connection breaks. */
+  /** An error after the first message. Absent: the form has no place for one, so the connection breaks. */
   error?(status: string): string;
 }
 
@@ -28,7 +27,7 @@ const framings: Readonly<Record<string, Framing>> = {
     first: "",
     between: "",
     message: (json) => `data: ${json}\n\n`,
-    // A browser that is not told so takes every end for a broken connection, and asks again.
+    // Without this, a browser takes every end for a broken connection, and asks again.
     end: "event: end\ndata:\n\n",
     error: (status) => `event: error\ndata: ${status}\n\n`,
   },
@@ -37,106 +36,63 @@ const framings: Readonly<Record<string, Framing>> = {
 /** In the order of preference. */
 export const streamTypes: readonly string[] = Object.keys(framings);
 
+/** The framing of a type of `streamTypes`. */
+export const framingOf = (type: string): Framing => framings[type] as Framing;
+
+/** Frames JSON texts as bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead. */
+export async function* frame(texts: AsyncIterable<string>, framing: () => Framing): AsyncIterable<Uint8Array> {
+  let isFirst = true;
+  for await (const text of texts) {
+    const { first, between, message } = framing();
+    yield Buffer.from((isFirst ? first : between) + message(text));
+    isFirst = false;
+  }
+  const { first, end } = framing();
+  const last = isFirst ? first + end : end;
+  if (last !== "") yield Buffer.from(last);
+}
+
 export interface StreamAnswer {
   readonly response: ListenerResponse;
-  /** Whether nothing but the headers is wanted: then the messages end with the first. */
+  /** Whether only the headers are wanted: then the body ends with its first piece. */
   readonly isHead: boolean;
-  /** Of the call: a client that reads nothing keeps it no longer than its deadline. */
+  /** Of the call: a client that does not read keeps the call no longer than its deadline. */
   readonly signal: AbortSignal;
-  /** The media type; known with the first message, or the end. */
-  type(): string;
-  /** Asked when the first message, or the end, is there. */
+  readonly pieces: AsyncIterable<Uint8Array>;
+  /** Called at the first piece, or at the end. */
   headers(): OutgoingHttpHeaders;
-  readonly messages: AsyncIterable<JsonValue>;
-  /** The google.rpc.Status that an error is told as. Called once for each stream that fails after its first message. */
-  toStatus(reason: unknown): JsonValue;
+  /** The piece for an error after the first piece, called once. Undefined: the body breaks off. */
+  errorPiece(reason: unknown): Uint8Array | undefined;
 }
 
 /**
- * Writes messages as they come, each at once, and none faster than the client takes them. Headers wait for the first
- * message: rejects, with nothing sent, where it fails before. What fails after is told in the stream, or breaks it off: no
- * error ever looks like a clean end. Stops reading the messages when the client is gone.
+ * Writes pieces as they come, each at once, and none faster than the client takes them. Headers wait for the first piece:
+ * rejects, with nothing sent, where it fails before. What fails after becomes an error in the stream, or breaks it off: no
+ * error ever looks like a clean end. Stops reading the pieces when the client is gone.
  */
 export async function writeStream(answer: StreamAnswer): Promise<void> {
-  const { response, isHead, headers, messages, toStatus, signal } = answer;
+  const { response, isHead, pieces, headers, errorPiece, signal } = answer;
   const out = response as ServerResponse;
   const outlet = createOutlet(response, signal);
-  // Only ever bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead.
-  const write = (text: string): boolean => outlet.write(Buffer.from(text));
   let isBegun = false;
-  let framing = {} as Framing;
   const begin = (): void => {
-    if (isBegun) return;
+    if (!isBegun) out.writeHead(200, { "cache-control": "no-store", ...headers() });
     isBegun = true;
-    const type = answer.type();
-    framing = framings[type] as Framing;
-    out.writeHead(200, { "cache-control": "no-store", ...headers(), "content-type": type, "x-accel-buffering": "no" });
-    if (framing.first !== "" && !isHead) write(framing.first);
   };
-  let count = 0;
   try {
-    for await (const message of messages) {
+    for await (const piece of pieces) {
       if (isGone(response)) return;
       begin();
       if (isHead) break;
-      const text = framing.message(JSON.stringify(message));
-      if (!write(count++ === 0 ? text : framing.between + text)) await outlet.drained();
+      if (!outlet.write(piece)) await outlet.drained();
     }
   } catch (reason) {
     if (!isBegun || isGone(response)) throw reason;
-    const status = toStatus(reason);
-    if (framing.error === undefined) await outlet.breakOff();
-    else out.end(Buffer.from(framing.error(JSON.stringify(status))));
+    const piece = errorPiece(reason);
+    if (piece === undefined) await outlet.breakOff();
+    else out.end(piece);
     return;
   }
   begin();
-  if (isHead) out.end();
-  else out.end(Buffer.from(framing.end));
-}
-
-/** Raw bytes of any type, one chunk after the other. The first one says the type. */
-export async function writeRawStream({
-  response,
-  isHead,
-  chunks,
-  headers,
-  onFailure,
-  signal,
-}: {
-  readonly response: ListenerResponse;
-  readonly isHead: boolean;
-  readonly signal: AbortSignal;
-  readonly chunks: AsyncIterable<{ readonly contentType: string; readonly data: Uint8Array }>;
-  headers(): OutgoingHttpHeaders;
-  /** Told why, where the bytes break off. */
-  onFailure(reason: unknown): void;
-}): Promise<void> {
-  const out = response as ServerResponse;
-  const outlet = createOutlet(response, signal);
-  let isBegun = false;
-  const begin = (contentType: string): void => {
-    isBegun = true;
-    out.writeHead(200, {
-      "cache-control": "no-store",
-      ...headers(),
-      "content-type": contentType,
-      "x-content-type-options": "nosniff",
-    });
-  };
-  try {
-    for await (const { contentType, data } of chunks) {
-      if (isGone(response)) return;
-      if (!isBegun) begin(contentType);
-      if (isHead) break;
-      if (!outlet.write(data)) await outlet.drained();
-    }
-  } catch (reason) {
-    if (!isBegun || isGone(response)) throw reason;
-    onFailure(reason);
-    // Bytes of an unknown type have no place for an error.
-    await outlet.breakOff();
-    return;
-  }
-  if (!isBegun) begin("application/octet-stream");
   out.end();
 }

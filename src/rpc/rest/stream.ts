@@ -14,7 +14,7 @@ import { requireAcceptable } from "./negotiation.ts";
 import type { RestOptions } from "./options.ts";
 import type { RestTarget } from "./route-table.ts";
 import { codeOf, toStatusJson } from "./status.ts";
-import { streamTypes, writeRawStream, writeStream } from "./stream-writer.ts";
+import { frame, framingOf, streamTypes, writeStream } from "./stream-writer.ts";
 
 /** Serves one call that streams its answers. Rejects with what goes to the caller as a status, where no answer has begun. */
 export async function serveStream(
@@ -29,7 +29,10 @@ export async function serveStream(
   const { registry } = options;
   const { signal } = context;
   const isRaw = isRawAnswer(route);
-  let type = "";
+  // The first answer may set another one.
+  let type = "application/octet-stream";
+  let outcome: Outcome = 0;
+
   /** Runs when the first answer is asked for. What is left is never made once the caller stops asking. */
   async function* call(): AsyncIterable<Message> {
     await admitStream(context, options);
@@ -41,31 +44,41 @@ export async function serveStream(
     const invoke = transformInvokeImplementation(spec, context, [...options.interceptors]);
     yield* whileCalled(invoke(input()), signal);
   }
-  let outcome: Outcome = 0;
-  const onFailure = (reason: unknown): void => {
-    outcome = codeOf(reason);
-    if (!(reason instanceof ConnectError)) options.onFailure(reason, contextValues);
-  };
-  const headers = () => withVary(answerHeaders(context), "Accept");
-  const common = { response, isHead: head.method === "HEAD", headers, signal };
-  if (isRaw) {
-    const chunks = map(call(), (answer) => rawAnswer(rawPart(answer, route)));
-    await writeRawStream({ ...common, chunks, onFailure });
-    return outcome;
+
+  async function* rawPieces(): AsyncIterable<Uint8Array> {
+    let isFirst = true;
+    for await (const answer of call()) {
+      const { contentType, data } = rawAnswer(rawPart(answer, route));
+      if (isFirst) type = contentType;
+      isFirst = false;
+      yield data;
+    }
   }
-  const { output } = spec.method;
+
+  async function* texts(): AsyncIterable<string> {
+    const { output } = spec.method;
+    for await (const answer of call()) {
+      yield JSON.stringify(answerJson(answer, output, { registry, field: route.responseBody }));
+    }
+  }
+
   await writeStream({
-    ...common,
-    type: () => type,
-    messages: map(call(), (answer) => answerJson(answer, output, { registry, field: route.responseBody })),
-    toStatus(reason) {
-      onFailure(reason);
-      return toStatusJson(reason, registry);
+    response,
+    isHead: head.method === "HEAD",
+    signal,
+    pieces: isRaw ? rawPieces() : frame(texts(), () => framingOf(type)),
+    headers: () => ({
+      ...withVary(answerHeaders(context), "Accept"),
+      "content-type": type,
+      ...(isRaw ? { "x-content-type-options": "nosniff" } : { "x-accel-buffering": "no" }),
+    }),
+    errorPiece(reason) {
+      outcome = codeOf(reason);
+      if (!(reason instanceof ConnectError)) options.onFailure(reason, contextValues);
+      // Bytes of an unknown type have no place for an error.
+      const error = isRaw ? undefined : framingOf(type).error;
+      return error && Buffer.from(error(JSON.stringify(toStatusJson(reason, registry))));
     },
   });
   return outcome;
-}
-
-async function* map<A, B>(all: AsyncIterable<A>, change: (one: A) => B): AsyncIterable<B> {
-  for await (const one of all) yield change(one);
 }

@@ -52,7 +52,7 @@ function toDatabase(url: string, given: Partial<PostgresSettings> = {}) {
   return { database: new Database(location, settings), settings };
 }
 
-/** Opens the store in a database, and creates its schema where there is none. */
+/** Opens the store in a database. Creates the schema where there is none. */
 export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
   const { database, settings } = toDatabase(url, options.postgres);
   try {
@@ -64,7 +64,7 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
   }
 }
 
-/** Brings the schema to the newest, by hand: the next who opens the store would. */
+/** Brings the schema to the newest, as opening the store does. */
 export async function migratePostgresStore(url: string, given?: Partial<PostgresSettings>): Promise<Migration> {
   const { database } = toDatabase(url, given);
   try {

@@ -9,8 +9,8 @@ import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { fromText } from "./text.ts";
 
-// Whatever reads the whole history does so by pages of a few megabytes, and in a transaction of a long run: the server hears nothing
-// while a page is used.
+// The history is read by pages of a few megabytes. The server hears nothing while a page is used, so its transaction has the limits of a
+// long run.
 
 const pageRows = 5000;
 

@@ -16,8 +16,8 @@ interface Waiting {
 }
 
 /**
- * Reads what is committed. Everything that was read stays in memory until any node commits, which the head tells: reads that
- * wait go together, and ask for it once, after all of them began. One such question is on its way at a time.
+ * Reads what is committed. Everything read stays in memory until a node commits, which changes the head. Reads that wait share one query
+ * for the head, sent after all of them began. One such query is on its way at a time.
  */
 export class Reader {
   readonly #database: Database;
@@ -40,7 +40,7 @@ export class Reader {
     });
   }
 
-  /** Resolves when nobody waits. */
+  /** Resolves when no read waits. */
   async drain(): Promise<void> {
     await this.#serving;
   }
@@ -50,7 +50,7 @@ export class Reader {
   }
 
   async #serve(): Promise<void> {
-    // The event loop first takes in what there is.
+    // Reads that arrive in the same turn of the event loop go together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = new Set(this.#waiting.splice(0));
@@ -58,7 +58,7 @@ export class Reader {
       try {
         await retryIfLost(() => this.#ask(batch));
       } catch (error) {
-        // A server that does not answer would keep those who came meanwhile waiting once more, each for as long again.
+        // Reads that came meanwhile would wait as long again for a server that does not answer.
         const isSilent = performance.now() - started > atOnceMs;
         const failed = isSilent ? [...batch, ...this.#waiting.splice(0)] : batch;
         for (const { reject } of failed) reject(toStoreError(error, this.#database.name));

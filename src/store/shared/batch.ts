@@ -18,7 +18,7 @@ import type {
 import { keyChanges } from "./unique-keys.ts";
 import { collectView, isSameRef, type Moment, nameOfRecord, nameOfRef, nameOfUniqueKey } from "./view.ts";
 
-/** A unique key that changes hands: from nobody, to nobody, or from one aggregate to another. */
+/** A unique key that an aggregate gives up, takes, or hands to another. */
 export interface UniqueKeyMove {
   readonly key: UniqueKey;
   readonly from: AggregateRef | undefined;
@@ -33,7 +33,7 @@ export interface Writes {
   readonly keyMoves: readonly UniqueKeyMove[];
   /** The last value of every record that changed. */
   readonly records: readonly RecordChange[];
-  /** Records that ended by then may be removed: milliseconds since 1970 UTC. */
+  /** Records that expired by then may be removed: milliseconds since 1970 UTC. */
   readonly now: number;
 }
 
@@ -45,7 +45,7 @@ export type Ending =
   | { readonly kind: "failed"; readonly error: unknown };
 
 export interface BatchContext {
-  /** The store as committed. Nobody else may write until the batch is written. */
+  /** The store as committed. No one else may write until the batch is written. */
   readonly committed: Moment;
   /** Brings these into `committed`, for an engine that cannot load them while a command is decided. */
   readonly fetch?: (reads: readonly Read[]) => Promise<void>;
@@ -93,7 +93,6 @@ function attempt(work: () => CommandResult<unknown>): Ending {
   }
 }
 
-/** Runs a command's own decision, and adds what it decided to the draft. */
 function append(command: Command<unknown>, draft: Draft, context: BatchContext): CommandResult<unknown> {
   const view = collectView(command.reads, draft);
   const { changes, records = [], value } = command.decide(view);
@@ -129,7 +128,7 @@ interface KeyChanges extends ReturnType<typeof keyChanges> {
   readonly ref: AggregateRef;
 }
 
-/** Changes not yet written, laid over what they build on: a command's over its batch's, a batch's over the committed store. */
+/** Changes that are not written yet, over what they build on: a command's over its batch's, and a batch's over the store. */
 class Draft implements Moment {
   readonly events: RecordedEvent[] = [];
   readonly #below: Moment;
@@ -165,7 +164,7 @@ class Draft implements Moment {
 
   putRecord(change: RecordChange): void {
     const { record, id } = change.ref;
-    // SQL text would keep a lone surrogate as another character, and the record would no longer be found.
+    // A database would store a lone surrogate as another character, and not find the record again.
     if (!id.isWellFormed()) throw new Error(`the id of a record of kind ${record} is not well-formed Unicode`);
     this.#records.set(nameOfRecord(change.ref), change);
   }
@@ -175,7 +174,7 @@ class Draft implements Moment {
     this.#aggregates.set(nameOfRef(after.ref), after);
   }
 
-  /** The unique keys that its aggregates give up and take, of those that do. */
+  /** Lists the aggregates whose unique keys change. */
   keyChanges(projection: Projection): readonly KeyChanges[] {
     return [...this.#aggregates.values()]
       .map((after) => ({ ref: after.ref, ...keyChanges(this.#below.load(after.ref), after, projection) }))
@@ -197,7 +196,7 @@ class Draft implements Moment {
             `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`,
           );
         }
-        // SQL text would keep a lone surrogate as another character, and the key would no longer be found.
+        // As for a record's id.
         if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
         this.#holders.set(nameOfUniqueKey(key), { key, holder: ref });
       }

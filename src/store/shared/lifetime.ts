@@ -27,7 +27,7 @@ export class Lifetime {
     }
   }
 
-  /** Closes once. `end` runs at once, and is to await `settled` before it releases anything. */
+  /** Closes once. `end` must await `settled` before it releases anything. */
   close(end: () => Promise<void>): Promise<void> {
     this.#closed ??= end();
     return this.#closed;

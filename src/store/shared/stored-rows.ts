@@ -3,7 +3,7 @@ import type { AggregateType } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
 import type { Projection, RecordedEvent, Snapshot, StoreRecord } from "../store.ts";
 
-// Rows as engines keep and read them, and what they are to callers. JSON is text here.
+// Rows as engines read them, and what callers get. `rows.ts` has them as they are written.
 
 export interface StoredEvent {
   readonly position: number;
@@ -60,9 +60,8 @@ export function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
 }
 
 /**
- * What a state is checked by whenever it is read: disks and memory flip bits, and most of those leave JSON that can be read.
- * It covers the aggregate's name and version, so that a row in another's place is found as well. SHA-256, because it is in every Node
- * and takes about as long as parsing the state.
+ * The digest that is checked whenever a state is read: disks and memory flip bits, and most of those leave valid JSON. It covers the
+ * aggregate's name and version, to find a row in another's place. SHA-256 takes about as long as parsing the state.
  */
 export const digestOf = ({ type, id, version, state }: Omit<StoredState, "digest">): string =>
   hash("sha256", `${type}\n${id}\n${version}\n${state}`, "base64url");
@@ -80,7 +79,7 @@ export function toSnapshot(stored: StoredState, { name, projection }: StateSourc
     return { ref, version: stored.version, state: projection.upcast.state(ref.type, kept) };
   } catch (cause) {
     const problem = `The state of ${ref.type} ${ref.id} in the store ${name} is damaged`;
-    const advice = 'Run "portcullis store rebuild", which makes it anew from the events';
+    const advice = 'Run "portcullis store rebuild", which makes it again from the events';
     throw new StoreError("corrupt", `${problem}. ${advice}, or restore the store from a backup.`, cause);
   }
 }
@@ -96,8 +95,8 @@ export function toRecord({ kind, value, expiresAt }: StoredRecord, { name }: Sta
 }
 
 /**
- * Parses JSON that was stored. Throws an Error that repeats nothing of it, as the parser's own would: what is stored may be
- * secret, and errors go to the log.
+ * Parses JSON. Throws an Error that repeats nothing of it, as the parser's own does: stored values may be secret, and errors go to
+ * the log.
  */
 export function parseJson(text: string): unknown {
   try {

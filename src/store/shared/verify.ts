@@ -69,7 +69,7 @@ export function toSortedJson(value: unknown): string {
   });
 }
 
-/** The rows of a projection made anew from the events. Rejects with StoreError `corrupt` where the history itself is broken. */
+/** The rows of a projection rebuilt from the events. Rejects with StoreError `corrupt` where the history itself is broken. */
 export async function rebuiltRows(
   stored: StoredHistory,
   { name, projection }: { readonly name: string; readonly projection: Projection },

@@ -41,7 +41,7 @@ export interface SqliteOptions {
   readonly onCommit?: CommitListener | undefined;
 }
 
-/** Opens the store in a file, and creates the file and its directory where there is none. */
+/** Opens the store in a file. Creates the file and its directory where there is none. */
 export async function openSqliteStore(file: string, options: SqliteOptions): Promise<Store> {
   const path = resolve(file);
   const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
@@ -120,8 +120,8 @@ class SqliteStore implements Store {
   }
 
   /**
-   * Reads wait until the event loop has taken in what there is, and then share one look at the file: it comes after all of
-   * them began, and a busy server receives many calls at a time.
+   * Reads that arrive in one turn of the event loop share one look at the file, after all of them began: a busy server receives many
+   * calls at a time.
    */
   read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
     if (seen !== undefined) return this.#whenFree(() => this.#parts.reader.read(reads, follow));
@@ -219,7 +219,7 @@ class SqliteStore implements Store {
     }
   }
 
-  /** Reads at once where that is possible, which is nearly always: only recovery after a crash keeps readers out. */
+  /** Reads at once, nearly always: only recovery after a crash keeps readers out. */
   #whenFree<T>(read: () => T): Promise<T> {
     const attempt = (): T => {
       this.#lifetime.refuseClosed();

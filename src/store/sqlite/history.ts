@@ -8,20 +8,20 @@ import type { Projection, Store } from "../store.ts";
 import { toStoreError } from "./errors.ts";
 import { selectStates } from "./reader.ts";
 
-/** What a connection sees in the transaction that it has begun, with a turn of the event loop for others now and then. */
+/** What a connection sees in the transaction that it has begun. Yields to the event loop now and then. */
 export const historyOf = (db: DatabaseSync): StoredHistory => ({
   events: () => inTurns(selectEvents(db)),
   aggregates: () => inTurns(selectAggregates(db)),
   keys: () => inTurns(selectKeys(db)),
 });
 
-/** The same as it is now, all at once: of a connection that others use too, where a transaction would be theirs as well. */
+/** A copy, for a connection that readers and writers share: a transaction would be theirs as well. */
 export function copyHistory(db: DatabaseSync): StoredHistory {
   const [events, aggregates, keys] = [[...selectEvents(db)], [...selectAggregates(db)], [...selectKeys(db)]];
   return { events: () => events, aggregates: () => aggregates, keys: () => keys };
 }
 
-/** See Store.verify. Damage that keeps SQLite from reading on is a problem like the others. */
+/** See Store.verify. Damage that stops SQLite from reading is a problem like others. */
 export async function verify(
   db: DatabaseSync,
   stored: StoredHistory,

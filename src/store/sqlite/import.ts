@@ -17,7 +17,7 @@ export interface Import {
   readonly check: (history: History) => Promise<void>;
 }
 
-/** See Store.import. Everything is written over a connection of its own, in one transaction. */
+/** See Store.import. Writes everything over a connection of its own, in one transaction. */
 export async function importHistory(open: () => DatabaseSync, options: Import): Promise<void> {
   const { name, projection, busyTimeoutMs, events, check } = options;
   const limit = { limitMs: busyTimeoutMs };
@@ -38,14 +38,14 @@ export async function importHistory(open: () => DatabaseSync, options: Import): 
   }
 }
 
-/** The write-ahead log is as long as everything that was written. Where it stays, as on a full disk, it does no harm. */
+/** The write-ahead log is as long as the import. It does no harm where it stays, as on a full disk. */
 function emptyLog(db: DatabaseSync): void {
   try {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch {}
 }
 
-/** The rows of an import into a store that has one connection for all, where readers would see a transaction half written. */
+/** The rows of an import into a store with one connection for all, where readers would see an open transaction. */
 export async function makeRows(reader: Reader, { name, projection, events, check }: Import): Promise<Rows> {
   refuseFilled(reader.newest(), name);
   const all: RecordedEvent[] = [];

@@ -8,15 +8,14 @@ import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord,
 import { toStoreError } from "./errors.ts";
 
 /**
- * Reads what is committed. Everything that was read stays in memory until any connection commits, which SQLite tells by a
- * counter: asking for it takes some microseconds and shows the writes of other processes too.
+ * Reads what is committed. Everything read stays in memory until any connection commits. SQLite counts commits, those of other
+ * processes included, and the count costs some microseconds to read.
  */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #source: StateSource;
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
-  /** Whether what is in memory was still what is committed at the last look. */
   #isCurrent = false;
   readonly #statements: Record<
     "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
@@ -39,7 +38,7 @@ export class Reader {
     this.#cached = new CachedMoment(this);
   }
 
-  /** Finds out whether what is in memory is still what is committed. */
+  /** Checks whether what is in memory is still what is committed. */
   look(): void {
     this.#isCurrent = this.#seenCommits !== undefined && this.#commits() === this.#seenCommits;
   }
@@ -57,12 +56,12 @@ export class Reader {
       this.#isCurrent = true;
       return collectView(reads, this.#cached, follow);
     } finally {
-      // A read transaction has nothing to lose; where reading failed, SQLite may have ended it already.
+      // Where reading failed, SQLite may have ended the transaction already.
       if (this.#db.isTransaction) this.#statements.commit.run();
     }
   }
 
-  /** What a cache of what is committed now starts from; it loads the rest on demand. */
+  /** Where the store is now: a cache starts from this. */
   newest(): { readonly position: number; readonly recordedAt: number } {
     const [position = 0, recordedAt = 0] = row<[number, number]>(this.#statements.newest) ?? [];
     return { position, recordedAt };
@@ -94,7 +93,7 @@ export class Reader {
     return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
   }
 
-  /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
+  /** Forgets what was read, after a write on this very connection, which SQLite does not count. */
   forget(): void {
     this.#seenCommits = undefined;
     this.#isCurrent = false;
@@ -108,7 +107,7 @@ export class Reader {
     return row<[number]>(this.#statements.commits)?.[0] as number;
   }
 
-  /** A command that is being decided reads too, and must end with the store's error rather than the driver's. */
+  /** Commands read too while they are decided, and must fail with a StoreError. */
   #translated<T>(load: () => T): T {
     try {
       return load();
@@ -118,7 +117,7 @@ export class Reader {
   }
 }
 
-/** A digest of an earlier version does not count where a process that knows no digests has written the state since. */
+/** A digest of an earlier version does not count: a process that knows no digests has written the state since. */
 export const selectStates = `SELECT a.type, a.id, a.version, a.state,
     CASE WHEN d.version < a.version AND EXISTS
       (SELECT 1 FROM events WHERE aggregate_type = a.type AND aggregate_id = a.id AND sequence = a.version)

@@ -19,7 +19,7 @@ interface Options extends Omit<BatchContext, "committed"> {
 /** Decides on the event loop what the writer then writes. */
 export class SqliteTransactions implements Transactions {
   readonly #options: Options;
-  /** What is committed, as long as nobody else writes: a transaction seldom has to read at all. */
+  /** What is committed, as long as no one else writes: a transaction seldom has to read. */
   readonly #committed: CachedMoment;
   #isCurrent = false;
   #isUntouched = false;
@@ -38,7 +38,7 @@ export class SqliteTransactions implements Transactions {
     this.#committed.trim();
     if (!this.#isUntouched || !this.#isCurrent) {
       const { reader, busyTimeoutMs } = this.#options;
-      // Nobody else writes now, so what is read needs no transaction to be of one moment.
+      // No one else writes now, so all that is read is of one moment.
       this.#committed.startOver(await retryWhileBusy(() => reader.newest(), { limitMs: busyTimeoutMs }));
       this.#isCurrent = true;
     }

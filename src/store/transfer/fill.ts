@@ -7,11 +7,11 @@ import { keyChanges } from "../shared/unique-keys.ts";
 import { type Moment, nameOfRef } from "../shared/view.ts";
 import type { AggregateRef, Projection, RecordedEvent, Snapshot } from "../store.ts";
 
-/** An empty store that is being filled, in a transaction that nobody else sees. */
+/** An empty store that is being filled, in a transaction that no one else sees. */
 export interface Filling {
   /** What was written so far. */
   readonly written: CachedMoment;
-  /** Brings these into `written`, for an engine that cannot load them when they are asked for. */
+  /** Brings these into `written`, for an engine that cannot load them when they are needed. */
   fetch?(refs: readonly AggregateRef[]): Promise<void>;
   write(rows: Rows): Promise<void>;
 }
@@ -34,7 +34,7 @@ export async function fill(
   }
 }
 
-/** What recorded events, with the aggregates that they make, add to what is there. */
+/** What recorded events add to a store, with the aggregates that they make. */
 export function foldOnto(before: Moment, events: readonly RecordedEvent[], projection: Projection): Writes {
   const after = new Map<string, Snapshot>();
   let last: Pick<RecordedEvent, "position" | "recordedAt"> = before;

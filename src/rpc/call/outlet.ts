@@ -1,19 +1,19 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { constants } from "node:http2";
-import { untilAborted } from "../call/until-aborted.ts";
+import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
-import { isGone } from "./response.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** The body of an answer, while its call lasts. */
 export interface Outlet {
   /** False where no more should be written before it is `drained`. */
   write(bytes: Uint8Array): boolean;
-  /** Resolves when more can be written, or nobody is there to read it. */
+  /** Resolves when more can be written, or the client is gone. */
   drained(): Promise<void>;
   /**
-   * Ends a connection or stream so that nobody takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
+   * Ends a connection or stream so that no client takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
    * INTERNAL_ERROR. What was written goes out before, unless the reader has not taken it when the call is aborted.
    */
   breakOff(): Promise<void>;
@@ -41,7 +41,7 @@ export function createOutlet(response: ListenerResponse, signal: AbortSignal): O
       try {
         await Promise.race([once(out, "drain", until), once(out, "close", until)]);
       } catch {
-        // An error of the connection: whoever writes next sees that it is gone.
+        // An error of the connection: the next write sees that it is gone.
       } finally {
         done.abort();
         unread?.taken();
