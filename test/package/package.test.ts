@@ -24,7 +24,9 @@ describe("the packed package in an empty folder", () => {
       .flatMap((name) => filesOf(join(root, name)).map((file) => `${name}/${file}`))
       .filter((file) => !file.startsWith("src/rpc/"));
     // Declarations that are written by hand are for the compiler alone.
-    const compiled = sources.filter((file) => !file.endsWith(".d.ts")).map((file) => file.replace(/\.ts$/, ""));
+    const compiled = sources
+      .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))
+      .map((file) => file.replace(/\.ts$/, ""));
     const protos = filesOf(join(root, "proto")).filter((file) => file.endsWith(".proto"));
     const pages = filesOf(join(root, "docs")).filter((file) => file.endsWith(".md"));
     expect([compiled.length > 0, protos.length > 0, pages.length > 0]).toEqual([true, true, true]);
