@@ -1,6 +1,6 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { createContextValues } from "@connectrpc/connect";
-import { aFunction, type Check, checkOptions } from "./check-options.ts";
+import { aBoolean, aFunction, type Check, checkOptions } from "./check-options.ts";
 import { createDispatch } from "./dispatch.ts";
 import { type DispatchOptions, dispatchChecks } from "./dispatch-options.ts";
 import { Health } from "./gen/grpc/health/v1/health_pb.ts";
@@ -160,6 +160,6 @@ const serveChecks: { readonly [Name in keyof ServeOptions]-?: Check } = {
     wanted: "an object with isReady and onChange",
     fits: (value) => typeof (value as Partial<Readiness> | null)?.onChange === "function",
   }),
-  reflection: { wanted: "true or false", fits: (value) => typeof value === "boolean" },
+  reflection: aBoolean,
   ...dispatchChecks,
 };

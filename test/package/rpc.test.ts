@@ -2,8 +2,10 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { archivesOf, bytesOf, filesOf, npmInstall, typecheck } from "./pack.ts";
@@ -81,6 +83,19 @@ describe.each([
       }
       expect(await bufCurl("grpc", `${url}/grpc.health.v1.Health/Check`, "{}")).toBe('{"status":"SERVING"}');
       expect(await (await fetch(`${url}/openapi.json`)).json()).toMatchObject({ openapi: "3.1.0" });
+    });
+  });
+
+  it("refuses a stream over HTTP/1.1 without waiting for the end of its request", async () => {
+    await withServer(folder, async (url) => {
+      const path = "/library.v1.LibraryService/ListBooks";
+      const headers = { "content-type": "application/grpc-web+proto" };
+      const call = request(url + path, { method: "POST", headers });
+      // An envelope with a message of 4 GiB, of which nothing follows.
+      call.write(Buffer.from([0, 255, 255, 255, 255]));
+      const [answer] = (await once(call, "response")) as [IncomingMessage];
+      expect(answer.headers["grpc-status"] ?? (await text(answer))).toMatch(/^8$|grpc-status: 8/);
+      call.destroy();
     });
   });
 
