@@ -1,4 +1,4 @@
-import type { JsonReadOptions, JsonWriteOptions, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -9,7 +9,7 @@ import {
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { admitStream, type CallOptions } from "../call/admit.ts";
+import { admitStream } from "../call/admit.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { NodeExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
@@ -21,14 +21,9 @@ import { mediaType } from "../http/request.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 import type { RpcTable } from "../rpc-table.ts";
+import type { FramedOptions } from "./options.ts";
 import { withOutcome } from "./stream-outcome.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
-
-export interface StreamOptions extends CallOptions {
-  readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Gets what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
-  readonly onFailure: OnFailure;
-}
 
 /** How a protocol's framing differs from the one that Connect's handlers know. */
 export interface Reframing {
@@ -40,7 +35,7 @@ export interface Reframing {
 export type ServeStream = (exchange: NodeExchange, target: Target, reframing: Reframing) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
-export function createServeStream(rpcs: RpcTable, options: StreamOptions): ServeStream {
+export function createServeStream(rpcs: RpcTable, options: FramedOptions): ServeStream {
   const { turns, maxRequestBytes: maxBytes, jsonOptions } = options;
   const router = createConnectRouter({
     interceptors: [
@@ -189,7 +184,10 @@ async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8A
   }
 }
 
-/** What an implementation throws because its client has gone is no failure. */
+/**
+ * Reports what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. After the
+ * client has gone, it is no failure.
+ */
 function reportFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
     const report = (reason: unknown): never => {
