@@ -55,6 +55,8 @@ const flood = (frame: (turn: number) => Uint8Array, first: Uint8Array = Buffer.a
   everyMs: 10,
 });
 
+const windowUpdates = Buffer.concat(Array.from({ length: 50 }, () => windowUpdateFrame(0, 1)));
+
 const attacks = {
   "idle connections": { connections: 2_000, first: () => Buffer.alloc(0) },
   "slow headers": {
@@ -90,6 +92,7 @@ const attacks = {
   SETTINGS: flood(() => settingsFrame()),
   PING: flood(() => pingFrame()),
   WINDOW_UPDATE: flood(() => windowUpdateFrame(0, 1)),
+  "WINDOW_UPDATE at full speed": { ...flood(() => windowUpdates), everyMs: 1 },
 } as const satisfies Record<string, Attack>;
 
 const callsAtOnce = 100;

@@ -11,6 +11,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   writes: async (effort) => (await import("./suites/writes.ts")).measureWrites(effort),
   tokens: async (effort) => (await import("./suites/tokens.ts")).measureTokens(effort),
   transcoder: async (effort) => (await import("./suites/transcoder.ts")).measureTranscoder(effort),
+  parts: async (effort) => (await import("./suites/parts.ts")).measureParts(effort),
   postgres: async (effort) => (await import("./suites/postgres.ts")).measurePostgres(effort),
   attacks: async (effort) => (await import("./suites/attacks.ts")).measureAttacks(effort),
   callers: async (effort) => (await import("./suites/attacks.ts")).measureBusyCallers(effort),

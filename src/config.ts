@@ -10,48 +10,45 @@ import { type PostgresSettings, postgresSettings } from "./store/postgres/settin
 import { parseTrustedProxy } from "./telemetry/client-address.ts";
 import { apiAudience, rolesClaim } from "./wire-names.ts";
 
-/** What `serve` runs with: every flag and environment variable, checked. */
+/** Every setting of `serve`, validated. */
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
   /** `sqlite:PATH`, `postgres://…` or `memory:`. */
   readonly storeLocation: string;
-  /** Absent ones: the default. */
+  /** Absent settings have their defaults. */
   readonly postgres: Partial<PostgresSettings>;
   /** Absent: plaintext. */
   readonly tls?: TlsConfig;
   readonly corsOrigins: readonly string[];
-  /** What pages may send besides what clients of the API do. */
+  /** Request headers that pages may send beside those of the API. */
   readonly corsHeaders: readonly string[];
   readonly adminToken?: string;
-  /** The built-in issuer; absent: off. Its identifier, an origin, is where the server listens unless it is given. */
+  /** The built-in issuer; absent: off. `url` is its identifier, an origin. Default: the address that the server listens on. */
   readonly issuer?: { readonly url?: string };
   readonly oidcIssuers: readonly OutsideIssuerSettings[];
   readonly trustedProxies: readonly string[];
-  /** How many unary calls of one caller are in flight. Absent: the server's own default. */
+  /** The most unary calls of one caller in flight. Absent: the server's default. */
   readonly callsPerCaller?: number;
-  /** Absent: `/debug` is served where the rest is. */
+  /** Absent: `listen` serves `/debug` too. */
   readonly debugListen?: { readonly host: string; readonly port: number };
-  /** How long to go on serving once told to stop, in milliseconds. */
   readonly drainDelayMs: number;
   readonly log: LogSettings;
-  /** Whether Connect's own handlers serve unary calls. */
-  readonly stockHandlers: boolean;
 }
 
 const logLevels: readonly LogSettings["level"][] = ["error", "warn", "info", "debug"];
 const logFormats: readonly LogSettings["format"][] = ["json", "text"];
 
-/** The contents of PEM files, and where they were read. */
+/** The contents of PEM files, and their paths. */
 export interface TlsConfig {
   readonly cert: string;
   readonly key: string;
-  /** Authorities that must have signed the certificate of every client; absent: clients need none. */
+  /** Authorities that sign client certificates; absent: clients need no certificate. */
   readonly clientCa?: string;
   readonly files: TlsFiles;
 }
 
-/** Where the store is and how it is used, as it was given: by flags, else by the environment, else by default. */
+/** The settings of the store as commander read them: from flags, else from the environment, else defaults. */
 export interface StoreConfig {
   readonly data: string;
   readonly store?: string;
@@ -61,7 +58,7 @@ export interface StoreConfig {
   readonly postgresConnectTimeout?: string;
 }
 
-/** All of it, as it was given. */
+/** All settings as commander read them. */
 export interface RawConfig extends StoreConfig {
   readonly listen: string;
   readonly tlsCert?: string;
@@ -74,33 +71,30 @@ export interface RawConfig extends StoreConfig {
   readonly logFormat?: string;
   readonly corsOrigin?: readonly string[];
   readonly corsHeader?: readonly string[];
-  /** `true` where the flag was given without a value. */
+  /** `true` for the flag without a value. */
   readonly issuer?: string | true;
   /** Each as `URL[,NAME=VALUE…]`. */
   readonly oidcIssuer?: readonly string[];
   readonly trustedProxy?: readonly string[];
-  readonly stockHandlers?: boolean;
   readonly dev?: boolean;
 }
 
-/** A setting that cannot be used. The message is a sentence that names it and says what it should be. */
+/** An invalid setting, or another mistake of the operator. The message is a sentence that says how to correct it. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** Checks everything and reads the files that are named. Throws a ConfigError at the first setting that cannot be used. */
+/** Validates all settings and reads the files that they name. Throws a ConfigError at the first invalid setting. */
 export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Config {
   const tls = readTls(raw);
   const adminToken = readAdminToken(environment);
   const listen = readAddress("--listen", raw.listen);
   if (raw.dev && !isLoopback(listen.host)) {
-    throw new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost");
+    throw new ConfigError("--dev works only on a loopback address: listen on 127.0.0.1, [::1] or localhost");
   }
   const debugListen = raw.debugListen === undefined ? undefined : readAddress("--debug-listen", raw.debugListen);
   if (debugListen !== undefined && listen.port !== 0 && raw.debugListen === raw.listen) {
-    throw new ConfigError(
-      "--debug-listen must be another address than --listen; without it, /debug is served there too",
-    );
+    throw new ConfigError("--debug-listen must differ from --listen; without it, --listen serves /debug too");
   }
   const issuer = readIssuer(raw, { host: listen.host, isEncrypted: tls !== undefined });
   return Object.freeze({
@@ -128,12 +122,11 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     ...(issuer && { issuer }),
     oidcIssuers: readOidcIssuers(raw.oidcIssuer ?? []),
     trustedProxies: (raw.trustedProxy ?? []).map(readTrustedProxy),
-    stockHandlers: raw.stockHandlers ?? false,
     ...(adminToken !== undefined && { adminToken }),
   });
 }
 
-/** Where the store is: as given, also by a file, else a file in the data directory. */
+/** The location of the store: given directly or in a file. Default: a SQLite file in the data directory. */
 export function storeLocation({ data, store, storeFile }: StoreConfig): string {
   if (data === "") throw new ConfigError("--data must name a directory");
   if (storeFile !== undefined) {
@@ -143,7 +136,7 @@ export function storeLocation({ data, store, storeFile }: StoreConfig): string {
   return store ?? `sqlite:${join(data, "portcullis.db")}`;
 }
 
-/** Throws a ConfigError for what is no number, or one that cannot work. */
+/** The settings of PostgreSQL that were given. Throws a ConfigError for a number out of its range. */
 export function readPostgresSettings(raw: StoreConfig): Partial<PostgresSettings> {
   const given = {
     poolSize: { flag: "--postgres-pool-size", text: raw.postgresPoolSize },
@@ -166,13 +159,13 @@ function readInteger(
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
   const kind = unit === undefined ? "a whole number" : `a whole number of ${unit}`;
-  throw new ConfigError(`${flag} must be ${kind} from ${least} to ${most}, and not "${text}"`);
+  throw new ConfigError(`${flag} must be ${kind} from ${least} to ${most}, not "${text}"`);
 }
 
 function readChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === text);
   if (found !== undefined) return found;
-  throw new ConfigError(`${flag} must be ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}, and not "${text}"`);
+  throw new ConfigError(`${flag} must be ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}, not "${text}"`);
 }
 
 function readAddress(flag: string, text: string): Config["listen"] {
@@ -180,7 +173,7 @@ function readAddress(flag: string, text: string): Config["listen"] {
   const host = bracketed ?? plain;
   const port = Number(digits);
   if (host === undefined || port > 65_535) {
-    throw new ConfigError(`${flag} must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, and not "${text}"`);
+    throw new ConfigError(`${flag} must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not "${text}"`);
   }
   return { host, port };
 }
@@ -188,7 +181,7 @@ function readAddress(flag: string, text: string): Config["listen"] {
 function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undefined {
   if (tlsCert === undefined && tlsKey === undefined) {
     if (tlsClientCa === undefined) return undefined;
-    throw new ConfigError("--tls-client-ca needs --tls-cert and --tls-key: without TLS, clients show no certificate");
+    throw new ConfigError("--tls-client-ca needs --tls-cert and --tls-key: without TLS, clients send no certificate");
   }
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new ConfigError("--tls-cert and --tls-key go together: give both or neither");
@@ -206,10 +199,10 @@ function readTlsFiles(files: TlsFiles): TlsConfig {
     { path: files.cert, lacks: aCertificate },
     () => new X509Certificate(cert),
   );
-  const aKey = "no private key in PEM, or one with a passphrase, which has to be taken off";
+  const aKey = "no private key in PEM, or one with a passphrase: remove the passphrase";
   const privateKey = parseFile("--tls-key", { path: files.key, lacks: aKey }, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) {
-    throw new ConfigError(`the key in ${files.key} is not that of the certificate in ${files.cert}`);
+    throw new ConfigError(`the key in ${files.key} does not belong to the certificate in ${files.cert}`);
   }
   if (clientCa === undefined) return { cert, key, files };
   parseFile("--tls-client-ca", { path: files.clientCa, lacks: aCertificate }, () => new X509Certificate(clientCa));
@@ -224,7 +217,7 @@ function parseFile<T>(
   try {
     return parse();
   } catch (cause) {
-    throw new ConfigError(`the file of ${flag} holds ${lacks}: ${path}`, { cause });
+    throw new ConfigError(`the file of ${flag} contains ${lacks}: ${path}`, { cause });
   }
 }
 
@@ -233,7 +226,7 @@ function readFile(flag: string, path: string, { isSecret = false }: { readonly i
     return readFileSync(path, "utf8");
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-    // Where a file of a secret is wanted, the secret itself is easily given.
+    // The operator may have given the secret itself in place of its file.
     const where = isSecret ? "" : `: ${path}`;
     throw new ConfigError(`the file of ${flag} cannot be read${where} (${reason})`, { cause });
   }
@@ -245,18 +238,18 @@ const withoutUser = (text: string): string => text.replace(/\/\/.*@/s, "//(hidde
 function readOrigin(text: string): string {
   if (text === "*" || (URL.canParse(text) && new URL(text).origin === text)) return text;
   throw new ConfigError(
-    `--cors-origin must be an origin, such as https://example.com, or *, and not "${withoutUser(text)}"`,
+    `--cors-origin must be an origin, such as https://example.com, or *, not "${withoutUser(text)}"`,
   );
 }
 
 function readCorsHeaders({ corsHeader = [], corsOrigin, dev }: RawConfig): readonly string[] {
   if (corsHeader.length > 0 && corsOrigin === undefined && !dev) {
-    throw new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call");
+    throw new ConfigError("--cors-header needs --cors-origin: without it, pages of other origins may not call");
   }
   const wrong = corsHeader.find((name) => !/^[\w.-]+\*?$/.test(name));
   if (wrong === undefined) return corsHeader;
   throw new ConfigError(
-    `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${wrong}"`,
+    `--cors-header must be a header, such as x-client-version, or a prefix and *, such as x-client-*, not "${wrong}"`,
   );
 }
 
@@ -280,7 +273,7 @@ function readAdminToken(environment: NodeJS.ProcessEnv): string | undefined {
   return token;
 }
 
-/** The text of a file without the line break that editors and `echo` leave at its end. */
+/** The text of a file without the line break at its end, which editors and `echo` add. */
 export const readSecretFile = (setting: string, path: string): string =>
   readFile(setting, path, { isSecret: true }).replace(/\r?\n$/, "");
 
@@ -291,11 +284,11 @@ function readIssuer(
   if (issuer === undefined) return dev ? {} : undefined;
   if (issuer === true || issuer === "true") {
     if (host === "0.0.0.0" || host === "::") {
-      throw new ConfigError("--issuer needs its URL where the server listens on every address: --issuer https://HOST");
+      throw new ConfigError("--issuer needs a URL if the server listens on every address: --issuer https://HOST");
     }
     if (!isEncrypted && !isLoopback(host)) {
       throw new ConfigError(
-        "--issuer needs its URL where others reach the server without TLS, through a proxy that has it: --issuer https://HOST",
+        "--issuer needs a URL if the server listens without TLS on an address that other machines reach: give the URL of its proxy, --issuer https://HOST",
       );
     }
     return {};
@@ -303,13 +296,13 @@ function readIssuer(
   const url = URL.canParse(issuer) ? new URL(issuer) : undefined;
   if (url?.origin !== issuer || !isSafe(url)) {
     throw new ConfigError(
-      `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${withoutUser(issuer)}"`,
+      `--issuer must be an origin that clients reach, such as https://login.example (http:// only on a loopback address), not "${withoutUser(issuer)}"`,
     );
   }
   return { url: issuer };
 }
 
-/** Tokens and keys must not cross a network in plaintext. */
+/** Whether tokens and keys do not cross a network in plaintext. */
 const isSafe = ({ protocol, hostname }: URL): boolean =>
   protocol === "https:" || (protocol === "http:" && isLoopback(hostname));
 
@@ -327,10 +320,10 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
   const [url = "", ...parts] = text.split(",");
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !isSafe(parsed) || /[?#@]/.test(url)) {
-    // What is no URL may be a secret in the wrong place.
-    const given = parsed === undefined ? "" : `, and not "${withoutUser(url).replace(/[?#].*$/s, "…")}"`;
+    // A text that is no URL may be a secret in the wrong place.
+    const given = parsed === undefined ? "" : `, not "${withoutUser(url).replace(/[?#].*$/s, "…")}"`;
     throw new ConfigError(
-      `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone)${given}`,
+      `--oidc-issuer must begin with the issuer's https:// URL (http:// only on a loopback address)${given}`,
     );
   }
   const given = new Map<IssuerSetting, string | undefined>();
@@ -341,10 +334,10 @@ function readOidcIssuer(text: string): OutsideIssuerSettings {
     }
     const setting = issuerSettings.find((known) => known === name);
     if (setting === undefined || given.has(setting) || (value === undefined) !== (setting === "instance-roles")) {
-      // Other text is not repeated: it may be a secret, or a part of one with a comma.
-      const wrong = setting ?? `what is at place ${index + 1}`;
+      // The message does not repeat an unknown text: it may be a secret, or a part of one with a comma.
+      const wrong = setting ?? `part ${index + 1}`;
       throw new ConfigError(
-        `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: look at ${wrong}`,
+        `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: check ${wrong}`,
       );
     }
     given.set(setting, value);

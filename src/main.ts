@@ -31,8 +31,8 @@ const program = new Command("portcullis")
   .addCommand(configCommand());
 
 /**
- * A usage error is its sentence and one line of where the help is, and throws instead of exiting, so that there is one place to
- * exit. Help begins with the options of the command itself.
+ * Lets a usage error throw instead of exit, and print its sentence and the command for help. Sorts the help so that it begins
+ * with the command's own options.
  */
 function prepare(command: Command, path: string): void {
   command.showHelpAfterError(`See: ${path} --help`).exitOverride();
@@ -43,14 +43,14 @@ const rankOf = (option: Option): number =>
   isOfStore(option) ? 3 : ["--force", "--json"].indexOf(option.long ?? "") + 1;
 prepare(program, program.name());
 
-// Who reads the output may stop early, as head does.
+// A reader of the output, such as head, may stop early.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit();
   process.stderr.write(`portcullis: the output cannot be written (${error.code})\n`);
   process.exit(1);
 });
 
-/** What was given where nothing is expected may be a secret, so it is not repeated. */
+/** Keeps unexpected values out of error messages: they may be secrets. */
 function hideValues(command: Command): void {
   command.configureOutput({
     outputError: (text, write) =>
@@ -64,13 +64,13 @@ function hideValues(command: Command): void {
 }
 hideValues(program);
 
-// An empty variable is one that was not set, as in shells and compose files, and so is a switch that is off there.
+// Shells and compose files often set a variable to nothing. That counts as not set, and so does a switch set to false.
 for (const [name, value = ""] of Object.entries(process.env)) {
   if (!name.startsWith("PORTCULLIS_")) continue;
   if (value === "" || (isSwitch(name) && /^(false|0|no|off)$/i.test(value))) delete process.env[name];
 }
 
-// What is changed in another store than the one that was meant cannot always be taken back. A server has its log for it.
+// A misspelt variable could make a command change the wrong store. A server writes these warnings to its log.
 program.hook("preAction", (_, command) => {
   if (command.name() === "serve") return;
   for (const sentence of misspeltVariables(process.env)) process.stderr.write(`portcullis: ${sentence}\n`);
@@ -82,19 +82,19 @@ try {
   process.exitCode = exitCodeOf(error);
 }
 
-/** Whether the flag of a variable takes no value: then any value turns it on. */
+/** Whether the flag of a variable takes no value. Commander turns it on for any value of the variable. */
 function isSwitch(variable: string): boolean {
   return serverSettings.some(({ env, flag }) => env === variable && !/[[<]/.test(flag));
 }
 
 function exitCodeOf(error: unknown): number {
-  // Commander has printed what it has to say; its own exit code for a usage error is 1.
+  // Commander has printed its message. Its own exit code for a usage error is 1.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof ConfigError || error instanceof DirectoryError || error instanceof StoreError) {
     process.stderr.write(`portcullis: ${error.message}\n`);
     return 1;
   }
-  // Not one of the failures that are expected: a bug, which needs its stack.
+  // A bug.
   process.stderr.write(`portcullis: ${error instanceof Error ? error.stack : error}\n`);
   return 1;
 }

@@ -69,7 +69,7 @@ export interface ServerOptions extends CorsSettings {
   readonly oidcIssuers?: readonly OutsideIssuerSettings[];
   /** Addresses and ranges of proxies that are trusted to name their client; see `createClientAddress`. */
   readonly trustedProxies?: readonly string[];
-  /** Whether Connect's own handlers serve unary calls; see `DispatchOptions`. Default false. */
+  /** Serves unary calls by Connect's own handlers, for tests and benchmarks that compare both. Default false. */
   readonly stockHandlers?: boolean;
   /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;

@@ -10,5 +10,6 @@ const answer = fromBinary(ListLoginPolicySecondFactorsResponseSchema, framed.bod
 const rpcs = createRpcTable((router) => {
   router.service(ManagementService, { listLoginPolicySecondFactors: () => answer });
 });
-const { port } = await openListener({ host: "127.0.0.1", port: 0, handler: createDispatch(rpcs) });
+const limits = JSON.parse(process.argv[3] ?? "{}");
+const { port } = await openListener({ host: "127.0.0.1", port: 0, handler: createDispatch(rpcs), limits });
 announce(port);

@@ -1,10 +1,9 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { type AttackName, attackNames, busyCallerNames, type Order } from "../attacker.ts";
+import { type AttackName, attackNames, busyCallerNames } from "../attacker.ts";
+import { startAttacker } from "../attacker-process.ts";
 import type { Effort } from "../environment.ts";
 import type { Stream } from "../generator.ts";
-import { end, generatorCpu, pin, remember, root, startPortcullis, temporaryDirectory } from "../processes.ts";
+import { startPortcullis, temporaryDirectory } from "../processes.ts";
 import { atMost, type Report } from "../report.ts";
 import { startGenerator, warmUp } from "../start-generator.ts";
 import { ratiosOf } from "../statistics.ts";
@@ -78,21 +77,5 @@ async function measure({ rounds, seconds }: Effort, attacks: readonly AttackName
       ),
       { what: "how late the generator sent, p99", unit: "µs", values: late },
     ],
-  };
-}
-
-/** It shares the generator's CPU, which has the generator first, and leaves the server its own. */
-function startAttacker() {
-  const [file, ...args] = pin(["nice", "-n", "19", process.execPath, "bench/attacker.ts"], generatorCpu);
-  const child = spawn(file, args, { cwd: root, stdio: ["ignore", "inherit", "inherit", "ipc"] });
-  remember(child);
-  return {
-    /** Resolves when it has begun, or stopped. */
-    async tell(order: Order) {
-      const done = once(child, "message");
-      child.send(order);
-      await done;
-    },
-    stop: () => end(child),
   };
 }

@@ -16,7 +16,7 @@ export async function measureRpc(effort: Effort): Promise<Report> {
   const token = await makeStore(directory, 0);
   const ours = await startPortcullis(directory);
   // On the same file, because a list tells when its store was last written.
-  const stock = await startPortcullis(directory, { flags: ["--stock-handlers"] });
+  const stock = await startServer(["bench/servers/stock.ts", directory]);
   const targets = listTargets(ours, token);
   const answers: Record<Protocol, Buffer> = {
     grpc: await call(targets.grpc),

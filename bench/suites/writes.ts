@@ -1,4 +1,5 @@
 import { createLoginPolicies, type LoginPolicies } from "../../src/application/login-policy.ts";
+import { secondFactorKind } from "../../src/domain/login-policy/decide.ts";
 import { openStore } from "../../src/store/open.ts";
 import type { Effort } from "../environment.ts";
 import type { Stream } from "../generator.ts";
@@ -47,11 +48,12 @@ export async function writeWith(policies: LoginPolicies, callers: readonly numbe
   const started = performance.now();
   const until = started + seconds * 1000;
   let writes = 0;
+  const factor = { kind: secondFactorKind, factor: "otp_email" } as const;
   const keepWriting = async (caller: number) => {
     const target = { organizationId: organizationId(caller), userId: "bench" };
     while (performance.now() < until) {
-      await policies.addSecondFactor(target, "otp_email");
-      await policies.removeSecondFactor(target, "otp_email");
+      await policies.addFactor(target, factor);
+      await policies.removeFactor(target, factor);
       writes += 2;
     }
   };

@@ -1,41 +1,41 @@
 import type { RecordRef, Store, StoreRecord } from "../store/store.ts";
 
-/** A key that the issuer signs, or signed, ID tokens with. */
+/** A key that signs ID tokens, or signed them earlier. */
 export interface SigningKey {
   readonly kid: string;
   /** Milliseconds since 1970 UTC. */
   readonly createdAt: number;
-  /** When another took its place; absent: it signs. */
+  /** When a newer key replaced it; absent: it is the current key. */
   readonly replacedAt?: number;
-  /** RSA, with its private half (RFC 7517). */
+  /** RSA, with the private half (RFC 7517). */
   readonly jwk: Readonly<Record<string, unknown>>;
 }
 
 export interface IssuerKeys {
-  /** The newest, which signs, first. */
+  /** The current key first. */
   readonly signing: readonly SigningKey[];
-  /** For the signature of cookies. */
+  /** Signs cookies. */
   readonly cookieSecret: string;
 }
 
-/** Long enough for everything that a replaced key signed to end (an ID token lives an hour), and for caches of the key set. */
-const keptMs = 24 * 60 * 60 * 1000;
+/** Longer than an ID token lives (one hour) and than clients cache the key set. */
+const publishedAfterReplacementMs = 24 * 60 * 60 * 1000;
 
-// A record rather than events: the history would keep private keys for good.
+// A record, not events: the history would keep private keys forever.
 const issuerKeysRef: RecordRef = { record: "issuer_keys", id: "current" };
 
 const toKeys = (record: StoreRecord | undefined): IssuerKeys | undefined => record?.value as IssuerKeys | undefined;
 
-/** The issuer's keys; undefined before its first start. */
+/** The issuer's keys; undefined before its first request. */
 export async function readIssuerKeys(store: Store): Promise<IssuerKeys | undefined> {
   return toKeys((await store.read([issuerKeysRef])).record(issuerKeysRef));
 }
 
-/** The keys by which a signature may still be checked, the one that signs first. */
+/** The keys that still verify signatures, the current one first. */
 export const publishedKeys = ({ signing }: IssuerKeys, now: number): readonly SigningKey[] =>
-  signing.filter(({ replacedAt }) => replacedAt === undefined || replacedAt > now - keptMs);
+  signing.filter(({ replacedAt }) => replacedAt === undefined || replacedAt > now - publishedAfterReplacementMs);
 
-/** Keeps these keys as the issuer's where it has none yet. Resolves to the ones it has; of several at once, all get the same. */
+/** Stores these keys unless the issuer has keys. Resolves to the stored ones, which are the same for concurrent callers. */
 export async function provideIssuerKeys(store: Store, fresh: IssuerKeys): Promise<IssuerKeys> {
   const { value } = await store.execute({
     actor: "issuer",
@@ -50,8 +50,8 @@ export async function provideIssuerKeys(store: Store, fresh: IssuerKeys): Promis
 }
 
 /**
- * Makes `fresh` the key that signs. Those before it stay published for a day, unless `atOnce`: then what they signed is
- * refused from now on, and people sign in again. Resolves to all keys.
+ * Makes `fresh` the current key. Earlier keys stay published for one day. With `atOnce` they go now: everything they signed
+ * becomes invalid, and people sign in again. Resolves to all keys.
  */
 export async function rotateSigningKey(
   store: Store,
@@ -66,7 +66,7 @@ export async function rotateSigningKey(
       const earlier = before === undefined || atOnce ? [] : publishedKeys(before, now);
       const keys: IssuerKeys = {
         signing: [...fresh.signing, ...earlier.map((key) => ({ ...key, replacedAt: key.replacedAt ?? now }))],
-        // It was kept beside the key that leaked.
+        // A leak of the key may include the cookie secret, which is stored beside it.
         cookieSecret: atOnce ? fresh.cookieSecret : (before?.cookieSecret ?? fresh.cookieSecret),
       };
       return { changes: [], records: [{ ref: issuerKeysRef, to: { value: keys } }], value: keys };

@@ -1,7 +1,7 @@
 import type { LoginPolicyEvent, OrganizationEvent } from "../domain/events.ts";
 import * as decide from "../domain/login-policy/decide.ts";
 import { PolicyError } from "../domain/login-policy/errors.ts";
-import type { MultiFactor, Named, SecondFactor } from "../domain/login-policy/factors.ts";
+import type { Named } from "../domain/login-policy/factors.ts";
 import type { LoginPolicySettings } from "../domain/login-policy/settings.ts";
 import type { InstanceState, KeptLoginPolicy } from "../domain/states.ts";
 import {
@@ -15,38 +15,46 @@ import {
 
 type Seen = Pick<ReadOptions, "seen">;
 
-/** Whose policy is changed, and by whom. */
-export interface Target {
-  readonly organizationId: string;
+/** The user who makes a change. */
+export interface Author {
   readonly userId: string;
 }
 
-/** What a change that was written tells its caller. */
+/** The organization that a change is about, and its author. */
+export interface Target extends Author {
+  readonly organizationId: string;
+}
+
+export interface RequestedFactor<F> {
+  readonly kind: decide.FactorKind<F>;
+  readonly factor: Named<F>;
+}
+
+/** The result of a change. */
 export interface Written {
   /** The id of the organization or the instance that owns the policy. */
   readonly owner: string;
-  /** The last event of the change: its sequence within the owner, and when it was recorded. */
+  /** The sequence and time of the last event of the change. */
   readonly sequence: number;
   readonly recordedAt: number;
-  /** Whether the change gave the organization a policy of its own by copying the inherited one. */
+  /** Whether the change copied the inherited policy (copy on write). */
   readonly copied: boolean;
 }
 
-/** A policy as it was read. */
 export interface ReadPolicy {
   readonly policy: KeptLoginPolicy;
   readonly owner: string;
-  /** Whether it is the instance's. */
+  /** Whether it is the policy of the instance. */
   readonly isDefault: boolean;
-  /** The newest event of the whole store that the read reflects. */
+  /** Global position and time of the newest event that the read reflects. */
   readonly position: number;
   readonly recordedAt: number;
 }
 
 /**
- * The calls on login policies, of organizations and of the instance. Each rejects with a PolicyError, having written
- * nothing, where the call is refused, and with a StoreError where the store fails. A change is on disk when it resolves, and
- * every read that begins later shows it.
+ * Commands and queries on the login policies of organizations and of the instance. A refused command rejects with a
+ * PolicyError and writes nothing; a failing store rejects with a StoreError. A change is on disk when it resolves, and every
+ * later read shows it.
  */
 export type LoginPolicies = ReturnType<typeof createLoginPolicies>;
 
@@ -58,7 +66,7 @@ export function createLoginPolicies(store: Store) {
     const ref = organizationRef(organizationId);
     const { events } = await store.execute({
       actor: userId,
-      // The instance is read too: a copy of its policy must not miss a change of it.
+      // The instance too, so that a copy contains its latest policy.
       reads: [ref, instanceRef],
       decide(view) {
         const organization = view.get(ref).state;
@@ -75,7 +83,7 @@ export function createLoginPolicies(store: Store) {
   }
 
   async function changeInstance(
-    userId: string,
+    { userId }: Author,
     decideEvents: (policy: KeptLoginPolicy) => readonly LoginPolicyEvent[],
   ): Promise<Written> {
     const { value, events } = await store.execute({
@@ -90,7 +98,7 @@ export function createLoginPolicies(store: Store) {
   }
 
   return {
-    /** The policy that applies to an organization: its own, else the instance's. */
+    /** The organization's own policy, or the instance's. */
     async getEffective({ organizationId, seen }: Seen & { readonly organizationId: string }): Promise<ReadPolicy> {
       const ref = organizationRef(organizationId);
       const view = await store.read([ref, instanceRef], { seen });
@@ -115,31 +123,21 @@ export function createLoginPolicies(store: Store) {
     updateCustom: (target: Target, wanted: LoginPolicySettings) =>
       changeOrganization(target, ({ own }) => decide.updateCustomLoginPolicy(own, wanted)),
     reset: (target: Target) => changeOrganization(target, ({ own }) => decide.resetLoginPolicy(own)),
-    addSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
-      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.secondFactorKind, context, factor)),
-    removeSecondFactor: (target: Target, factor: Named<SecondFactor>) =>
-      changeOrganization(target, (context) =>
-        decide.removeOrganizationFactor(decide.secondFactorKind, context, factor),
-      ),
-    addMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
-      changeOrganization(target, (context) => decide.addOrganizationFactor(decide.multiFactorKind, context, factor)),
-    removeMultiFactor: (target: Target, factor: Named<MultiFactor>) =>
-      changeOrganization(target, (context) => decide.removeOrganizationFactor(decide.multiFactorKind, context, factor)),
+    addFactor: <F>(target: Target, { kind, factor }: RequestedFactor<F>) =>
+      changeOrganization(target, (context) => decide.addOrganizationFactor(kind, context, factor)),
+    removeFactor: <F>(target: Target, { kind, factor }: RequestedFactor<F>) =>
+      changeOrganization(target, (context) => decide.removeOrganizationFactor(kind, context, factor)),
     addIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.addOrganizationIdp(own)),
     removeIdp: (target: Target) => changeOrganization(target, ({ own }) => decide.removeOrganizationIdp(own)),
 
-    updateDefault: (userId: string, wanted: LoginPolicySettings) =>
-      changeInstance(userId, (policy) => decide.updateInstanceLoginPolicy(policy, wanted)),
-    addDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
-      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.secondFactorKind, policy, factor)),
-    removeDefaultSecondFactor: (userId: string, factor: Named<SecondFactor>) =>
-      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.secondFactorKind, policy, factor)),
-    addDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
-      changeInstance(userId, (policy) => decide.addInstanceFactor(decide.multiFactorKind, policy, factor)),
-    removeDefaultMultiFactor: (userId: string, factor: Named<MultiFactor>) =>
-      changeInstance(userId, (policy) => decide.removeInstanceFactor(decide.multiFactorKind, policy, factor)),
-    addDefaultIdp: (userId: string) => changeInstance(userId, decide.addInstanceIdp),
-    removeDefaultIdp: (userId: string) => changeInstance(userId, decide.removeInstanceIdp),
+    updateDefault: (author: Author, wanted: LoginPolicySettings) =>
+      changeInstance(author, (policy) => decide.updateInstanceLoginPolicy(policy, wanted)),
+    addDefaultFactor: <F>(author: Author, { kind, factor }: RequestedFactor<F>) =>
+      changeInstance(author, (policy) => decide.addInstanceFactor(kind, policy, factor)),
+    removeDefaultFactor: <F>(author: Author, { kind, factor }: RequestedFactor<F>) =>
+      changeInstance(author, (policy) => decide.removeInstanceFactor(kind, policy, factor)),
+    addDefaultIdp: (author: Author) => changeInstance(author, decide.addInstanceIdp),
+    removeDefaultIdp: (author: Author) => changeInstance(author, decide.removeInstanceIdp),
   };
 }
 

@@ -1,25 +1,24 @@
 import type { RoleGrant } from "../domain/events.ts";
 import type { AggregateRef, View } from "../store/store.ts";
 
-/** Who a token speaks for, and what they may do. */
+/** The user of a token, with their roles. */
 export interface Caller {
-  /** The id of a user of this instance, or `ISSUER#SUBJECT` for one whom an outside issuer vouches for. */
+  /** The id of a user of this instance, or `ISSUER#SUBJECT` for a user of an outside issuer. */
   readonly userId: string;
-  /** The home organization: the one a call is about when it names none. */
+  /** The home organization. A call without an organization header is about it. */
   readonly organizationId: string;
   readonly roles: readonly RoleGrant[];
 }
 
-/** Who a token speaks for, and what was read along with them. */
 export interface Identified {
   readonly caller: Caller;
-  /** Holds the organization that the call is about; absent where that was not read. */
+  /** Contains the organization of the call; absent if that was not read. */
   readonly seen?: View;
 }
 
 /**
- * Says who a bearer token speaks for. `organizationOf` names the organization that a call of theirs is about, by the id of
- * their home: it is read in the same view, where there is one. Rejects with an AuthError where the token speaks for nobody.
+ * Identifies the caller of a bearer token. `organizationOf` maps the caller's home organization to the organization of the
+ * call, so that one view can contain both. Rejects with an AuthError for an invalid token.
  */
 export type Identify = (
   token: string,

@@ -5,12 +5,12 @@ export type AuthErrorKind = "unauthenticated" | "permission_denied" | "invalid" 
 
 interface AuthRefusal {
   readonly kind: AuthErrorKind;
-  /** ZITADEL's error id, which clients match; absent where ZITADEL sends none. */
+  /** ZITADEL's error id, which clients match; absent if ZITADEL sends none. */
   readonly id?: string;
   readonly text: string;
 }
 
-/** Every refusal of the request gate. Like ZITADEL's, these texts are never translated. */
+/** All refusals of the request gate, with their texts. */
 export const authRefusals = {
   header_missing: { kind: "unauthenticated", text: "auth header missing" },
   header_invalid: { kind: "unauthenticated", id: "AUTH-7fs1e", text: "invalid auth header" },
@@ -26,7 +26,7 @@ export const authRefusals = {
   },
   issuer_unavailable: {
     kind: "unavailable",
-    text: "the token cannot be checked just now, because its issuer does not answer; try again",
+    text: "the token cannot be checked, because its issuer does not answer; try again",
   },
   organization_header_invalid: { kind: "invalid", text: `the header ${organizationHeader} must be sent once` },
   organization_unknown: { kind: "permission_denied", id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" },
@@ -39,18 +39,14 @@ export type AuthErrorCode = keyof typeof authRefusals;
 export class AuthError extends Error {
   override readonly name = "AuthError";
   readonly code: AuthErrorCode;
+  readonly kind: AuthErrorKind;
+  readonly id: string | undefined;
 
   constructor(code: AuthErrorCode) {
-    super(authRefusals[code].text);
+    const { kind, id, text }: AuthRefusal = authRefusals[code];
+    super(text);
     this.code = code;
-  }
-
-  get kind(): AuthErrorKind {
-    return authRefusals[this.code].kind;
-  }
-
-  get id(): string | undefined {
-    const refusal: AuthRefusal = authRefusals[this.code];
-    return refusal.id;
+    this.kind = kind;
+    this.id = id;
   }
 }

@@ -11,15 +11,13 @@ import { principalKey } from "./principal.ts";
 import { isTokenText } from "./token.ts";
 
 /**
- * Decides whether a call may go on, from its headers alone, and leaves its principal for the handler, and whose turn it takes; a public
- * RPC has neither.
- * Throws an AuthError otherwise. The store is read on every call, so a token, role or organization that any process changed
- * counts on the next one.
+ * Authenticates and authorizes a call from its headers alone, and sets its principal and its caller; a public RPC gets
+ * neither. Rejects with an AuthError for a refused call. It reads the store on every call, so a change to a token, role or
+ * organization by any process applies to the next request.
  */
 export function createGate(options: {
   readonly store: Store;
   readonly permissions: PermissionTable;
-  /** Says who a token speaks for; rejects with an AuthError where it speaks for nobody. */
   readonly identify: Identify;
 }): (context: HandlerContext) => Promise<void> {
   const { store, permissions, identify } = options;
@@ -27,14 +25,14 @@ export function createGate(options: {
   return async (context) => {
     const permission = permissions.get(context.method);
     if (permission === undefined) throw new Error(`${context.method} is not in the permission table`);
-    // Not even a bad token counts: who asks for health may send one with every call.
+    // Even a bad token is ignored: a health check may send one with every call.
     if (permission === anyone) return;
     const token = readBearerToken(context.requestHeader.get("authorization"));
     const wanted = readOrganizationHeader(context.requestHeader.get(organizationHeader));
 
     const organizationOf = (home: string) => organizationRef(wanted ?? home);
     const { caller, ...identified } = await identify(token, organizationOf);
-    // The user and not the token: who can get one token can mostly get many.
+    // The user, not the token: a user with one token can usually get many.
     context.values.set(callerKey, caller.userId);
     const ref = organizationOf(caller.organizationId);
     const seen = identified.seen ?? (await store.read([ref]));
@@ -48,13 +46,13 @@ export function createGate(options: {
 
 function readBearerToken(header: string | null): string {
   if (header === null) throw new AuthError("header_missing");
-  // The scheme in these letters, as ZITADEL wants it. A header that was sent twice arrives joined by a comma, and is refused.
+  // Case-sensitive like ZITADEL. Node joins repeated headers with a comma, which no token contains.
   const token = /^Bearer (.+)$/.exec(header)?.[1];
   if (token === undefined || !isTokenText(token)) throw new AuthError("header_invalid");
   return token;
 }
 
-/** The organization named in the header; undefined where it is absent or empty, which mean the caller's own. */
+/** The organization in the header; undefined if it is absent or empty, which means the caller's home organization. */
 function readOrganizationHeader(header: string | null): string | undefined {
   if (header?.includes(",")) throw new AuthError("organization_header_invalid");
   return header === null || header === "" ? undefined : header;
@@ -68,7 +66,7 @@ function checkAccess(
     .filter(({ organizationId }) => organizationId === undefined || organizationId === call.organizationId)
     .map(({ role }) => role);
   if (!call.exists) {
-    // Only who has a role on the instance learns that an organization does not exist: others could list them by trial.
+    // Only a role on the instance reveals that an organization does not exist. Others could find organizations by trial.
     const onInstance = held.some((role) => roles[role].scope === "instance");
     throw new AuthError(onInstance ? "organization_unknown" : "permission_missing");
   }

@@ -9,17 +9,17 @@ import { digestToken, tokenPrefix } from "./token.ts";
 export interface IdentifyOptions {
   readonly store: Store;
   readonly clock: Clock;
-  /** Whether tokens of the built-in issuer count. */
+  /** Whether tokens of the built-in issuer are accepted. */
   readonly acceptsIssued: boolean;
   /** Absent: no outside issuer is trusted. */
   readonly outside?: OutsideIssuers;
 }
 
 /**
- * Says who a bearer token speaks for: a personal access token, one of the built-in issuer, or one of an outside issuer.
- * Rejects with an AuthError: `token_invalid`; `api_scope_missing` for one that the built-in issuer gave for something else; or
- * `issuer_unavailable` where only an issuer that does not answer could tell.
- * Users of this instance are read from the store on every call, so what was removed from them counts on the next one.
+ * Identifies the caller of a bearer token: a personal access token, or one of the built-in or of an outside issuer. Rejects
+ * with an AuthError: `token_invalid`; `api_scope_missing` for a token of the built-in issuer without the scope of this API;
+ * `issuer_unavailable` if the issuer that could check the token does not answer. It reads users of this instance from the
+ * store on every call, so changes to them apply to the next request.
  */
 export function createIdentify(options: IdentifyOptions): Identify {
   const { store, clock, acceptsIssued, outside } = options;
@@ -30,7 +30,7 @@ export function createIdentify(options: IdentifyOptions): Identify {
     if (personal !== undefined) return { caller: callerOf(personal), seen: personal.seen };
     const issued = acceptsIssued ? await identifyIssued(store, { token, now }) : undefined;
     if (issued !== undefined) return { caller: callerOf(issued) };
-    // One of ours that is not known any more is nobody else's business.
+    // Outside issuers never see an unknown token of ours.
     const stranger = token.startsWith(tokenPrefix) ? undefined : await outside?.identify(token);
     if (stranger === undefined) throw new AuthError("token_invalid");
     const organizationId = stranger.organizationId ?? (await defaultOrganizationId(store));

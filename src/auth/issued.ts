@@ -4,46 +4,44 @@ import { apiScope } from "../wire-names.ts";
 import { AuthError } from "./errors.ts";
 import { digestToken } from "./token.ts";
 
-// What the built-in issuer gave out, as kept in the store. The issuer writes it and the request gate reads it, so a token,
-// session or grant that ends here has ended for both.
+// The tokens, sessions, grants and codes of the built-in issuer, as records in the store. The issuer writes them and the
+// request gate reads them, so a token that ends has ended for both.
 
-/** The public client in whose name keys of users get tokens: ZITADEL's SDKs name none. */
+/** The public client of tokens that users get with their keys. ZITADEL's SDKs name no client for them. */
 export const keyClientId = "portcullis-keys";
 
-/** Ids of users and applications are decimal digits; a user whose name is such a text is known to clients by the id alone. */
+/** Ids are decimal digits. A user with a name of digits is a client by id only. */
 export const looksLikeId = (text: string): boolean => /^\d+$/.test(text);
 
-/** The fields of oidc-provider's payloads that decide whether one still counts. */
+/** The fields of oidc-provider's payloads that decide whether a record is still valid. */
 export interface IssuedPayload {
   readonly accountId?: string;
   readonly clientId?: string;
   readonly grantId?: string;
   readonly scope?: string;
   readonly consumed?: unknown;
-  /** What we add to an access token; introspection shows it. */
+  /** Our own claims of an access token. Introspection shows them. */
   readonly extra?: { readonly sub?: string; readonly key_id?: string };
-  /** Of an access token: whether it ends with the session in which it was given. */
+  /** Whether an access token ends with its session. */
   readonly expiresWithSession?: boolean;
   readonly sessionUid?: string;
-  /** Of a session: the grant of each application in it. */
+  /** The grant of each application in a session. */
   readonly authorizations?: Readonly<Record<string, { readonly grantId?: string }>>;
-  /** Of a sign-in in progress: what has been answered, and when the password was set that was right. */
+  /** The result of a sign-in in progress. `passwordSetAt` identifies the password that was checked. */
   readonly result?: { readonly login?: { readonly accountId?: string; readonly passwordSetAt?: number } };
 }
 
 /** The value of a record. */
 export interface Issued {
   readonly payload: IssuedPayload;
-  /** What was checked when it was given; it ends when the user no longer has exactly that. */
+  /** The credential that was checked. The record ends when the user no longer has it. */
   readonly basis?: Basis;
 }
 
-/** What a user signs in with: this very password, secret or key. */
+/** One password, secret or key of a user. */
 export type Basis = `password ${number}` | `secret ${string}` | `key ${string}`;
 
-/** The password set at that moment. */
 export const passwordBasis = (setAt: number): Basis => `password ${setAt}`;
-/** The secret with that digest. */
 export const secretBasis = (digest: string): Basis => `secret ${digest}`;
 export const keyBasis = (keyId: string): Basis => `key ${keyId}`;
 
@@ -57,34 +55,37 @@ function stillHas(user: UserState, basis: Basis): boolean {
   return held.includes(basis);
 }
 
-/** The kept name of a session, which stays the same where the session's id changes. */
+/** The record of a session by its uid, which stays the same when the id of the session changes. */
 export interface SessionName {
   /** Digest of the session's id. */
   readonly id: string;
   readonly basis?: Basis;
-  /** It was signed out of: what was asked for before may not bring it back. */
+  /** The user has signed out. A request from before must not bring the session back. */
   readonly hasEnded?: boolean;
 }
 
-/** Where one is kept. The store holds digests of the ids: they open nothing. */
+/** The record with this id. The store contains digests of ids only, so a leak of it opens no session. */
 export const issuedRef = (model: string, id: string): RecordRef => refByDigest(model, digestToken(id));
-/** Where the digest of a session's id is kept, by the name that tokens know the session by. */
+/** The record that leads from a session's uid, which tokens contain, to its id. */
 export const sessionNameRef = (uid: string): RecordRef => issuedRef("SessionUid", uid);
 
 const refByDigest = (model: string, digest: string): RecordRef => ({ record: `issued_${model}`, id: digest });
 
-/** The user of whom a payload speaks; undefined for one that speaks of none. */
+/** The user of a payload, if it has one. */
 export const ownerOf = (payload: IssuedPayload): string | undefined =>
   payload.accountId ?? payload.extra?.sub ?? payload.result?.login?.accountId;
 
-/** Whether a payload counts only with what was checked for it. A token of the code flow rests on its grant instead. */
+/** Whether a record is invalid without a basis. A token of the code flow depends on its grant instead. */
 function needsBasis(model: string, payload: IssuedPayload): boolean {
   if (model === "Grant") return payload.clientId !== keyClientId;
   if (model === "AccessToken") return payload.extra?.key_id !== undefined;
   return model === "ClientCredentials" || model === "Session" || model === "Interaction";
 }
 
-/** What was given out under this id, or the digest of it, if it still counts: not ended, its user and application there, what was checked for it still the user's. */
+/**
+ * The payload with this id, or this digest of it, if it is valid: it has not expired, its user and application exist, and the
+ * user still has the credential that was checked for it.
+ */
 export async function readIssued(
   store: Store,
   wanted: { readonly model: string; readonly now: number } & ({ readonly id: string } | { readonly digest: string }),
@@ -108,7 +109,7 @@ export async function readIssued(
   return isOwned && (isOfUser || view.get(client).state?.removed === false) ? payload : undefined;
 }
 
-/** The session of that name, if it still counts. */
+/** The session with this uid, if it is valid. */
 export async function readSession(
   store: Store,
   { uid, now }: { readonly uid: string; readonly now: number },
@@ -119,8 +120,8 @@ export async function readSession(
 }
 
 /**
- * Who an access token of the built-in issuer speaks for; undefined where it is unknown or has ended. Rejects with an AuthError
- * `api_scope_missing` for one that is good and not for this API: nobody else is to be asked about it.
+ * The user of an access token of the built-in issuer; undefined if it is unknown or has ended. Rejects with an AuthError
+ * `api_scope_missing` for a valid token without the scope of this API, so that no outside issuer is asked about it.
  */
 export async function identifyIssued(
   store: Store,
@@ -129,7 +130,7 @@ export async function identifyIssued(
   for (const model of ["AccessToken", "ClientCredentials"]) {
     const payload = await readIssued(store, { model, id: token, now });
     if (payload === undefined) continue;
-    if (!(await hasBasis(store, payload, now))) return undefined;
+    if (!(await isGrantValid(store, payload, now))) return undefined;
     if (!payload.scope?.split(" ").includes(apiScope)) throw new AuthError("api_scope_missing");
     const ref = userRef(ownerOf(payload) ?? "");
     const user = (await store.read([ref])).get(ref).state;
@@ -138,8 +139,8 @@ export async function identifyIssued(
   return undefined;
 }
 
-/** Whether the grant, and where a token is bound to one the session, that a token was given in are there. */
-async function hasBasis(store: Store, payload: IssuedPayload, now: number): Promise<boolean> {
+/** Whether the grant of a token is valid, and for a token bound to a session also the session. */
+async function isGrantValid(store: Store, payload: IssuedPayload, now: number): Promise<boolean> {
   const { grantId, expiresWithSession, sessionUid, accountId, clientId = "" } = payload;
   if (grantId === undefined) return true;
   if ((await readIssued(store, { model: "Grant", id: grantId, now })) === undefined) return false;

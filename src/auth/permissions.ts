@@ -2,16 +2,16 @@ import { type DescMethod, type DescService, getOption, hasOption } from "@bufbui
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
 import { isPermission, type Permission } from "../domain/directory/roles.ts";
 
-/** Stands where others have a permission: whoever calls may, and needs no token. */
+/** In place of a permission: the RPC is public and needs no token. */
 export const anyone = "anyone";
 
-/** The permission that each RPC asks for. */
+/** The permission of each RPC. */
 export type PermissionTable = ReadonlyMap<DescMethod, Permission | typeof anyone>;
 
 /**
- * Reads the permission of every RPC from its proto option; public ones have none: those of `publicRpcs`, and of services that are
- * among them. Throws an Error, which keeps the server from starting, where another RPC names none or one that no role could grant,
- * or one of these any.
+ * Reads the permission of every RPC from its proto option. `publicRpcs` are RPCs, or services with all of theirs, that need
+ * none. Throws an Error, which prevents the start, for an RPC without a permission, with one that no role grants, or for a
+ * public RPC with one.
  */
 export function createPermissionTable(
   methods: Iterable<DescMethod>,
@@ -21,13 +21,12 @@ export function createPermissionTable(
   for (const method of methods) {
     const permission = hasOption(method, auth_option) ? getOption(method, auth_option).permission : undefined;
     if (publicRpcs.includes(method.parent) || publicRpcs.includes(method)) {
-      if (permission !== undefined) throw new Error(`${method} is public and asks for a permission`);
+      if (permission !== undefined) throw new Error(`${method} is public but has a permission`);
       table.set(method, anyone);
       continue;
     }
     if (permission === undefined) throw new Error(`${method} has no zitadel.v1.auth_option`);
-    if (!isPermission(permission))
-      throw new Error(`${method} asks for a permission that no role grants: ${permission}`);
+    if (!isPermission(permission)) throw new Error(`${method} has a permission that no role grants: ${permission}`);
     table.set(method, permission);
   }
   return table;

@@ -1,26 +1,26 @@
 import { hash, randomBytes } from "node:crypto";
 
-/** What every personal access token begins with, so that a leaked one can be found. */
+/** The prefix of every personal access token. Secret scanners can find a leaked one by it. */
 export const tokenPrefix = "portcullis_";
 
-/** A new personal access token: 256 random bits behind the prefix. */
+/** A new personal access token: the prefix and 256 random bits. */
 export function generateToken(): string {
   return `${tokenPrefix}${randomBytes(32).toString("base64url")}`;
 }
 
-/** A new secret or password: random bits enough that nobody guesses it, and short enough to be copied. */
+/** A new secret or password: 192 random bits, in 32 characters. */
 export const generateSecret = (): string => randomBytes(24).toString("base64url");
 
 /**
- * What is kept of a token: its SHA-256 in hex. A token is random and long, so a plain digest cannot be guessed back, and
- * looking it up by digest leaks nothing of the token through timing.
+ * The hex SHA-256 of a token, which is stored in its place. A token has enough random bits to need no salt, and a lookup by
+ * digest leaks nothing through timing.
  */
 export function digestToken(token: string): string {
   return hash("sha256", token);
 }
 
-/** What a header can carry as a token: printable ASCII without space or comma. A comma would join two headers. */
+/** Whether a text can be a token in a header: printable ASCII without space and comma, which joins repeated headers. */
 export const isTokenText = (text: string): boolean => /^[\x21-\x2b\x2d-\x7e]+$/.test(text);
 
-/** Whether a text may be the admin's token: also long enough not to be guessed. */
+/** Whether a text may be the admin's token, which also needs a length that prevents guessing. */
 export const isAdminTokenText = (text: string): boolean => isTokenText(text) && text.length >= 32;

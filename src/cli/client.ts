@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { digestToken, generateSecret } from "../auth/token.ts";
-import { print, table } from "./output.ts";
+import { print, printList } from "./output.ts";
 import { type StoreCommandOptions, storeSubcommand, withClients } from "./store-command.ts";
 
 interface AddOptions extends StoreCommandOptions {
@@ -37,17 +37,11 @@ export function clientCommand(): Command {
   client.addCommand(
     storeSubcommand("list", "list the applications").action(async (options: StoreCommandOptions) => {
       const all = await withClients(options, (clients) => clients.list());
-      print(options, {
-        json: all,
-        text: table(
-          ["ID", "NAME", "SECRET", "REDIRECT URIS"],
-          all.map(({ id, name, isConfidential, redirectUris }) => [
-            id,
-            name,
-            isConfidential ? "yes" : "no",
-            redirectUris.join(" "),
-          ]),
-        ),
+      printList(options, all, {
+        ID: ({ id }) => id,
+        NAME: ({ name }) => name,
+        SECRET: ({ isConfidential }) => (isConfidential ? "yes" : "no"),
+        "REDIRECT URIS": ({ redirectUris }) => redirectUris.join(" "),
       });
     }),
   );

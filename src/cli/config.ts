@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { type RawConfig, readConfig } from "../config.ts";
 import { parseLocation } from "../store/open.ts";
-import { print, table } from "./output.ts";
+import { printList } from "./output.ts";
 import { serverSettings, withSettings } from "./settings.ts";
 import { settingsInUse } from "./settings-in-use.ts";
 
@@ -16,13 +16,12 @@ export function configCommand(): Command {
       const config = readConfig(raw, process.env);
       parseLocation(config.storeLocation);
       const rows = settingsInUse({ command, raw, config });
-      const cells = rows.map(({ setting, value, source, variable }) => [
-        setting,
-        textOf(value),
-        source,
-        variable ?? "",
-      ]);
-      print(raw, { json: rows, text: table(["SETTING", "VALUE", "FROM", "ENVIRONMENT"], cells) });
+      printList(raw, rows, {
+        SETTING: ({ setting }) => setting,
+        VALUE: ({ value }) => textOf(value),
+        FROM: ({ source }) => source,
+        ENVIRONMENT: ({ variable }) => variable ?? "",
+      });
     });
   return new Command("config").description("settings of the server").addCommand(printing);
 }

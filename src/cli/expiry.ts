@@ -1,5 +1,5 @@
 import { ConfigError } from "../config.ts";
-import { formatInstant, print, table } from "./output.ts";
+import { formatInstant, printList } from "./output.ts";
 
 const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -12,7 +12,7 @@ export function expiryAfter(text: string | undefined): { readonly expiresAt?: nu
   const [, count, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
   if (!(ms <= 36_525 * 86_400_000)) {
-    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, and not "${text}"`);
+    throw new ConfigError(`--expires must be a span such as 90m, 12h or 30d, at most 100 years, not "${text}"`);
   }
   return { expiresAt: Date.now() + ms };
 }
@@ -33,11 +33,10 @@ export function printExpiring(
     created: formatInstant(createdAt),
     expires: expiresAt === undefined ? null : formatInstant(expiresAt),
   }));
-  print(options, {
-    json: rows,
-    text: table(
-      ["ID", "USER", "CREATED", "EXPIRES"],
-      rows.map(({ id, user, created, expires }) => [id, user, created, expires ?? "never"]),
-    ),
+  printList(options, rows, {
+    ID: ({ id }) => id,
+    USER: ({ user }) => user,
+    CREATED: ({ created }) => created,
+    EXPIRES: ({ expires }) => expires ?? "never",
   });
 }

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { publishedKeys, readIssuerKeys, rotateSigningKey } from "../application/issuer-keys.ts";
 import { generateIssuerKeys } from "../auth/issuer/generate-keys.ts";
-import { formatInstant, print, table } from "./output.ts";
+import { formatInstant, print, printList } from "./output.ts";
 import { type StoreCommandOptions, storeSubcommand, withStore } from "./store-command.ts";
 
 export function issuerCommand(): Command {
@@ -34,12 +34,10 @@ export function issuerCommand(): Command {
             replaced: replacedAt === undefined ? null : formatInstant(replacedAt),
           }),
         );
-        print(options, {
-          json: rows,
-          text: table(
-            ["KEY", "CREATED", "REPLACED"],
-            rows.map(({ kid, created, replaced }) => [kid, created, replaced ?? "signs"]),
-          ),
+        printList(options, rows, {
+          KEY: ({ kid }) => kid,
+          CREATED: ({ created }) => created,
+          REPLACED: ({ replaced }) => replaced ?? "signs",
         });
       },
     ),

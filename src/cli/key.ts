@@ -57,7 +57,7 @@ export function keyCommand(): Command {
   return key;
 }
 
-/** Writes a key file, or removes the key again: nobody could ever use it. */
+/** Writes a key file. If that fails, removes the key, which could never be used. */
 async function writeKeyFile(file: KeyFile, path: string, credentials: Credentials): Promise<void> {
   try {
     writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flag: "wx", flush: true });

@@ -4,12 +4,13 @@ import { loadDocument } from "../web/load-document.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")
-    .description("print the OpenAPI 3.1 document of the REST API, as a server has it at /openapi.json")
-    .option("--yaml", "as YAML")
+    .description("print the OpenAPI 3.1 document of the REST API, which a server has at /openapi.json")
+    .option("--yaml", "print YAML")
     .addOption(
-      new Option("--issuer [url]", "of a server that is an OpenID issuer, as `serve --issuer` or --dev makes it").env(
-        "PORTCULLIS_ISSUER",
-      ),
+      new Option(
+        "--issuer [url]",
+        "describe a server with the built-in OpenID issuer, as with `serve --issuer` or `serve --dev`",
+      ).env("PORTCULLIS_ISSUER"),
     )
     .action(async ({ yaml, issuer }: { readonly yaml?: boolean; readonly issuer?: string | true }) => {
       const document = await loadDocument(issuer === undefined ? {} : { issuer: readIssuer(issuer) });
@@ -22,5 +23,5 @@ export function openapiCommand(): Command {
 function readIssuer(text: string | true): { readonly url?: string } {
   if (text === true || text === "true") return {};
   if (URL.canParse(text) && new URL(text).origin === text) return { url: text };
-  throw new ConfigError(`--issuer must be an origin, such as https://login.example, and not "${text}"`);
+  throw new ConfigError(`--issuer must be an origin, such as https://login.example, not "${text}"`);
 }

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { print, table } from "./output.ts";
+import { print, printList } from "./output.ts";
 import { type StoreCommandOptions, storeSubcommand, withDirectory } from "./store-command.ts";
 
 export function orgCommand(): Command {
@@ -18,12 +18,16 @@ export function orgCommand(): Command {
   org.addCommand(
     storeSubcommand("list", "list the organizations").action(async (options: StoreCommandOptions) => {
       const all = await withDirectory(options, (directory) => directory.listOrganizations());
-      print(options, {
-        json: all.map(({ id, name, isDefault, loginPolicy }) => ({ id, name, isDefault, hasOwnPolicy: !!loginPolicy })),
-        text: table(
-          ["ID", "NAME", "LOGIN POLICY"],
-          all.map(({ id, name, loginPolicy }) => [id, name, loginPolicy ? "its own" : "inherited"]),
-        ),
+      const rows = all.map(({ id, name, isDefault, loginPolicy }) => ({
+        id,
+        name,
+        isDefault,
+        hasOwnPolicy: !!loginPolicy,
+      }));
+      printList(options, rows, {
+        ID: ({ id }) => id,
+        NAME: ({ name }) => name,
+        "LOGIN POLICY": ({ hasOwnPolicy }) => (hasOwnPolicy ? "its own" : "inherited"),
       });
     }),
   );

@@ -167,7 +167,7 @@ function warnOfPlaintext({ tls, listen: { host }, trustedProxies }: Config, log:
 /** Opens the server. Rejects with a ConfigError that explains why it cannot listen. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
   const { listen: address, tls, debugListen, corsOrigins, corsHeaders, issuer, oidcIssuers } = config;
-  const { trustedProxies, stockHandlers, callsPerCaller } = config;
+  const { trustedProxies, callsPerCaller } = config;
   try {
     return await open({
       listen: address,
@@ -178,7 +178,6 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
       ...(issuer && { issuer }),
       oidcIssuers,
       trustedProxies,
-      stockHandlers,
       ...(callsPerCaller !== undefined && { callsPerCaller }),
     });
   } catch (cause) {

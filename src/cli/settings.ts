@@ -1,22 +1,22 @@
 import { type Command, Option } from "commander";
 import { postgresSettings } from "../store/postgres/settings.ts";
 
-/** A setting of the server: how it is given, and what it is without. docs/settings.md has the same table. */
+/** A setting of the server. docs/settings.md has the same table. */
 export interface Setting {
-  /** As commander reads it. */
+  /** In the form that commander parses. */
   readonly flag: string;
-  /** Absent: it is never in the environment. */
+  /** The environment variable; absent: none. */
   readonly env?: string;
   readonly description: string;
-  /** What applies where nothing is given, told to people; absent: nothing does. */
+  /** The default as the help shows it; absent: none. */
   readonly default?: string;
-  /** Whether that is also what the program reads; else the part of it that takes the setting has its own. */
+  /** Whether commander applies that default. Otherwise the code that uses the setting does. */
   readonly isValue?: boolean;
-  /** Between several in the environment; absent: there can be one only. */
+  /** Separates several values in the environment; absent: one value only. */
   readonly separator?: RegExp;
 }
 
-/** Where the store is, and how it is used: of every command that opens one. */
+/** The settings of every command that opens a store. */
 export const storeSettings: readonly Setting[] = [
   {
     flag: "--data <dir>",
@@ -34,29 +34,29 @@ export const storeSettings: readonly Setting[] = [
   {
     flag: "--store-file <file>",
     env: "PORTCULLIS_STORE_FILE",
-    description: "file that holds what --store would be given, for one with a password in it",
+    description: "file with the value of --store, for a location that contains a password",
   },
   {
     flag: "--postgres-pool-size <n>",
     env: "PORTCULLIS_POSTGRES_POOL_SIZE",
-    description: "the most connections of this process",
+    description: "most connections that this process opens",
     default: String(postgresSettings.poolSize.default),
   },
   {
     flag: "--postgres-statement-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_STATEMENT_TIMEOUT",
-    description: "how long a statement may take",
+    description: "milliseconds that a statement may take",
     default: String(postgresSettings.statementTimeoutMs.default),
   },
   {
     flag: "--postgres-connect-timeout <ms>",
     env: "PORTCULLIS_POSTGRES_CONNECT_TIMEOUT",
-    description: "how long to wait for a connection",
+    description: "milliseconds to wait for a connection",
     default: String(postgresSettings.connectTimeoutMs.default),
   },
 ];
 
-/** All of the server's. */
+/** The settings of `serve`. */
 export const serverSettings: readonly Setting[] = [
   {
     flag: "--listen <host:port>",
@@ -69,7 +69,7 @@ export const serverSettings: readonly Setting[] = [
   {
     flag: "--tls-cert <file>",
     env: "PORTCULLIS_TLS_CERT",
-    description: "certificate chain (PEM): serve TLS; read again when it changes",
+    description: "certificate chain (PEM), which turns on TLS; reloaded when the file changes",
   },
   {
     flag: "--tls-key <file>",
@@ -79,84 +79,79 @@ export const serverSettings: readonly Setting[] = [
   {
     flag: "--tls-client-ca <file>",
     env: "PORTCULLIS_TLS_CLIENT_CA",
-    description: "certificates (PEM) of authorities: a client must show a certificate that one of them signed",
+    description: "certificates (PEM) of authorities; every client must send a certificate that one of them signed",
   },
   {
     flag: "--cors-origin <origin>",
     env: "PORTCULLIS_CORS_ORIGIN",
-    description: "origin whose pages may call; repeat it, or separate several by commas",
+    description: "origin of pages that may call; repeat the option, or separate several by commas",
     separator: /,/,
   },
   {
     flag: "--cors-header <name>",
     env: "PORTCULLIS_CORS_HEADER",
-    description: "request header that those pages may send besides what clients of the API do; as --cors-origin",
+    description: "request header that those pages may send beside those of the API; several as for --cors-origin",
     separator: /,/,
   },
   {
     flag: "--issuer [url]",
     env: "PORTCULLIS_ISSUER",
-    description: "be an OpenID issuer for users of this instance, at an origin (without it: where the server listens)",
+    description: "turn on the built-in OpenID issuer at this origin (without a value: at the address of --listen)",
   },
   {
     flag: "--oidc-issuer <url[,name=value…]>",
     env: "PORTCULLIS_OIDC_ISSUER",
     description:
-      "accept access tokens of an OpenID issuer; repeat it for several. Settings: audience (default: portcullis), " +
-      "role-claim (default: ZITADEL's), instance-roles, client-id and client-secret-file (for introspection)",
-    // A URL begins each.
+      "accept access tokens of an OpenID issuer; repeat the option for several. Settings: audience (default: portcullis), " +
+      "role-claim (default: that of ZITADEL), instance-roles, client-id and client-secret-file (for introspection)",
+    // Each issuer begins with its URL.
     separator: /\s+(?=https?:)/,
   },
   {
     flag: "--trusted-proxy <address>",
     env: "PORTCULLIS_TRUSTED_PROXY",
-    description: "proxy, or range of them, whose Forwarded headers count; as --cors-origin",
+    description: "address or range of proxies whose Forwarded headers are trusted; several as for --cors-origin",
     separator: /,/,
   },
   {
     flag: "--calls-per-caller <n>",
     env: "PORTCULLIS_CALLS_PER_CALLER",
-    description: "unary calls of one user in flight; ten times as many wait for them",
+    description: "unary calls of one user that run at once; ten times as many wait",
     default: "200",
   },
   {
     flag: "--debug-listen <host:port>",
     env: "PORTCULLIS_DEBUG_LISTEN",
-    description: "address of its own for /debug: health, readiness, metrics",
+    description: "separate address for /debug: health, readiness, metrics",
     default: "that of --listen",
   },
   {
     flag: "--drain-delay <ms>",
     env: "PORTCULLIS_DRAIN_DELAY",
-    description: "how long to go on serving after SIGTERM, while balancers see that the server is not ready",
+    description: "milliseconds of service after SIGTERM, while load balancers see that the server is not ready",
     default: "0",
   },
   {
     flag: "--log-level <level>",
     env: "PORTCULLIS_LOG_LEVEL",
-    description: "error, warn, info, or debug, which has a line for each call",
+    description: "error, warn, info, or debug for a line for each call",
     default: "info",
   },
   {
     flag: "--log-format <format>",
     env: "PORTCULLIS_LOG_FORMAT",
-    description: "json, or text for people",
+    description: "json or text",
     default: "text at a terminal, else json",
   },
   {
-    flag: "--stock-handlers",
-    env: "PORTCULLIS_STOCK_HANDLERS",
-    description: "serve unary calls by Connect's own handlers: slower, for comparison",
-  },
-  {
     flag: "--dev",
-    description: "for development on this machine: the issuer is on, and pages of every origin may call",
+    description: "for development on this machine: turn on the issuer, and let pages of every origin call",
   },
 ];
 
-const storeHeading = "Options that say where the store is:";
+const storeHeading = "Options of the store:";
 
-/** Whether an option is one of those that every command on a store has. */
+/** Whether an option is one of `storeSettings`. */
 export const isOfStore = (option: Option): boolean => option.helpGroupHeading === storeHeading;
 
 export function toOption(all: Setting): Option {
@@ -176,7 +171,7 @@ export function withSettings(command: Command, settings: readonly Setting[]): Co
   return command;
 }
 
-/** Adds the values of one more flag to those before it. */
+/** Collects the values of a repeated flag. */
 const collect =
   (separator: RegExp) =>
   (text: string, before: readonly string[] = []): readonly string[] => [

@@ -8,29 +8,29 @@ import {
   withNewStore,
   withStore,
 } from "./store-command.ts";
-import { openInput, readHistory, standardStream, writeHistory } from "./transfer.ts";
+import { exportTo, importFrom, openInput, standardStream } from "./transfer.ts";
 
 export function storeCommand(): Command {
-  const store = new Command("store").description("the store itself");
+  const store = new Command("store").description("check, move and maintain the store");
 
   store.addCommand(
     storeSubcommand(
       "verify",
-      "fold every event again and compare with what is kept; exit code 1 where they differ",
+      "fold all events again and compare with the stored state; exit code 1 if they differ",
     ).action(async (options: StoreCommandOptions) => {
       const found = await withStore(options, (opened) => opened.verify());
       const sound = `the store is sound: ${found.events} events, ${found.aggregates} aggregates`;
       print(options, { json: found, text: found.problems.length === 0 ? sound : found.problems.join("\n") });
       if (found.problems.length === 0) return;
       process.stderr.write(
-        'portcullis: "store rebuild" makes what is kept anew from the events; damaged events come back only from a backup\n',
+        'portcullis: "store rebuild" makes the stored state again from the events; only a backup restores damaged events\n',
       );
       process.exitCode = 1;
     }),
   );
 
   store.addCommand(
-    storeSubcommand("rebuild", "make the kept state anew from the events").action(
+    storeSubcommand("rebuild", "make the stored state again from the events").action(
       async (options: StoreCommandOptions) => {
         const { events, aggregates } = await withStore(options, (opened) => opened.rebuild());
         print(options, {
@@ -42,12 +42,13 @@ export function storeCommand(): Command {
   );
 
   store.addCommand(
-    storeSubcommand("export", "write all events as JSON lines, as of one moment; records, such as sessions, are none")
+    storeSubcommand(
+      "export",
+      "write all events as JSON lines, as of one moment; records, such as sessions, are left out",
+    )
       .argument("[file]", "a new file that only you can read; - is standard output", standardStream)
       .action(async (file: string, options: StoreCommandOptions) => {
-        const { events, aggregates } = await withStore(options, (opened) =>
-          opened.export((history) => writeHistory(history, file)),
-        );
+        const { events, aggregates } = await withStore(options, (opened) => exportTo(file, opened));
         if (file === standardStream) return;
         const text = `exported ${events} events of ${aggregates} aggregates to ${file}`;
         print(options, { json: { events, aggregates, file }, text });
@@ -55,18 +56,18 @@ export function storeCommand(): Command {
   );
 
   store.addCommand(
-    storeSubcommand("import", "read what export wrote into an empty store, and check that it has the same state")
+    storeSubcommand("import", "read an export into an empty store, and check that it comes to the same state")
       .argument("[file]", "what to read; - is standard input", standardStream)
       .action(async (file: string, options: StoreCommandOptions) => {
         const input = await openInput(file);
-        const { events, aggregates } = await withNewStore(options, (opened) => readHistory(opened, input));
+        const { events, aggregates } = await withNewStore(options, (opened) => importFrom(input, opened));
         const text = `imported ${events} events of ${aggregates} aggregates, in the same state`;
         print(options, { json: { events, aggregates }, text });
       }),
   );
 
   store.addCommand(
-    storeSubcommand("backup", "copy a SQLite file, which may be in use, to a store of its own, as of one moment")
+    storeSubcommand("backup", "copy a SQLite file, which may be in use, to a new store, as of one moment")
       .argument("<file>", "a new file that only you can read")
       .action(async (file: string, options: StoreCommandOptions) => {
         await backupStore({ ...existingStoreOf(options), to: file });
@@ -75,7 +76,7 @@ export function storeCommand(): Command {
   );
 
   store.addCommand(
-    storeSubcommand("migrate", "bring the schema to the newest version, as serve does where it may").action(
+    storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may").action(
       async (options: StoreCommandOptions) => {
         const { from, to } = await migrateStore(existingStoreOf(options));
         const changed = `brought the schema from version ${from} to version ${to}`;

@@ -1,18 +1,19 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { StoreError } from "../store/errors.ts";
-import type { History, Store } from "../store/store.ts";
-import { LineReader, type Totals, type Watch, writeLines } from "../store/transfer/history-lines.ts";
+import type { Store } from "../store/store.ts";
+import { exportLines, type Totals, type Watch } from "../store/transfer/export.ts";
+import { importLines } from "../store/transfer/import.ts";
 
 /** Stands for standard output or standard input in place of a file. */
 export const standardStream = "-";
 
-/** Writes a history to a new file that only this user can read, or to standard output. */
-export async function writeHistory(history: History, file: string): Promise<Totals> {
-  if (file === standardStream) return writeToOutput(history);
+/** Exports a store to a new file that only this user can read, or to standard output. */
+export async function exportTo(file: string, store: Store): Promise<Totals> {
+  if (file === standardStream) return exportToOutput(store);
   const handle = await openFile(file, { flags: "wx", verb: "written" });
   try {
-    const totals = await writeBy((text) => handle.appendFile(text), history);
+    const totals = await exportBy((text) => handle.appendFile(text), store);
     await handle.sync();
     return totals;
   } catch (error) {
@@ -24,15 +25,9 @@ export async function writeHistory(history: History, file: string): Promise<Tota
   }
 }
 
-/** Reads a history from a file, or from standard input, into an empty store. */
-export async function readHistory(store: Store, { stream, name }: Input): Promise<Totals> {
-  const reader = new LineReader(bytesOf(stream, name), name);
-  let totals: Totals | undefined;
-  await store.import(watch(reader.events(), "events"), async (history) => {
-    totals = await reader.check(watch(history.aggregates(), "aggregates"));
-  });
-  return totals as Totals;
-}
+/** Imports a file, or standard input, into an empty store. */
+export const importFrom = ({ stream, name }: Input, store: Store): Promise<Totals> =>
+  importLines(store, { bytes: bytesOf(stream, name), name, watch });
 
 export interface Input {
   readonly stream: Readable;
@@ -47,7 +42,7 @@ export async function openInput(file: string): Promise<Input> {
 }
 
 /** Many lines at a time: each time costs a system call. */
-async function writeBy(send: (text: string) => Promise<void>, history: History): Promise<Totals> {
+async function exportBy(send: (text: string) => Promise<void>, store: Store): Promise<Totals> {
   let waiting = "";
   const flush = () => {
     const text = waiting;
@@ -58,15 +53,15 @@ async function writeBy(send: (text: string) => Promise<void>, history: History):
     waiting += line;
     if (waiting.length >= chunkLength) await flush();
   };
-  const totals = await writeLines(history, { write, watch });
+  const totals = await exportLines(store, { write, watch });
   await flush();
   return totals;
 }
 
-/** Where the reader stops before the end, or the disk is full, main.ts ends the process: with 1, since this was not whole. */
-async function writeToOutput(history: History): Promise<Totals> {
+/** Where the reader stops before the end, or the disk is full, main.ts ends the process. The exit code is 1 until all is written. */
+async function exportToOutput(store: Store): Promise<Totals> {
   process.exitCode = 1;
-  const totals = await writeBy(sendToOutput, history);
+  const totals = await exportBy(sendToOutput, store);
   process.exitCode = 0;
   return totals;
 }
@@ -80,14 +75,14 @@ function sendToOutput(text: string): Promise<void> {
 }
 
 const chunkLength = 65_536;
-const toldEvery = 100_000;
+const reportEvery = 100_000;
 
 const watch: Watch = async function* (items, what) {
   let count = 0;
   for await (const item of items) {
     yield item;
     count += 1;
-    if (count % toldEvery === 0) process.stderr.write(`${count} ${what}\n`);
+    if (count % reportEvery === 0) process.stderr.write(`${count} ${what}\n`);
   }
 };
 

@@ -6,7 +6,7 @@ import { digestToken, generateSecret } from "../auth/token.ts";
 import { ConfigError, readSecretFile } from "../config.ts";
 import { type RoleScope, roles } from "../domain/directory/roles.ts";
 import type { RoleGrant } from "../domain/events.ts";
-import { print, table } from "./output.ts";
+import { print, printList } from "./output.ts";
 import {
   type RemovalOptions,
   removalSubcommand,
@@ -25,56 +25,41 @@ export function userCommand(): Command {
   const user = new Command("user").description("service users and their roles");
 
   user.addCommand(
-    withRole(storeSubcommand("add", "add a service user"), "first role of the user")
-      .argument("<name>")
-      .option("--org <id>", "home organization of the user (default: the default organization)")
-      .action(async (name: string, options: RoleOptions) => {
-        const added = await withDirectory(options, (directory) => directory.addUser(wanted(name, options)));
-        const { id, organizationId } = added;
-        print(options, { json: { id, name, organizationId, roles: added.roles }, text: `added user ${id}` });
-      }),
+    withRole(storeSubcommand("add", "add a service user"), {
+      role: "first role of the user",
+      org: "home organization of the user (default: the default organization)",
+    }).action(async (name: string, options: RoleOptions) => {
+      const added = await withDirectory(options, (directory) => directory.addUser(wanted(name, options)));
+      const { id, organizationId } = added;
+      print(options, { json: { id, name, organizationId, roles: added.roles }, text: `added user ${id}` });
+    }),
   );
 
   user.addCommand(
-    withRole(storeSubcommand("grant", "grant a role"), "role")
-      .argument("<name>")
-      .option(
-        "--org <id>",
-        "organization that the role is on (default: the default organization); not for roles on the whole instance",
-      )
-      .action(async (name: string, options: RoleOptions) => {
-        await withDirectory(options, (directory) => directory.grantRole(wanted(name, options)));
-        print(options, { json: { name, role: options.role }, text: `granted ${options.role} to ${name}` });
-      }),
+    withRole(storeSubcommand("grant", "grant a role"), ofGrant).action(async (name: string, options: RoleOptions) => {
+      await withDirectory(options, (directory) => directory.grantRole(wanted(name, options)));
+      print(options, { json: { name, role: options.role }, text: `granted ${options.role} to ${name}` });
+    }),
   );
 
   user.addCommand(
-    withRole(removalSubcommand("revoke", "revoke a role"), "role")
-      .argument("<name>")
-      .option(
-        "--org <id>",
-        "organization that the role is on (default: the default organization); not for roles on the whole instance",
-      )
-      .action(async (name: string, options: RoleOptions & RemovalOptions) => {
+    withRole(removalSubcommand("revoke", "revoke a role"), ofGrant).action(
+      async (name: string, options: RoleOptions & RemovalOptions) => {
         await withDirectory(options, (directory) => directory.revokeRole(wanted(name, options), options));
         print(options, { json: { name, role: options.role }, text: `revoked ${options.role} from ${name}` });
-      }),
+      },
+    ),
   );
 
   user.addCommand(
     storeSubcommand("list", "list the users").action(async (options: StoreCommandOptions) => {
       const all = await withDirectory(options, (directory) => directory.listUsers());
-      print(options, {
-        json: all.map(({ id, name, organizationId, roles }) => ({ id, name, organizationId, roles })),
-        text: table(
-          ["ID", "NAME", "HOME ORGANIZATION", "ROLES"],
-          all.map(({ id, name, organizationId, roles }) => [
-            id,
-            name,
-            organizationId,
-            roles.map(formatGrant).join(" "),
-          ]),
-        ),
+      const rows = all.map(({ id, name, organizationId, roles }) => ({ id, name, organizationId, roles }));
+      printList(options, rows, {
+        ID: ({ id }) => id,
+        NAME: ({ name }) => name,
+        "HOME ORGANIZATION": ({ organizationId }) => organizationId,
+        ROLES: ({ roles }) => roles.map(formatGrant).join(" "),
       });
     }),
   );
@@ -126,8 +111,13 @@ export function userCommand(): Command {
   return user;
 }
 
-/** Adds `--role` to a command, and a list of all roles to its help. */
-function withRole(command: Command, description: string): Command {
+const ofGrant = {
+  role: "role",
+  org: "organization that the role is on (default: the default organization); not for roles on the whole instance",
+};
+
+/** Adds the name of a user, `--role` and `--org` to a command, and a list of all roles to its help. */
+function withRole(command: Command, { role, org }: { readonly role: string; readonly org: string }): Command {
   const of = (scope: RoleScope) =>
     Object.entries(roles)
       .filter(([, role]) => role.scope === scope)
@@ -140,7 +130,9 @@ function withRole(command: Command, description: string): Command {
     ...of("organization"),
   ];
   return command
-    .requiredOption("--role <role>", `${description}, from the list below`)
+    .argument("<name>")
+    .requiredOption("--role <role>", `${role}, from the list below`)
+    .option("--org <id>", org)
     .addHelpText("after", `\n${lines.join("\n")}`);
 }
 

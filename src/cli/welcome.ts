@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 
-/** What a person at a terminal is told after the start: what is served, and what to try next. */
+/** The text for a person at a terminal after the start: addresses, and a first call. */
 export function welcome({
   url,
   tokenPlace,
@@ -10,10 +10,11 @@ export function welcome({
   const debug = debugListen === undefined ? url : `http://${bracketed(debugListen.host)}:${debugListen.port}`;
   const file = /^in (.*)$/s.exec(tokenPlace)?.[1];
   const token = file === undefined ? "$TOKEN" : `$(cat '${file}')`;
-  const about = file === undefined ? " (TOKEN is that of a user; `token create --user admin` makes one more)" : "";
+  const about =
+    file === undefined ? " (TOKEN is the token of a user; `token create --user admin` prints a new one)" : "";
   return `
   gRPC, gRPC-Web, Connect   ${url}/zitadel.management.v1.ManagementService/…
-  REST JSON                 ${url}/management/v1/… and /admin/v1/…, described at ${url}/openapi.json
+  REST JSON                 ${url}/management/v1/… and /admin/v1/…, documented at ${url}/openapi.json
   health, metrics           ${debug}/debug/ready and /debug/metrics${issuer === undefined ? "" : `\n  OpenID                    ${url}/.well-known/openid-configuration`}
 
 Try${about}:
@@ -21,7 +22,7 @@ Try${about}:
   curl -X POST ${url}/management/v1/policies/login/second_factors/_search \\
     -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json'
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 `;
 }
 

@@ -22,16 +22,15 @@ import type {
 } from "./states.ts";
 
 /**
- * The state of an aggregate after one more event, which must be of the newest version (see upcast.ts). Pure and total over the
- * events that `decide` makes: an event that cannot follow the state it meets means a damaged history, and throws an Error that
- * names it.
+ * The state of an aggregate after one more event of the newest version (see upcast.ts). Throws an Error for an event that
+ * cannot follow the state, which means a damaged history.
  */
 export function evolve<T extends AggregateType>(
   aggregateType: T,
   before: { readonly state: StatesOf[T] | undefined; readonly event: EventsOf[T]; readonly origin: EventOrigin },
 ): StatesOf[T] {
   const { state, event, origin } = before;
-  // One cast in each direction: TypeScript does not narrow the state by the aggregate's type.
+  // TypeScript does not narrow the state by the aggregate's type.
   return evolvers[aggregateType](state as never, event as never, origin) as StatesOf[T];
 }
 

@@ -1,7 +1,7 @@
 import type { AggregateType, ClientRegistration, KeyRecord, RoleGrant, TokenRecord } from "./events.ts";
 import type { LoginPolicy } from "./login-policy/settings.ts";
 
-/** A policy with what its `details` tell: when it was first added, and the last event that touched it. */
+/** A policy with the times and the sequence of its `details`. Times are milliseconds since 1970 UTC. */
 export interface KeptLoginPolicy extends LoginPolicy {
   readonly createdAt: number;
   readonly changedAt: number;
@@ -16,7 +16,7 @@ export interface InstanceState {
 
 export interface OrganizationState {
   readonly name: string;
-  /** A removed organization keeps its history and its id, and nothing may be done with it. */
+  /** A removed organization keeps its history and its id, and refuses every change. */
   readonly removed: boolean;
   /** Absent while the organization inherits from the instance. */
   readonly loginPolicy?: KeptLoginPolicy;
@@ -24,15 +24,15 @@ export interface OrganizationState {
 
 export interface UserState {
   readonly name: string;
-  /** The home organization: the one a call is about when it names none. */
+  /** The home organization. A call without an organization header is about it. */
   readonly organizationId: string;
   readonly removed: boolean;
   readonly roles: readonly RoleGrant[];
   readonly tokens: readonly (TokenRecord & { readonly createdAt: number })[];
-  // Absent until there was one: states that were kept before these existed have none of them.
+  // Optional, because older stored states do not have them.
   readonly keys?: readonly (KeyRecord & { readonly createdAt: number })[];
   readonly password?: { readonly hash: string; readonly setAt: number };
-  /** The secret of the user's own client credentials. */
+  /** The secret for client credentials. */
   readonly secret?: { readonly digest: string; readonly setAt: number };
 }
 
@@ -40,7 +40,7 @@ export interface ClientState extends ClientRegistration {
   readonly removed: boolean;
 }
 
-/** The current state of each kind of aggregate, as folded from its events. */
+/** The current state of each kind of aggregate, folded from its events. */
 export interface StatesOf {
   readonly instance: InstanceState;
   readonly organization: OrganizationState;

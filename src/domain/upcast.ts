@@ -2,7 +2,7 @@ import type { AggregateType, EventsOf } from "./events.ts";
 import type { LoginPolicy, LoginPolicySettings } from "./login-policy/settings.ts";
 import type { InstanceState, OrganizationState, StatesOf } from "./states.ts";
 
-/** An event as some version of this program wrote it. */
+/** An event that any version of this program wrote. */
 export interface WrittenEvent {
   readonly type: string;
   readonly version: number;
@@ -12,19 +12,19 @@ export interface WrittenEvent {
 /** Turns a payload of one version into that of the next. */
 export type Step = (payload: never) => unknown;
 
-/** Brings what earlier versions of this program wrote to the form that this one works with. */
+/** Converts what earlier versions of this program wrote to the newest form. */
 export interface Upcast {
-  /** The event in its newest version. Throws an Error that names type and version where this program does not know them. */
+  /** The event in its newest version. Throws an Error for a type or version that this program does not know. */
   event<T extends AggregateType>(aggregateType: T, written: WrittenEvent): EventsOf[T];
-  /** A state that was kept, with what has been added to states since. */
+  /** A stored state, with the settings that were added since. */
   state<T extends AggregateType>(aggregateType: T, kept: StatesOf[T]): StatesOf[T];
 }
 
-/** What has changed since the first version. */
+/** The changes since the first version. */
 export interface Changes {
-  /** For each aggregate's events by their type: the steps from version 1 to the newest. */
+  /** By aggregate and event type: the steps from version 1 to the newest. */
   readonly steps: Readonly<Record<string, Readonly<Record<string, readonly Step[]>>>>;
-  /** The settings that were added to login policies, each with its meaning in a policy from before it. */
+  /** The settings that were added to login policies, with the value that an older policy has. */
   readonly addedSettings: Partial<LoginPolicySettings>;
 }
 
@@ -58,7 +58,7 @@ const own = <V>(table: Readonly<Record<string, V>> | undefined, name: string): V
   table !== undefined && Object.hasOwn(table, name) ? table[name] : undefined;
 
 type EventNamed<T extends AggregateType, Name> = Extract<EventsOf[T], { readonly type: Name }>;
-/** A type whose newest version is not 1 has to say how to get there. */
+/** An event type with a newest version above 1 needs steps. */
 type StepsTo<Version> = Version extends 1 ? readonly [] : readonly [Step, ...Step[]];
 
 const stepsOfPolicy = {
@@ -69,7 +69,7 @@ const stepsOfPolicy = {
   MultiFactorRemoved: [],
 } as const;
 
-/** Every event that this program knows. */
+/** All event types that this program knows. A new version of one adds a step here. */
 export const steps: {
   readonly [T in AggregateType]: { readonly [Name in EventsOf[T]["type"]]: StepsTo<EventNamed<T, Name>["version"]> };
 } = {

@@ -5,12 +5,12 @@ import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../domain/login-policy/errors.ts";
 import { StoreError, type StoreErrorCode } from "../store/errors.ts";
 
-/** Told of a failure that is the server's own, and of the call that met it, where one did. */
+/** Receives failures of the server itself, with the call or request that met them. */
 export type ReportFailure = (failure: {
   readonly reason: unknown;
-  /** Of the call. */
+  /** Present for an RPC. */
   readonly contextValues?: ContextValues;
-  /** Of a request that is no call. */
+  /** Present for a request that is no RPC. */
   readonly requestId?: string;
 }) => void;
 
@@ -25,21 +25,22 @@ const refusalCodes: Readonly<Record<RefusalKind | AuthErrorKind, Code>> = {
 };
 
 const storeFailures: Readonly<Record<StoreErrorCode, { readonly code: Code; readonly text: string }>> = {
-  conflict: { code: Code.Aborted, text: "others kept changing the same policy; try again" },
-  unavailable: { code: Code.Unavailable, text: "the store cannot be reached or written just now; try again" },
-  // No code that clients take as leave to try again by themselves.
+  conflict: { code: Code.Aborted, text: "other writers kept changing the same policy; try again" },
+  unavailable: { code: Code.Unavailable, text: "the store cannot be reached or written; try again" },
+  // A code that clients do not retry by themselves.
   outcome_unknown: {
     code: Code.Unknown,
-    text: "whether this was written is not known: read what there is before you try again",
+    text: "whether this was written is unknown: read the current state before you try again",
   },
-  closed: { code: Code.Unavailable, text: "the server is shutting down; try again elsewhere" },
+  closed: { code: Code.Unavailable, text: "the server is shutting down; try again" },
   corrupt: { code: Code.DataLoss, text: "the stored data is damaged" },
   unsupported_schema: { code: Code.Internal, text: "the store has a schema that this server does not know" },
 };
 
 /**
- * The one mapping from what our code throws to what a caller is told. An expected refusal keeps its text and carries a
- * `zitadel.v1.ErrorDetail`; anything unknown is a bug, answered with a constant text and an id that the log has too.
+ * Maps every error that our code throws to the error that the caller gets. A refusal keeps its text and carries a
+ * `zitadel.v1.ErrorDetail`. An unknown error is a bug: the caller gets a constant text with the request id, and the log the
+ * cause.
  */
 export function toConnectError(
   reason: unknown,
@@ -63,7 +64,7 @@ export function toConnectError(
   return new ConnectError(`the server failed (request ${requestId})`, Code.Internal);
 }
 
-/** Maps what interceptors further in and implementations throw. It must be the outermost one that can see an error. */
+/** Maps the errors of implementations and of the interceptors inside it, so it must be the outermost one. */
 export function mapErrors(report: ReportFailure): Interceptor {
   return (next) => async (request) => {
     const { contextValues } = request;
@@ -77,7 +78,7 @@ export function mapErrors(report: ReportFailure): Interceptor {
   };
 }
 
-/** The same mapping for what a stream ends with. What goes the other way, because nobody reads on, is no failure of ours. */
+/** The same mapping for the error that ends a stream. Errors of a reader that stops are not mapped: they are not ours. */
 function mapEach<Item>(items: AsyncIterable<Item>, map: (reason: unknown) => ConnectError): AsyncIterable<Item> {
   return {
     [Symbol.asyncIterator]() {
@@ -94,7 +95,7 @@ function mapEach<Item>(items: AsyncIterable<Item>, map: (reason: unknown) => Con
   };
 }
 
-/** The same mapping for a request gate, which runs before any interceptor. */
+/** The same mapping for the request gate, which runs before the interceptors. */
 export function mapGateErrors(
   gate: (context: HandlerContext) => Promise<void>,
   report: ReportFailure,

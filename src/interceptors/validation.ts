@@ -6,8 +6,8 @@ import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type FieldRules, rules } from "../../gen/validate/validate_pb.ts";
 
 /**
- * A rule that a field breaks: `field` as a path of wire names, `text` in the words of ZITADEL's generated validators, and
- * `description`, which says what would be right as well.
+ * A broken rule: the path of the field in wire names, the text of ZITADEL's generated validators, and a description that adds
+ * the valid values.
  */
 interface Violation {
   readonly field: string;
@@ -16,8 +16,8 @@ interface Violation {
 }
 
 /**
- * Checks a request message against the `validate.rules` of its fields, before the implementation sees it. A violation ends
- * the call with invalid_argument and a `google.rpc.BadRequest`; like ZITADEL, only the first one is told, without an id.
+ * Checks the request message of a unary call against the `validate.rules` of its fields. A violation ends the call with
+ * invalid_argument and a `google.rpc.BadRequest`. Like ZITADEL, it reports only the first violation, without an id.
  */
 export const validateRequest: Interceptor = (next) => (request) => {
   if (request.stream) return next(request);
@@ -29,13 +29,13 @@ export const validateRequest: Interceptor = (next) => (request) => {
   ]);
 };
 
-/** The fields of a message that have something to check, by message: most have none. */
+/** The fields with rules, by message. Most messages have none. */
 const checkedFields = new WeakMap<DescMessage, readonly DescField[]>();
 
 function checkedFieldsOf(desc: DescMessage): readonly DescField[] {
   const known = checkedFields.get(desc);
   if (known !== undefined) return known;
-  // Before the look within, which may come back here.
+  // Set before the recursion below: a message may contain itself.
   checkedFields.set(desc, desc.fields);
   const fields = desc.fields.filter(
     (field) =>
@@ -82,7 +82,7 @@ function findViolation(desc: DescMessage, message: Message): Violation | undefin
   return undefined;
 }
 
-/** Why a value breaks the rules of its field, and which values keep them, where they can be named; undefined where it does. */
+/** Why a value breaks the rules of its field, and the valid values of an enum; undefined for a valid value. */
 function breach(
   field: DescField,
   checked: { readonly value: unknown; readonly rules: FieldRules },
@@ -112,7 +112,7 @@ function breach(
 
 const durationRule = "value must be a duration of at most 10,000 years, its seconds and nanos of one sign";
 
-/** Whether a duration keeps protobuf's own rules, which only its JSON form enforces: a binary one can hold anything. */
+/** Whether a duration is within protobuf's range, which only the JSON form enforces by itself. */
 function isDuration({ seconds, nanos }: Duration): boolean {
   if (seconds < -315_576_000_000n || seconds > 315_576_000_000n || Math.abs(nanos) > 999_999_999) return false;
   return seconds === 0n || nanos === 0 || seconds > 0n === nanos > 0;

@@ -1,13 +1,13 @@
 import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
-import type { Gate } from "./call/call.ts";
+import type { Gate } from "./call/admit.ts";
 import { CallerTurns } from "./call/caller-turns.ts";
 import { toStandardError } from "./call/failure.ts";
 import type { Observe, OnFailure } from "./call/outcome.ts";
 import type { PublicStreamOptions } from "./call/public-streams.ts";
 import { aBoolean, aFunction, type Check, checkOptions, listOf } from "./check-options.ts";
 import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
-import type { RestOptions } from "./rest/codec.ts";
+import type { RestOptions } from "./rest/options.ts";
 import type { RpcTable } from "./rpc-table.ts";
 
 /** All may be left out. */

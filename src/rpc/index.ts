@@ -2,7 +2,7 @@
  * Serves any Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. The order of use: a table of RPCs, a
  * dispatch over it, a listener. See examples/own-service, and examples/mounting where there is a server already.
  */
-export type { CallOptions, Gate } from "./call/call.ts";
+export type { CallOptions, Gate } from "./call/admit.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./call/caller-turns.ts";
 export type { Observe, ObservedCall, OnFailure, Outcome, ProtocolName } from "./call/outcome.ts";
 export type { PublicStreamOptions } from "./call/public-streams.ts";

@@ -46,7 +46,7 @@ export function readRpcPath(path: string): { readonly service: string; readonly 
   return service === undefined || method === undefined ? undefined : { service, method };
 }
 
-/** Says which RPC is not served. Of the path it repeats names alone: it may be anything, of any length. */
+/** Says which RPC is not served. It repeats only names from the path, which may hold anything. */
 export function unknownRpcText(path: string, services: ReadonlySet<string>): string {
   const names = readRpcPath(path);
   if (names === undefined) return "no RPC is served at this path";

@@ -1,8 +1,8 @@
 /**
- * - `conflict`: another writer was first, every time the decision was run again, or before an import.
- * - `unavailable`: the store cannot be reached or written just now: busy, full, read-only, or gone.
- * - `outcome_unknown`: the store was lost while it committed, and could not be asked since: the change may be there or not.
- * - `closed`: the store was closed; nothing more can be done with it.
+ * - `conflict`: another writer was first, each time the decision was made again, or before an import.
+ * - `unavailable`: the store cannot be reached or written now: it is busy, full, read-only or gone.
+ * - `outcome_unknown`: the store was lost while it committed. The change may be there or not.
+ * - `closed`: the store was closed.
  * - `corrupt`: what is stored, or was to be imported, is damaged.
  * - `unsupported_schema`: the store was written by another program, or by a newer version of this one.
  */

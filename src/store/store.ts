@@ -26,17 +26,11 @@ export interface RecordRef {
   readonly id: string;
 }
 
-/**
- * A value kept beside the history, for what comes and goes: sessions, codes, tokens, keys. Nothing remembers what it was
- * before, and it is neither verified nor rebuilt.
- */
+/** A value beside the history, for what comes and goes: sessions, codes, tokens, keys. Its changes leave no events. */
 export interface StoreRecord {
-  /** A JSON value. It is shared, so nobody may change it. */
+  /** A JSON value. It is shared, so it must not be changed. */
   readonly value: unknown;
-  /**
-   * Milliseconds since 1970 UTC from which on it no longer counts; absent: it stays. The store removes it some time later, so
-   * who reads it compares.
-   */
+  /** Milliseconds since 1970 UTC; absent: it stays. The store removes an expired record some time later, so readers compare. */
   readonly expiresAt?: number;
 }
 
@@ -44,7 +38,7 @@ export interface StoreRecord {
 export type Read = AggregateRef | UniqueKey | RecordRef;
 
 export interface ReadOptions {
-  /** What else to read, by what was found first. Must be pure, and may be called more than once. */
+  /** Returns what else to read, from what was found. Must be pure: it may be called more than once. */
   readonly follow?: (found: View) => readonly Read[];
   /** A view of this store that was read earlier, within the same call. The new one may be as old as that, and costs less. */
   readonly seen?: View | undefined;
@@ -76,19 +70,19 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   readonly actor: string;
 }
 
-/** Events to append to one aggregate, which the command's view must be able to get: that is the version it expects. */
+/** Events to append to one aggregate, which must be among the command's reads: the version in its view is the expected one. */
 export interface Change<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
   readonly events: readonly EventsOf[T][];
 }
 
-/** A record put in place of the one before it, or removed where there is none to put. */
+/** Puts a record in place of the one before it, or removes that. */
 export interface RecordChange {
   readonly ref: RecordRef;
   readonly to: StoreRecord | undefined;
 }
 
-/** All changes are written in their order, or none of them is. */
+/** All changes are written, in their order, or none is. */
 export interface Decision<Value> {
   readonly changes: readonly Change[];
   readonly records?: readonly RecordChange[];
@@ -99,8 +93,8 @@ export interface Command<Value> {
   readonly actor: string;
   readonly reads: readonly Read[];
   /**
-   * Decides from the state inside the transaction. Must be pure and synchronous: it may run more than once, and others wait
-   * for it. What it throws ends the command with nothing written. The view's states are shared, so it must not change them.
+   * Decides inside the transaction. Must be pure and synchronous: it may run more than once, and other writers wait for it. If it
+   * throws, nothing is written. The view's states are shared, so it must not change them.
    */
   decide(view: View): Decision<Value>;
 }
@@ -112,79 +106,77 @@ export interface CommandResult<Value> {
   readonly events: readonly RecordedEvent[];
 }
 
-/** What a store keeps but for its records: all of it as of one moment, and read piece by piece, as it is asked for. */
+/** All that a store holds except its records, as of one moment. It is read as it is iterated, piece by piece. */
 export interface History {
-  /** In the order of their positions, each as it was written: of whatever version. */
+  /** In the order of their positions, each in the version in which it was written. */
   events(): AsyncIterable<RecordedEvent>;
   /** Every aggregate as the projection has it, in any order. */
   aggregates(): AsyncIterable<Snapshot>;
 }
 
-/** A difference between the history and what was derived from it, or a rule of the history that does not hold. */
+/** A sentence about a difference between events and projection, or a rule of the history that does not hold. */
 export type Problem = string;
 
 /**
  * A durable store of events, with the current state of each aggregate (a projection) kept beside them.
  *
  * Every method rejects with a StoreError: `closed` after `close`, `unavailable`, `corrupt`. A mistake of the caller (a change
- * to what was not read, an event that cannot follow the state) is an Error. An aggregate or a record that is damaged fails those
- * who read it, and nobody else.
- * No method blocks the event loop for another process's lock.
+ * to what was not read, an event that cannot follow the state) is an Error. A damaged aggregate or record fails only the calls that
+ * read it. No method blocks the event loop for another process's lock.
  */
 export interface Store {
   /**
-   * One consistent view of everything that is named. Must show every write that was acknowledged before the call, by any
-   * process (with `seen`, before the read of that view), and must not wait for a write in progress.
+   * Reads everything in one consistent view. Must show every write that any process acknowledged before the call (with `seen`, before
+   * that view was read), and must not wait for a write in progress.
    */
   read(reads: readonly Read[], options?: ReadOptions): Promise<View>;
 
-  /** Every aggregate of one type that has events, by id, removed ones included; as of one moment. */
+  /** Lists every aggregate of one type that has events, ordered by id, removed ones included; as of one moment. */
   list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]>;
 
   /**
-   * Decides and appends as one: no other writer comes between what `decide` saw and what is written. Must resolve only when
-   * the events and the projection are on disk. Commands of one process are decided in the order of their calls, and those
-   * that wait share a commit. Must reject with what `decide` threw; with StoreError `conflict` when another process was
-   * first several times running, or when a key that the change claims belongs to another aggregate.
+   * Decides and appends in one transaction: no other writer comes between. Must resolve only when events and projection are on disk.
+   * Commands of one process are decided in the order of their calls, and those that wait share a commit. Must reject with what
+   * `decide` threw, and with StoreError `conflict` when another process was first several times in a row, or when a unique key
+   * that the change takes belongs to another aggregate. On PostgreSQL, a key that is also among the reads costs no query more.
    */
   execute<Value>(command: Command<Value>): Promise<CommandResult<Value>>;
 
   /**
-   * Folds every event again and compares with the projection; checks sequences, positions and times, and the file's own
-   * structure. Resolves to what is wrong, and to an empty list for a sound store. Writes nothing.
+   * Folds every event again and compares the result with the projection; checks sequences, positions and times, and the structure
+   * of a file. Resolves to no problems for a sound store. Writes nothing.
    */
   verify(): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }>;
 
-  /** Replaces the projection by one folded from the events, in one transaction. Records stay as they are. */
+  /** Replaces the projection with one folded from the events, in one transaction. Records stay as they are. */
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
   /**
-   * Gives the history, however long it is, to `use`, until that ends; others write meanwhile. Rejects with what `use` throws, a
-   * StoreError.
+   * Passes the history to `use`, until that ends. Others can write meanwhile. Rejects with what `use` throws, a StoreError.
    */
   export<Value>(use: (history: History) => Promise<Value>): Promise<Value>;
 
   /**
-   * Writes events exactly as they were recorded, with their projection, into a store that has none, as one: `check` is given
-   * what the store would then hold, and what it or the events throw, a StoreError, leaves the store empty. Rejects with
-   * `conflict` where there are events, and with `corrupt` where one is not known or cannot follow those before it. Other
-   * writers wait, and for a while now and then the event loop does: it is for a process that serves nobody.
+   * Writes events exactly as they were recorded, with their projection, into a store without events, in one transaction. `check` gets
+   * what the store would then hold. What it or the events throw, a StoreError, leaves the store empty. Rejects with `conflict` where
+   * there are events, and with `corrupt` where one is not known or cannot follow. Other writers wait, and it may block the event
+   * loop: it is for a process that does not serve.
    */
   import(events: AsyncIterable<RecordedEvent>, check: (history: History) => Promise<void>): Promise<void>;
 
-  /** Lets commands in progress end, then releases everything. Idempotent. */
+  /** Waits for commands in progress, then releases everything. Idempotent. */
   close(): Promise<void>;
 }
 
-/** The versions of a store's schema before it was brought to the newest, and since. */
+/** The versions of a store's schema before and after a migration. */
 export interface Migration {
   readonly from: number;
   readonly to: number;
 }
 
-/** How events become state; an engine keeps the result, and finds aggregates by their keys. */
+/** How events become state. An engine keeps the result, and finds aggregates by their unique keys. */
 export interface Projection {
-  /** For everything that is read from a store: an earlier version of this program may have written it. */
+  /** Applied to everything that is read: an earlier version of this program may have written it. */
   readonly upcast: Upcast;
   evolve<T extends AggregateType>(
     type: T,

@@ -299,7 +299,7 @@ describe.skipIf(isLeftOut(missing))("the built-in issuer in a browser", () => {
       await fillIn("wrong password");
       const alert = page.getByRole("alert");
       await alert.waitFor();
-      expect(await alert.textContent()).toBe("The user name or the password is not right.");
+      expect(await alert.textContent()).toBe("The user name or the password is wrong.");
       expect(await page.title()).toBe("Error: Sign in to Console");
       expect(await userNameField().inputValue()).toBe(userName);
       expect(await passwordField().inputValue()).toBe("");
@@ -323,7 +323,7 @@ describe.skipIf(isLeftOut(missing))("the built-in issuer in a browser", () => {
       await userNameField().fill(markup);
       await passwordField().fill(password);
       await button("Sign in").click();
-      expect(await page.getByRole("alert").textContent()).toBe("The user name or the password is not right.");
+      expect(await page.getByRole("alert").textContent()).toBe("The user name or the password is wrong.");
       expect(await userNameField().inputValue()).toBe(markup);
       expect(await page.title()).toBe("Error: Sign in to Console");
       expect(await page.locator("img").count()).toBe(0);
@@ -579,7 +579,7 @@ describe.skipIf(isLeftOut(missing))("the built-in issuer in a browser", () => {
       ]) {
         const answer = await page.goto((await begin(config, { redirect_uri: uri })).url);
         expect(answer?.status()).toBe(400);
-        expect(await page.title()).toBe("This cannot go on");
+        expect(await page.title()).toBe("This request failed");
         expect(new URL(page.url()).origin).toBe(server.url);
       }
     });

@@ -235,7 +235,7 @@ function toFailure(call: Call, body: JsonObject): Answer {
   const { code, message } = body;
   switch (Number(code)) {
     case 2:
-      if (String(message).startsWith("whether this was written is not known")) return { kind: "unknown" };
+      if (String(message).startsWith("whether this was written is unknown")) return { kind: "unknown" };
       break;
     case 5:
       return { kind: "refused", reason: "missing" };

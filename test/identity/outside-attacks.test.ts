@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { createIssuerFetch } from "../../src/auth/outside/http.ts";
+import { createIssuerFetch } from "../../src/auth/outside/issuer-fetch.ts";
 import {
   type Answer,
   asker,
@@ -446,7 +446,9 @@ describe("an issuer's discovery document", () => {
     const trusting = trust([issuer]);
     await expect(trusting.identify(forge(issuer, trusting.nowS))).rejects.toEqual(unavailable);
     expect(issuer.requests(paths.keys)).toBe(0);
-    expect(trusting.reports.map(({ message }) => message)).toEqual([`the issuer ${issuer.url} did not give its keys`]);
+    expect(trusting.reports.map(({ message }) => message)).toEqual([
+      `the issuer ${issuer.url} did not return its keys`,
+    ]);
 
     issuer.answer(paths.discovery, undefined);
     trusting.pass(30);
@@ -457,16 +459,16 @@ describe("an issuer's discovery document", () => {
   });
 
   it.each([
-    ["file:///dev/null", "an address of it is not https"],
-    ['data:application/json,{"keys":[]}', "an address of it is not https"],
-    ["http://192.0.2.1/jwks", "an address of it is not https"],
-    ["http://127.0.0.1.example/jwks", "an address of it is not https"],
-    ["http://localhost.example/jwks", "an address of it is not https"],
-    ["http://127.0.0.1@192.0.2.1/jwks", "an address of it is not https"],
-    ["http://[::2]/jwks", "an address of it is not https"],
-    ["https://user:password@issuer.example/jwks", "an address of it has a password"],
-    ["https://user@issuer.example/jwks", "an address of it has a password"],
-    ["https://:password@issuer.example/jwks", "an address of it has a password"],
+    ["file:///dev/null", "one of its addresses is not https"],
+    ['data:application/json,{"keys":[]}', "one of its addresses is not https"],
+    ["http://192.0.2.1/jwks", "one of its addresses is not https"],
+    ["http://127.0.0.1.example/jwks", "one of its addresses is not https"],
+    ["http://localhost.example/jwks", "one of its addresses is not https"],
+    ["http://127.0.0.1@192.0.2.1/jwks", "one of its addresses is not https"],
+    ["http://[::2]/jwks", "one of its addresses is not https"],
+    ["https://user:password@issuer.example/jwks", "one of its addresses contains a password"],
+    ["https://user@issuer.example/jwks", "one of its addresses contains a password"],
+    ["https://:password@issuer.example/jwks", "one of its addresses contains a password"],
   ])("that names keys at %s is not followed there", async (address, message) => {
     await using issuer = await openOutsideIssuer();
     issuer.answer(paths.discovery, json({ issuer: issuer.url, jwks_uri: address }));
@@ -478,7 +480,7 @@ describe("an issuer's discovery document", () => {
   it("of an issuer elsewhere is not followed onto this machine in plain text", async () => {
     const fetchFromIssuer = createIssuerFetch({ issuer: "https://issuer.example", maxBytes: 1 });
     const request = { method: "GET", headers: {} };
-    await expect(fetchFromIssuer("http://127.0.0.1/", request)).rejects.toThrow("an address of it is not https");
+    await expect(fetchFromIssuer("http://127.0.0.1/", request)).rejects.toThrow("one of its addresses is not https");
   });
 
   it.each([["http://issuer.example"], ["ftp://127.0.0.1"], ["not an address"], [""]])(
@@ -513,7 +515,9 @@ describe("an issuer's keys", () => {
     const trusting = trust([issuer]);
     await expect(trusting.identify(forge(issuer, trusting.nowS))).rejects.toEqual(unavailable);
     expect(issuer.requests("/moved")).toBe(0);
-    expect(trusting.reports.map(({ message }) => message)).toEqual([`the issuer ${issuer.url} did not give its keys`]);
+    expect(trusting.reports.map(({ message }) => message)).toEqual([
+      `the issuer ${issuer.url} did not return its keys`,
+    ]);
     expect(inspect(trusting.reports, { depth: 9 })).not.toContain("<html>");
 
     issuer.answer(paths.keys, undefined);

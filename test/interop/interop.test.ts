@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLoginPolicies } from "../../src/application/login-policy.ts";
+import { secondFactorKind } from "../../src/domain/login-policy/decide.ts";
 import { startTestServer } from "../fixtures/server.ts";
 import { must } from "./build.ts";
 import type { InteropClient, Prepared } from "./client.ts";
@@ -126,7 +127,7 @@ async function runScript({ command, cwd, env }: Prepared, transport: string) {
   try {
     const other = await server.directory.addOrganization("Other organization");
     const target = { organizationId: other.id, userId: "setup" };
-    await createLoginPolicies(server.store).addSecondFactor(target, "otp_email");
+    await createLoginPolicies(server.store).addFactor(target, { kind: secondFactorKind, factor: "otp_email" });
     const [program, ...args] = command;
     const ended = await run(program, args, {
       timeout: programTimeoutMs,

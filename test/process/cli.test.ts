@@ -142,14 +142,7 @@ describe("portcullis", () => {
     [["serve"], "--tls-cert"],
   ])("has what is of %j itself first in its help", async (command, flag) => {
     const { stdout } = await runCommand([...command, "--help"]);
-    const places = [
-      flag,
-      "--force",
-      "--json",
-      "Options that say where the store is:",
-      "--data",
-      "--postgres-pool-size",
-    ];
+    const places = [flag, "--force", "--json", "Options of the store:", "--data", "--postgres-pool-size"];
     const found = places.filter((text) => stdout.includes(`${text}`));
     const order = found.map((text) => stdout.indexOf(`\n${text.startsWith("--") ? `  ${text}` : text}`));
     expect(order.every((at) => at >= 0)).toBe(true);
@@ -166,7 +159,7 @@ describe("portcullis", () => {
     ["the default organization to be removed", async () => ["org", "remove", await defaultId()], /default/],
     ["an organization's name to be taken twice", ["org", "add", "Default"], /organization named Default/],
     ["an id to be taken twice", async () => ["org", "add", "Other", "--id", await defaultId()], /in use/],
-    ["an unknown role", ["user", "add", "ada", "--role", "KING"], /KING is no role.*ORG_OWNER/],
+    ["an unknown role", ["user", "add", "ada", "--role", "KING"], /KING is not a role.*ORG_OWNER/],
     ["a user's name to be taken twice", ["user", "add", "admin", "--role", "ORG_OWNER"], /user named admin/],
     ["a role for an unknown user", ["user", "grant", "nobody", "--role", "ORG_OWNER"], /no user named nobody/],
     [
@@ -484,7 +477,7 @@ describe("the environment and the output", () => {
     });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expect(ended.stderr).toMatch(
-      /^portcullis: PORTCULLIS_STOR is no setting, .*\?\nportcullis: there is no store at [^\n]+\n$/,
+      /^portcullis: PORTCULLIS_STOR is not a setting and .*\?\nportcullis: there is no store at [^\n]+\n$/,
     );
   });
 

@@ -77,8 +77,8 @@ describe.concurrent("readiness", () => {
     rmSync(attempts);
     await becomesReady(server);
     expect((await api.addFactor(newFactors[0])).status).toBe(200);
-    expect(server.stderr).toContain("the store cannot be used: not ready");
-    expect(server.stderr).toContain("the store works again: ready");
+    expect(server.stderr).toContain("the store cannot be used: the server is not ready");
+    expect(server.stderr).toContain("the store works again: the server is ready");
     expect((await server.stop()).exitCode).toBe(0);
   });
 

@@ -67,7 +67,7 @@ describe.concurrent("serve refuses a setting", () => {
     copyFileSync(keyFile, files.key);
     for (const [name, content] of Object.entries(wanted)) writeFileSync(files[name as keyof typeof files], content);
     const ended = await serve(directory.join("data"), ["--tls-cert", files.cert, "--tls-key", files.key]);
-    expectSentence(ended, /holds no (certificate|private key) in PEM|is not that of the certificate/);
+    expectSentence(ended, /contains no (certificate|private key) in PEM|does not belong to the certificate/);
   });
 });
 

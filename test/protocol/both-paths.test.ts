@@ -9,7 +9,7 @@ import { errorFromJson } from "@connectrpc/connect/protocol-connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
-import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Gate } from "../../src/rpc/call/admit.ts";
 import type { Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoOptions, type EchoServer, startEcho } from "../fixtures/echo.ts";
 import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
@@ -253,7 +253,7 @@ const tellings: readonly Telling[] = [
   { direct: /^the message is compressed, and no/, stock: /^received compressed envelope, but do not/, reason: ours },
   { direct: /^the message is larger than 1000 bytes$/, stock: /^message (size )?(\d+ )?is larger/, reason: ours },
   {
-    direct: /^the header (grpc-timeout|connect-timeout-ms) says no time that can be waited: send /,
+    direct: /^the header (grpc-timeout|connect-timeout-ms) is not a valid timeout: send /,
     stock: /^protocol error: invalid (grpc|connect) timeout value:/,
     hasDetail: true,
     reason: "as REST does it says what to send, with a google.rpc.BadRequest",

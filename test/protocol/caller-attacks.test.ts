@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Gate } from "../../src/rpc/call/admit.ts";
 import { CallerTurns, callerKey } from "../../src/rpc/call/caller-turns.ts";
 import type { Observe, Outcome } from "../../src/rpc/call/outcome.ts";
 import { type EchoServer, openEcho } from "../fixtures/echo.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { digestToken, generateToken } from "../../src/auth/token.ts";
-import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Gate } from "../../src/rpc/call/admit.ts";
 import { CallerTurns, callerKey } from "../../src/rpc/call/caller-turns.ts";
 import { openEcho } from "../fixtures/echo.ts";
 import { paths, startTestServer } from "../fixtures/server.ts";

@@ -16,7 +16,7 @@ import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import type { Gate } from "../../src/rpc/call/call.ts";
+import type { Gate } from "../../src/rpc/call/admit.ts";
 import { type EchoServer, openEcho } from "../fixtures/echo.ts";
 import { type BareRequest, EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { dataFrame, headersFrame, resetFrame } from "../fixtures/http2-frames.ts";

@@ -40,7 +40,6 @@ describe("readConfig", () => {
       trustedProxies: [],
       drainDelayMs: 0,
       log: { level: "info", format: expect.stringMatching(/^(json|text)$/) },
-      stockHandlers: false,
     });
     expect(Object.isFrozen(config)).toBe(true);
   });
@@ -72,23 +71,23 @@ describe("readConfig", () => {
   });
 
   it.each([
-    [{ drainDelay: "-1" }, '--drain-delay must be a whole number of milliseconds from 0 to 600000, and not "-1"'],
-    [{ callsPerCaller: "0" }, '--calls-per-caller must be a whole number from 1 to 100000, and not "0"'],
-    [{ logLevel: "loud" }, '--log-level must be error, warn, info or debug, and not "loud"'],
-    [{ logFormat: "xml" }, '--log-format must be json or text, and not "xml"'],
-    [{ postgresPoolSize: "2" }, '--postgres-pool-size must be a whole number from 3 to 1000, and not "2"'],
-    [{ postgresPoolSize: "4.5" }, '--postgres-pool-size must be a whole number from 3 to 1000, and not "4.5"'],
+    [{ drainDelay: "-1" }, '--drain-delay must be a whole number of milliseconds from 0 to 600000, not "-1"'],
+    [{ callsPerCaller: "0" }, '--calls-per-caller must be a whole number from 1 to 100000, not "0"'],
+    [{ logLevel: "loud" }, '--log-level must be error, warn, info or debug, not "loud"'],
+    [{ logFormat: "xml" }, '--log-format must be json or text, not "xml"'],
+    [{ postgresPoolSize: "2" }, '--postgres-pool-size must be a whole number from 3 to 1000, not "2"'],
+    [{ postgresPoolSize: "4.5" }, '--postgres-pool-size must be a whole number from 3 to 1000, not "4.5"'],
     [
       { postgresStatementTimeout: "5s" },
-      '--postgres-statement-timeout must be a whole number of milliseconds from 10 to 600000, and not "5s"',
+      '--postgres-statement-timeout must be a whole number of milliseconds from 10 to 600000, not "5s"',
     ],
     [
       { postgresConnectTimeout: "-1" },
-      '--postgres-connect-timeout must be a whole number of milliseconds from 10 to 600000, and not "-1"',
+      '--postgres-connect-timeout must be a whole number of milliseconds from 10 to 600000, not "-1"',
     ],
     [
       { debugListen: "127.0.0.1:8080" },
-      "--debug-listen must be another address than --listen; without it, /debug is served there too",
+      "--debug-listen must differ from --listen; without it, --listen serves /debug too",
     ],
   ])("refuses %j", (raw, message) => {
     expect(() => read(raw)).toThrow(new ConfigError(message));
@@ -124,7 +123,7 @@ describe("readConfig", () => {
     "http://localhost:80",
   ])("refuses to listen on %j", (listen) => {
     expect(() => read({ listen })).toThrow(
-      new ConfigError(`--listen must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, and not "${listen}"`),
+      new ConfigError(`--listen must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not "${listen}"`),
     );
   });
 
@@ -154,20 +153,22 @@ describe("readConfig", () => {
       privateKeyEncoding: cipher,
     });
     const locked = writeSecret(privateKey);
-    const noKey = "holds no private key in PEM, or one with a passphrase, which has to be taken off";
+    const noKey = "contains no private key in PEM, or one with a passphrase: remove the passphrase";
     const given = (files: Partial<RawConfig>) => () => read({ tlsCert: certFile, tlsKey: keyFile, ...files });
     const refusal = (message: string) => new ConfigError(message);
     expect(given({ tlsCert: keyFile })).toThrow(
-      refusal(`the file of --tls-cert holds no certificate in PEM: ${keyFile}`),
+      refusal(`the file of --tls-cert contains no certificate in PEM: ${keyFile}`),
     );
-    expect(given({ tlsCert: empty })).toThrow(refusal(`the file of --tls-cert holds no certificate in PEM: ${empty}`));
+    expect(given({ tlsCert: empty })).toThrow(
+      refusal(`the file of --tls-cert contains no certificate in PEM: ${empty}`),
+    );
     expect(given({ tlsKey: certFile })).toThrow(refusal(`the file of --tls-key ${noKey}: ${certFile}`));
     expect(given({ tlsKey: locked })).toThrow(refusal(`the file of --tls-key ${noKey}: ${locked}`));
     expect(given({ tlsKey: otherKeyFile })).toThrow(
-      refusal(`the key in ${otherKeyFile} is not that of the certificate in ${certFile}`),
+      refusal(`the key in ${otherKeyFile} does not belong to the certificate in ${certFile}`),
     );
     expect(given({ tlsClientCa: empty })).toThrow(
-      refusal(`the file of --tls-client-ca holds no certificate in PEM: ${empty}`),
+      refusal(`the file of --tls-client-ca contains no certificate in PEM: ${empty}`),
     );
   });
 
@@ -194,7 +195,7 @@ describe("readConfig", () => {
     "file:///x",
   ])("refuses the origin %j", (origin) => {
     expect(() => read({ corsOrigin: ["*", origin] })).toThrow(
-      new ConfigError(`--cors-origin must be an origin, such as https://example.com, or *, and not "${origin}"`),
+      new ConfigError(`--cors-origin must be an origin, such as https://example.com, or *, not "${origin}"`),
     );
   });
 
@@ -262,7 +263,7 @@ describe("readConfig", () => {
 
   it.each([token, "too short"])("refuses two admin tokens, be the one in the environment %s", (text) => {
     expect(() => read({}, { PORTCULLIS_ADMIN_TOKEN: text, PORTCULLIS_ADMIN_TOKEN_FILE: missing })).toThrow(
-      new ConfigError("give PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both"),
+      new ConfigError("set PORTCULLIS_ADMIN_TOKEN or PORTCULLIS_ADMIN_TOKEN_FILE, not both"),
     );
   });
 
@@ -313,7 +314,7 @@ describe("readConfig", () => {
     ])("is not %j", (issuer) => {
       expect(() => read({ issuer })).toThrow(
         new ConfigError(
-          `--issuer must be an origin as clients reach it, such as https://login.example (http:// on this machine alone), and not "${issuer}"`,
+          `--issuer must be an origin that clients reach, such as https://login.example (http:// only on a loopback address), not "${issuer}"`,
         ),
       );
     });
@@ -321,7 +322,7 @@ describe("readConfig", () => {
     it.each(["0.0.0.0:8080", "[::]:8080"])("needs a URL where the server listens on %s", (listen) => {
       for (const issuer of [true, "true"] as const) {
         expect(() => read({ issuer, listen })).toThrow(
-          new ConfigError("--issuer needs its URL where the server listens on every address: --issuer https://HOST"),
+          new ConfigError("--issuer needs a URL if the server listens on every address: --issuer https://HOST"),
         );
       }
     });
@@ -330,7 +331,7 @@ describe("readConfig", () => {
     it("needs a URL where the server listens beyond this machine without TLS, and none with it", () => {
       for (const listen of ["192.0.2.1:8080", "login.example:8080", "[2001:db8::1]:8080"]) {
         expect(read({ issuer: true, listen, tlsCert: certFile, tlsKey: keyFile }).issuer).toEqual({});
-        expect(() => read({ issuer: true, listen })).toThrow(/--issuer needs its URL/);
+        expect(() => read({ issuer: true, listen })).toThrow(/--issuer needs a URL/);
       }
     });
   });
@@ -352,7 +353,7 @@ describe("readConfig", () => {
       "127.example:80",
     ])("is refused on %s", (listen) => {
       expect(() => read({ dev: true, listen })).toThrow(
-        new ConfigError("--dev is for this machine alone: listen on 127.0.0.1, [::1] or localhost"),
+        new ConfigError("--dev works only on a loopback address: listen on 127.0.0.1, [::1] or localhost"),
       );
     });
 
@@ -380,14 +381,14 @@ describe("readConfig", () => {
 
     it("is refused where no page may call", () => {
       expect(() => read({ corsHeader: ["x-tenant"] })).toThrow(
-        new ConfigError("--cors-header needs --cors-origin: without it, no page of another origin may call"),
+        new ConfigError("--cors-header needs --cors-origin: without it, pages of other origins may not call"),
       );
     });
 
     it.each(["", "*", "x-a: b", "x a", "x-*-a", "x-a\r\n", "x-a,x-b", "\u00e4"])("refuses %j", (name) => {
       expect(() => read({ corsOrigin, corsHeader: ["x-tenant", name] })).toThrow(
         new ConfigError(
-          `--cors-header must be the name of a header, such as x-client-version, or the beginning of several and a *, such as x-client-*, and not "${name}"`,
+          `--cors-header must be a header, such as x-client-version, or a prefix and *, such as x-client-*, not "${name}"`,
         ),
       );
     });
@@ -444,41 +445,41 @@ describe("readConfig", () => {
       ["audience=x", ""],
       ["https://", ""],
       ["client-id=me,client-secret=s3cr3t", ""],
-      ["http://login.example", ', and not "http://login.example"'],
-      ["http://10.0.0.1", ', and not "http://10.0.0.1"'],
-      ["http://localhost.example", ', and not "http://localhost.example"'],
-      ["https://login.example?x", ', and not "https://login.example…"'],
-      ["https://login.example#x", ', and not "https://login.example…"'],
-      ["https://user:s3cr3t@login.example", ', and not "https://(hidden)@login.example"'],
-      ["ftp://login.example", ', and not "ftp://login.example"'],
-      ["file:///etc/passwd", ', and not "file:///etc/passwd"'],
+      ["http://login.example", ', not "http://login.example"'],
+      ["http://10.0.0.1", ', not "http://10.0.0.1"'],
+      ["http://localhost.example", ', not "http://localhost.example"'],
+      ["https://login.example?x", ', not "https://login.example…"'],
+      ["https://login.example#x", ', not "https://login.example…"'],
+      ["https://user:s3cr3t@login.example", ', not "https://(hidden)@login.example"'],
+      ["ftp://login.example", ', not "ftp://login.example"'],
+      ["file:///etc/passwd", ', not "file:///etc/passwd"'],
     ])("refuses the URL %j, and repeats no secret in it", (text, quoted) => {
       for (const rest of ["", ",audience=x"]) {
         expect(() => read({ oidcIssuer: [text + rest] })).toThrow(
           new ConfigError(
-            `--oidc-issuer must begin with the issuer's https:// URL (http:// on this machine alone)${quoted}`,
+            `--oidc-issuer must begin with the issuer's https:// URL (http:// only on a loopback address)${quoted}`,
           ),
         );
       }
     });
 
     it.each([
-      ["an empty one", "", "what is at place 1"],
-      ["an unknown one", "color=red", "what is at place 1"],
-      ["one in capitals", "Audience=x", "what is at place 1"],
-      ["one with a space before it", " audience=x", "what is at place 1"],
+      ["an empty one", "", "part 1"],
+      ["an unknown one", "color=red", "part 1"],
+      ["one in capitals", "Audience=x", "part 1"],
+      ["one with a space before it", " audience=x", "part 1"],
       ["one without its value", "audience", "audience"],
-      ["one with an empty value", "role-claim=", "what is at place 1"],
+      ["one with an empty value", "role-claim=", "part 1"],
       ["a value where there is none", "instance-roles=true", "instance-roles"],
       ["one twice", "audience=x,audience=y", "audience"],
       ["a flag twice", "instance-roles,instance-roles", "instance-roles"],
-      ["a part of a value that has a comma", "client-id=me,client-secret-file=/a,s3cr3t", "what is at place 3"],
-      ["a secret by another name", "client-id=me,secret=s3cr3t", "what is at place 2"],
-      ["a secret without its name", "s3cr3t", "what is at place 1"],
+      ["a part of a value that has a comma", "client-id=me,client-secret-file=/a,s3cr3t", "part 3"],
+      ["a secret by another name", "client-id=me,secret=s3cr3t", "part 2"],
+      ["a secret without its name", "s3cr3t", "part 1"],
     ])("refuses settings with %s, and does not repeat it", (_, settings, wrong) => {
       expect(() => read({ oidcIssuer: [`${url},${settings}`] })).toThrow(
         new ConfigError(
-          `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: look at ${wrong}`,
+          `after its URL, --oidc-issuer takes audience=TEXT, role-claim=NAME, instance-roles, client-id=ID and client-secret-file=FILE, each once and separated by commas: check ${wrong}`,
         ),
       );
     });

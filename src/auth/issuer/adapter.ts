@@ -28,22 +28,22 @@ import {
 
 const actor = "issuer";
 
-/** Keeps one of oidc-provider's models in the store, by the digest of its id. */
+/** Stores one of oidc-provider's models, by the digest of its ids. */
 export function createAdapter(model: string, options: { readonly store: Store; readonly clock: Clock }): Adapter {
   const { store, clock } = options;
   if (model === "Client") return createClientAdapter(store);
 
   return {
     /**
-     * What was checked goes along with what is given for it, as it was when it was checked: by now the user may have another
-     * password. A session that was signed out of is not brought back by a request that began before, and gives no grant.
+     * Stores the payload with the credential that was checked for it (its basis): the user may have another password by now. A
+     * request from before a sign-out neither brings the session back nor creates a grant.
      */
     async upsert(id, payload, expiresIn) {
       const kept = withoutIds(payload);
       const end = expiresIn === undefined ? {} : { expiresAt: clock() + expiresIn * 1000 };
       const ref = issuedRef(model, id);
       const session = sessionOf(model, kept);
-      // All that is known of the request is asked here: a decision that shares a commit runs in whatever request came first.
+      // Read before `decide`, which may run within another request that shares the commit.
       const checked = basisOf(model, kept as IssuedPayload);
       const earlierId = oldIdOf(requestContext()?.oidc.session ?? {});
       const earlier = earlierId === undefined ? undefined : issuedRef("Session", earlierId);
@@ -52,7 +52,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
         reads: session === undefined ? [] : [session],
         decide(view) {
           const name = session && nameIn(view, session);
-          // A session is saved under the id that it has, or under the one that follows it.
+          // A session is saved with its current id, or with the next one.
           const isStale =
             name !== undefined &&
             (name.hasEnded || (model === "Session" && name.id !== ref.id && name.id !== earlier?.id));
@@ -74,7 +74,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
       return payload && ({ ...payload, jti: id } as AdapterPayload);
     },
 
-    /** Only asked whether the session is there, and whose it is: the id, which is not kept, stays out of the answer. */
+    /** Without the id of the session, which is not stored. oidc-provider needs only its existence and its user. */
     async findByUid(uid) {
       return (await readSession(store, { uid, now: clock() })) as AdapterPayload | undefined;
     },
@@ -83,7 +83,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
       return undefined;
     },
 
-    /** Exactly one of several at once succeeds; the others end what the first got, as for any other replay (RFC 6749, 4.1.2). */
+    /** Exactly one of several concurrent calls succeeds. The others revoke its grant, as for any replay (RFC 6749, section 4.1.2). */
     async consume(id) {
       const ref = issuedRef(model, id);
       const { value: isFirst } = await store.execute({
@@ -109,7 +109,7 @@ export function createAdapter(model: string, options: { readonly store: Store; r
       const ref = issuedRef(model, id);
       const records: RecordChange[] = [{ ref, to: undefined }];
       const session = requestContext()?.oidc.session;
-      // Also what removes the earlier id of a session that goes on.
+      // A session that continues with a new id removes its earlier id here, and has not ended.
       if (model === "Session" && session?.uid !== undefined && oldIdOf(session) !== id) {
         const expiresAt = clock() + endedSessionMs;
         records.push({ ref: sessionNameRef(session.uid), to: { value: { id: "", hasEnded: true }, expiresAt } });
@@ -117,21 +117,21 @@ export function createAdapter(model: string, options: { readonly store: Store; r
       await store.execute({ actor, reads: [], decide: () => ({ changes: [], records, value: undefined }) });
     },
 
-    // Nothing that rests on a grant counts without it, and oidc-provider removes the grant as well.
+    // oidc-provider also removes the grant, and its tokens are invalid without it.
     async revokeByGrantId() {},
   };
 }
 
-/** Longer than any request takes. */
+/** Longer than any request. */
 const endedSessionMs = 60 * 60 * 1000;
 
-/** What oidc-provider is serving just now; undefined outside of a request. */
+/** oidc-provider's context of the current request; undefined outside of one. */
 const requestContext = (): KoaContextWithOIDC | undefined =>
   (Provider as unknown as { readonly ctx?: KoaContextWithOIDC }).ctx;
 
 const oldIdOf = (session: object): string | undefined => (session as { readonly oldId?: string }).oldId;
 
-/** The name of the session that a payload is, or is given in. */
+/** The record of the session that a payload is or belongs to. */
 function sessionOf(model: string, payload: AdapterPayload): RecordRef | undefined {
   if (model === "Session") return payload.uid === undefined ? undefined : sessionNameRef(payload.uid);
   const isInSession = model === "Grant" && payload.clientId !== keyClientId;
@@ -141,7 +141,7 @@ function sessionOf(model: string, payload: AdapterPayload): RecordRef | undefine
 
 const nameIn = (view: View, ref: RecordRef) => view.record(ref)?.value as SessionName | undefined;
 
-/** What was checked in this very request, or in the sign-in that it resumes. */
+/** The credential that was checked in this request, or in the sign-in that it resumes. */
 function basisOf(model: string, payload: IssuedPayload): Basis | undefined {
   const oidc = requestContext()?.oidc;
   switch (model) {
@@ -164,7 +164,7 @@ function basisOf(model: string, payload: IssuedPayload): Basis | undefined {
   }
 }
 
-/** The ids are what opens the session or spends the token. A sign-in in progress holds the session's as well, and nobody reads it. */
+/** Without the ids, which would open the session or spend the token. Nothing reads the one in a sign-in in progress. */
 function withoutIds({ jti: _, ...payload }: AdapterPayload): AdapterPayload {
   if (payload.session === undefined) return payload;
   const { cookie: __, ...session } = payload.session;
@@ -172,15 +172,15 @@ function withoutIds({ jti: _, ...payload }: AdapterPayload): AdapterPayload {
 }
 
 /**
- * Where a client has to show its secret before it learns anything. Elsewhere nobody signs people in for a user, and to find one
- * would tell strangers which users have a secret.
+ * The routes that authenticate the client first. At any other route, finding a user as a client would reveal to strangers which
+ * users have a secret.
  */
 const userRoutes: ReadonlySet<string> = new Set(["token", "introspection", "revocation"]);
 
-/** Applications as registered, and users with a secret as clients of their own: they get tokens by client credentials. */
+/** Registered applications, and users with a secret, who get tokens by client credentials. */
 function createClientAdapter(store: Store): Adapter {
   const never = async (): Promise<never> => {
-    throw new Error("clients are registered by the command line");
+    throw new Error("only the command line registers clients");
   };
   return {
     async find(id) {
@@ -196,14 +196,14 @@ function createClientAdapter(store: Store): Adapter {
           client_name: client.name,
           redirect_uris: [...redirectUris],
           post_logout_redirect_uris: [...redirectUris],
-          // Only native applications may return to this machine, at any port, or to a scheme of their own (RFC 8252).
+          // Only native applications may use loopback redirects, at any port, and private schemes (RFC 8252).
           application_type: isNative ? "native" : "web",
           grant_types: ["authorization_code", "refresh_token"],
           response_types: ["code"],
           ...withSecret(secretDigest),
         };
       }
-      // A name that looks like an id is not one to be found by: it could be another user's id.
+      // A name of digits could be the id of another user.
       const byName = looksLikeId(id) ? undefined : view.find(name);
       const user = looksLikeId(id) ? view.get(userRef(id)).state : (byName?.state as UserState | undefined);
       if (user?.secret === undefined || user.removed || !userRoutes.has(requestContext()?.oidc.route ?? ""))
@@ -226,7 +226,7 @@ function createClientAdapter(store: Store): Adapter {
   };
 }
 
-/** A client's "secret" is the digest that we keep: provider.ts compares it with the digest of what was sent. */
+/** The "secret" is the stored digest. provider.ts compares it with the digest of the secret in the request. */
 function withSecret(digest: string | undefined): AdapterPayload {
   if (digest === undefined) return { token_endpoint_auth_method: "none" };
   return { token_endpoint_auth_method: "client_secret_basic", client_secret: digest };

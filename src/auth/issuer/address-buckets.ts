@@ -2,27 +2,26 @@ import { LRUCache } from "lru-cache";
 import { canonicalAddress } from "../../telemetry/client-address.ts";
 import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock } from "../rate-limits.ts";
 
-/** What attempts from an address count against. */
+/** The rate limits of client addresses. */
 export interface AddressBuckets {
-  /** The bucket of the address itself, then those of the networks around it. */
+  /** The bucket of the address, then those of the networks around it. */
   of(address: string): readonly Bucket[];
-  /** Whether `makeFamiliar` was called for the address lately: it is among the last 10 000 of them. */
+  /** Whether the address is among the last 10,000 for which `makeFamiliar` was called. */
   isFamiliar(address: string): boolean;
   makeFamiliar(address: string): void;
 }
 
-/** How many times the limit of one address the wider networks have, which hold many of them: /56 and /48. */
+/** The limits of a /56 and a /48, as multiples of the limit of one address. */
 const timesOfWider = [2, 3];
 
 /**
- * Buckets of IPv4 addresses, and of IPv6 networks: a /64 is the least that one customer gets, and a /56 or /48 what many get. Those
- * have twice and three times the limit of a /64, so that no customer has hundreds of limits.
- *
- * Familiar addresses have wider networks of their own, so that strangers in the same /48 do not use up what they need.
+ * Buckets of IPv4 addresses and IPv6 networks. A customer gets at least a /64, and often a /56 or /48, so these have two and
+ * three times the limit of a /64 instead of hundreds of limits. Familiar addresses count against separate buckets of the wider
+ * networks, so that strangers in the same /48 do not use up their attempts.
  */
 export function createAddressBuckets({ clock, ...limit }: Limit & { readonly clock: ThrottleClock }): AddressBuckets {
   const addresses = createBuckets(clock);
-  // Apart, so that a flood of addresses does not make the networks forgotten that it is from.
+  // A separate cache, so that a flood of addresses does not evict the networks that it comes from.
   const wider = createBuckets(clock);
   const familiar = new LRUCache<string, true>({ max: maxKeys });
   const limits = timesOfWider.map((times) => ({
@@ -42,7 +41,7 @@ export function createAddressBuckets({ clock, ...limit }: Limit & { readonly clo
   };
 }
 
-/** Under what an address is counted: IPv4 as it is; IPv6 by its /64, then its /56 and /48; whatever else as one address. */
+/** The keys of an address: an IPv4 address itself; the /64, /56 and /48 of an IPv6 address; "unknown" for any other text. */
 export function networksOf(address: string): readonly [own: string, ...wider: string[]] {
   const canonical = canonicalAddress(address);
   if (canonical === undefined) return ["unknown"];
@@ -50,7 +49,7 @@ export function networksOf(address: string): readonly [own: string, ...wider: st
   const [left = "", right = ""] = canonical.split("::");
   const groups = left.split(":").filter((group) => group !== "");
   const after = right.split(":").filter((group) => group !== "");
-  // One too many where an IPv4 address at the end stands for two groups; that is so far behind that it does not show.
+  // An IPv4 address at the end stands for two groups, and makes one zero too many. Only the first four groups count.
   const zeros = Array<string>(8 - groups.length - after.length).fill("0");
   const all = [...groups, ...zeros, ...after];
   const digits = all

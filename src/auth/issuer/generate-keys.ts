@@ -4,10 +4,10 @@ import type { IssuerKeys } from "../../application/issuer-keys.ts";
 
 const generate = promisify(generateKeyPair);
 
-/** RSA, as every OpenID client can verify it and ZITADEL's key files hold it; 2048 bits are what NIST asks for until 2030. */
+/** Every OpenID client verifies RSA, and ZITADEL's key files contain it. NIST accepts 2048 bits until 2030. */
 const modulusLength = 2048;
 
-/** Fresh keys for the issuer: one to sign ID tokens with, and a secret for its cookies. */
+/** New keys for the issuer: a signing key for ID tokens, and a secret for cookies. */
 export async function generateIssuerKeys(now: number): Promise<IssuerKeys> {
   const { privateKey } = await generate("rsa", { modulusLength });
   const key: KeyObject = privateKey;
@@ -16,7 +16,7 @@ export async function generateIssuerKeys(now: number): Promise<IssuerKeys> {
   return { signing: [{ kid, createdAt: now, jwk }], cookieSecret: randomBytes(32).toString("base64url") };
 }
 
-/** A key pair for a user, in PEM: PKCS #1 for the private half, as ZITADEL's key files have it. */
+/** A key pair for a user in PEM. The private half is PKCS #1, as in ZITADEL's key files. */
 export async function generateUserKey(): Promise<{ readonly publicKey: string; readonly privateKey: string }> {
   return generate("rsa", {
     modulusLength,

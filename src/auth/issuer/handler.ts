@@ -19,35 +19,34 @@ export interface IssuerOptions {
   readonly clock: Clock;
   /** The issuer identifier: an origin, such as `https://login.example`. */
   readonly url: string;
-  /** Addresses and ranges of proxies whose word about a client's address is taken. */
+  /** Addresses and ranges of proxies whose headers about the client's address are trusted. */
   readonly trustedProxies: readonly string[];
-  /** Gets failures of the server's own, and the id that the answer has. */
+  /** Receives failures of the server, with the id of the answer. */
   readonly report: (reason: unknown, requestId: string) => void;
-  /** Gets why requests are refused. */
+  /** Receives the reasons for refused requests. */
   readonly limitedLog: LimitedLog;
 }
 
-/** Where a wrong secret, key or code is a guess, for all that the server knows. */
+/** A wrong secret, key or code at these paths may be a guess. */
 const guardedPaths: ReadonlySet<string> = new Set([
   issuerPaths.token,
   issuerPaths.introspection,
   issuerPaths.revocation,
 ]);
-/** One failure per second and address; programs that are set up well have none. */
+/** Programs with a correct configuration have no failures. */
 const failures = { capacity: 60, refillMs: 1_000 };
 
-/** What anyone may ask for, and what is kept for a while for each who does. An office behind one address signs in slower. */
+/** Bounds requests that leave a record each. An office behind one address signs in more slowly. */
 const visits = { capacity: 200, refillMs: 250 };
 const isVisit = (path: string): boolean =>
   path.startsWith(issuerPaths.authorization) || path.startsWith(issuerPaths.endSession);
 
-/** Where browsers go themselves: no page of another origin may read what is there. */
+/** Whether browsers navigate to a path. Pages of other origins may not read these. */
 const isNavigated = (path: string): boolean => isVisit(path) || path.startsWith(signInPath);
 
-/** Of a request to sign in: it is kept until it ends. Browsers and proxies manage this much. */
+/** A request to sign in is stored until it ends. Browsers and proxies handle targets of this length. */
 const maxTargetLength = 4096;
 
-/** For a form of a few hundred bytes. */
 const formTimeoutMs = 10_000;
 
 /** Serves the built-in issuer. `issuerRoutes` are its paths. */
@@ -64,20 +63,21 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
     const methods = methodsOf(path);
     if (!methods.includes(request.method ?? "")) {
       response.setHeader("allow", methods.join(", "));
-      return refuse(response, 405, "invalid_request", `this address takes ${methods.join(", ")}`);
+      return refuse(response, 405, "invalid_request", `this path takes ${methods.join(", ")}`);
     }
-    // A preflight is oidc-provider's to answer, but where no page of another origin may call.
+    // oidc-provider answers preflights, except for paths that pages of other origins may not call.
     const isPreflight = request.headers["access-control-request-method"] !== undefined;
     if (request.method === "OPTIONS" && (!isPreflight || isNavigated(path))) {
       response.writeHead(204, { allow: methods.join(", "), "cache-control": "no-store" }).end();
       return;
     }
     const target = toTarget(request);
-    if (target.length > maxTargetLength) return refuse(response, 414, "invalid_request", "the address is too long");
+    if (target.length > maxTargetLength)
+      return refuse(response, 414, "invalid_request", "the request target is too long");
     const address = addressOf(request);
     const body = await readForm(request, formTimeoutMs);
     if (body === undefined) return refuse(response, 413, "invalid_request", "the form is too large");
-    // Counted only now: a form that never arrives is no guess.
+    // Counted after the form has arrived, because a guess needs one.
     const isGuarded = guardedPaths.has(path) && request.method === "POST";
     const throttle = isGuarded ? guesses : isVisit(path) ? visitors : undefined;
     const { retryAfterMs } = throttle?.take(address) ?? { retryAfterMs: 0 };
@@ -85,7 +85,7 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
       response.setHeader("retry-after", String(Math.ceil(retryAfterMs / 1000)));
       return refuse(response, 429, "temporarily_unavailable", "too many requests from this address; try again later");
     }
-    // Some pages are oidc-provider's own; ours say more.
+    // For the pages of oidc-provider. Our own set more.
     response.setHeader("x-frame-options", "DENY");
     response.setHeader("x-content-type-options", "nosniff");
     response.setHeader("content-security-policy", "frame-ancestors 'none'");
@@ -106,10 +106,10 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
   }
 
   return (request, response) => {
-    // Both response types behave alike where oidc-provider and the pages use them.
+    // The two response types behave alike in everything that oidc-provider and the pages use.
     const answer = response as ServerResponse;
     serve(request, answer).catch((reason: unknown) => {
-      // Also of a form that broke off, or did not come in time.
+      // The client disconnected, or its form did not arrive in time.
       if (isGone(response) || answer.writableEnded) return;
       report(reason, nameAnswer(request, response));
       if (answer.headersSent) answer.destroy();
@@ -118,7 +118,7 @@ export function createIssuer(options: IssuerOptions): ListenerHandler {
   };
 }
 
-/** The provider for the keys of now: made at the first request, and again after the keys were rotated, by whichever process. */
+/** Creates the provider at the first request, and again after any process has rotated the keys. */
 function createProviderSource(options: IssuerOptions) {
   const { store, clock } = options;
   type Callback = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -149,9 +149,9 @@ function createProviderSource(options: IssuerOptions) {
 }
 
 /**
- * The form of a grant by a user's key, in the name of the client that keys belong to; undefined for any other form. The signature
- * says who asks, and nothing else is looked at: ZITADEL's SDKs name no client, or send what their OAuth libraries make up, such as
- * `client_id=None` (Python), or the id and secret `zitadel` in Basic authentication (Ruby).
+ * The form of a grant by a user's key, with the client of all keys; undefined for any other form. The signature authenticates
+ * the user, so the client in the request is ignored: ZITADEL's SDKs send none, or one that their OAuth library makes up, such
+ * as `client_id=None` (Python), or `zitadel` in Basic authentication (Ruby).
  */
 function readKeyForm(body: Buffer): Buffer | undefined {
   const form = new URLSearchParams(body.toString());
@@ -162,8 +162,8 @@ function readKeyForm(body: Buffer): Buffer | undefined {
 }
 
 /**
- * The request target; a wish for offline access also asks for consent, as OpenID Connect Core 11 wants it and oidc-provider
- * insists on, and as ZITADEL's clients do not know.
+ * The request target. A request for offline access also gets the prompt for consent, which OpenID Connect Core, section 11,
+ * and oidc-provider require, and which ZITADEL's clients do not send.
  */
 function toTarget(request: ListenerRequest): string {
   const path = rawPath(request);

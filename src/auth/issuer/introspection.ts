@@ -4,9 +4,9 @@ import { type Store, userRef } from "../../store/store.ts";
 import { apiAudience, apiScope, homeOrganizationClaim, rolesClaim } from "../../wire-names.ts";
 
 /**
- * Adds to what introspection answers of an access token for the API: `aud`, and in ZITADEL's claims the home organization and the
- * roles of its user as they are now. So another server of ours, which trusts this issuer, can tell who calls it. Other tokens
- * get none of it: a refresh token must not pass for an access token elsewhere.
+ * Adds claims to the introspection of an access token for this API: `aud`, and the current roles and home organization of the
+ * user, as ZITADEL has them. Another server that trusts this issuer needs them. Other tokens get none, so that a refresh token
+ * is not accepted as an access token elsewhere.
  */
 export function completeIntrospection(provider: Provider, store: Store): void {
   provider.use(async (context, next) => {
@@ -15,7 +15,7 @@ export function completeIntrospection(provider: Provider, store: Store): void {
     if (oidc?.route !== "introspection") return;
     const { AccessToken: token = oidc.entities.ClientCredentials } = oidc.entities;
     const answer = body as { readonly active?: boolean; readonly sub?: string };
-    // The token is among the entities also where this client may not know of it.
+    // The token is an entity even if the client may not introspect it.
     if (answer.active !== true || !token?.scope?.split(" ").includes(apiScope)) return;
     context.body = { ...answer, aud: apiAudience, ...(await claimsOf(store, answer.sub ?? "")) };
   });
@@ -32,7 +32,7 @@ async function claimsOf(store: Store, userId: string) {
   };
 }
 
-/** Role to organization to domain, as ZITADEL has it. Here organizations have no domain, and a role on the instance names the home. */
+/** ZITADEL's shape: role to organization to domain, which is empty here. A role on the instance names the home organization. */
 function rolesByOrganization(
   roles: readonly RoleGrant[],
   home: string,

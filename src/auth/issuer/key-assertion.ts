@@ -7,17 +7,17 @@ export const jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /** A real one has about 600 characters. */
 const maxAssertionLength = 8192;
 
-/** The only algorithm of keys that this issuer gives out. */
+/** The algorithm of all keys of users. */
 const algorithm = "RS256";
 
-/** Why an assertion does not count, as a sentence for the log. Callers do not get it: only an attacker wants to know. */
+/** Why an assertion is refused, for the log. The caller does not get the reason, which would mostly help attackers. */
 export interface AssertionRefusal {
   readonly refused: string;
 }
 
 /**
- * Checks what a service user signed with its key (RFC 7523): `iss` and `sub` are the user, `aud` is or holds the issuer, and
- * it lives an hour at most, as ZITADEL's SDKs sign it. Resolves to the user's and the key's id, or to why it does not count.
+ * Verifies an assertion that a service user signed with its key (RFC 7523): `iss` and `sub` are the user, `aud` is or contains
+ * the issuer, and it lives at most one hour, like those of ZITADEL's SDKs. Resolves to the ids of user and key, or to a refusal.
  */
 export async function verifyKeyAssertion(
   assertion: string,
@@ -27,13 +27,14 @@ export async function verifyKeyAssertion(
   try {
     const keyId = decodeProtectedHeader(assertion).kid;
     const { sub } = decodeJwt(assertion);
-    if (typeof keyId !== "string") return { refused: "kid is missing: it has to be the keyId of the key file" };
+    if (typeof keyId !== "string") return { refused: "kid is missing: it must be the keyId of the key file" };
     const ref: UniqueKey = { kind: "key_id", value: keyId };
     const found = keyId.isWellFormed() ? (await store.read([ref])).find(ref) : undefined;
     const key = (found?.state as UserState | undefined)?.keys?.find((candidate) => candidate.keyId === keyId);
-    if (found === undefined || key === undefined) return { refused: "kid is no key here, or of one that was removed" };
+    if (found === undefined || key === undefined)
+      return { refused: "kid is not a key of this server, or that of a removed one" };
     if (found.ref.id !== sub)
-      return { refused: `sub is not the user of key ${keyId}: it has to be the key file's userId` };
+      return { refused: `sub is not the user of key ${keyId}: it must be the userId of the key file` };
     if (key.expiresAt !== undefined && key.expiresAt <= now) return { refused: `key ${keyId} has expired` };
     await jwtVerify(assertion, await importSPKI(key.publicKey, algorithm), {
       algorithms: [algorithm],
@@ -50,18 +51,18 @@ export async function verifyKeyAssertion(
     if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) {
       return { refused: describeClaim(error, issuer) };
     }
-    // The texts of jose are constants, such as "signature verification failed". A TypeError means no JWT at all.
+    // The texts of jose are constants, such as "signature verification failed". A TypeError means that it is no JWT.
     if (error instanceof errors.JOSEError) return { refused: error.message };
     if (error instanceof TypeError) return { refused: "it is no JWT" };
     throw error;
   }
 }
 
-/** The signature was right, so what the claim says is a user's word and not a stranger's. */
+/** May quote claims, since the signature of the user is valid. */
 function describeClaim({ claim, message, payload }: errors.JWTClaimValidationFailed, issuer: string): string {
   if (claim === "aud") {
-    return `aud is ${JSON.stringify(payload.aud)?.slice(0, 200)}, and has to be the issuer ${issuer}, letter by letter`;
+    return `aud is ${JSON.stringify(payload.aud)?.slice(0, 200)}, and must be exactly the issuer ${issuer}`;
   }
   const isTime = claim === "iat" || claim === "exp" || claim === "nbf";
-  return isTime ? `${message}: are the clocks right? It counts for an hour at most` : message;
+  return isTime ? `${message}: check the clocks, and that the assertion lives at most one hour` : message;
 }

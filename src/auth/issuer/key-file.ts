@@ -1,16 +1,16 @@
 import type { Credentials } from "../../application/credentials.ts";
 import { generateUserKey } from "./generate-keys.ts";
 
-/** A key of a service user in ZITADEL's form, which its SDKs read. */
+/** A key of a service user in the format of ZITADEL, which its SDKs read. */
 export interface KeyFile {
   readonly type: "serviceaccount";
   readonly keyId: string;
-  /** The private key in PEM (PKCS #1). It is kept nowhere else. */
+  /** The private key in PEM (PKCS #1). It is stored nowhere else. */
   readonly key: string;
   readonly userId: string;
 }
 
-/** Gives a user a new key. Rejects with a DirectoryError where there is no such user. */
+/** Creates a key for a user. Rejects with a DirectoryError if there is no such user. */
 export async function createKeyFile(
   credentials: Credentials,
   wanted: { readonly userName: string; readonly expiresAt?: number },

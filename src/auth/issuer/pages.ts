@@ -6,21 +6,21 @@ export interface HtmlPage {
 }
 
 export interface SignInOptions {
-  /** Where the form is posted, with the fields `username` and `password`. */
+  /** Receives the form with the fields `username` and `password`. */
   readonly action: string;
   readonly applicationName: string;
-  /** What was typed before, or what the application suggests. */
+  /** The earlier input, or the suggestion of the application. */
   readonly userName?: string | undefined;
-  /** A sentence why the attempt before failed. */
+  /** Why the last attempt failed, as a sentence. */
   readonly problem?: string | undefined;
 }
 
-/** Asks for a user name and a password. The focus is on the first of the two that is empty; a password is never shown again. */
+/** Asks for user name and password, with the focus on the first empty one. A password is never sent back. */
 export function signInPage({ action, applicationName, userName = "", problem }: SignInOptions): HtmlPage {
   const failed = problem === undefined ? markup`` : markup` aria-invalid="true" aria-describedby="problem"`;
   const focus = markup` autofocus`;
   return page({
-    // Screen readers say the title first.
+    // Screen readers read the title first.
     title: `${problem === undefined ? "" : "Error: "}Sign in to ${applicationName}`,
     body: markup`<h1>Sign in</h1>
 <p>to continue to <strong><bdi>${applicationName}</bdi></strong></p>
@@ -36,19 +36,19 @@ ${problem === undefined ? markup`` : markup`<p class="problem" id="problem" role
 }
 
 export interface ConsentOptions {
-  /** Where the form is posted, with the field `decision`, which is `allow` or `cancel`. */
+  /** Receives the form with the field `decision`: `allow` or `cancel`. */
   readonly action: string;
   readonly applicationName: string;
   readonly userName: string;
 }
 
-/** Asks whether an application may act for a user who is away (offline access). */
+/** Asks whether an application may act for a user while they are away (offline access). */
 export function consentPage({ action, applicationName, userName }: ConsentOptions): HtmlPage {
-  // No button has the focus: a key pressed too long on the page before must not allow anything.
+  // No button has the focus: a key still pressed from the last page must not allow anything.
   return page({
     title: `Allow ${applicationName} to stay connected?`,
     body: markup`<h1>Stay connected?</h1>
-<p><strong><bdi>${applicationName}</bdi></strong> wants to act for you also while you are not using it.</p>
+<p><strong><bdi>${applicationName}</bdi></strong> wants to act for you even while you are not using it.</p>
 <p>You are signed in as <strong><bdi>${userName}</bdi></strong>.</p>
 <form method="post" action="${action}">
 <button type="submit" name="decision" value="allow">Allow</button>
@@ -57,14 +57,14 @@ export function consentPage({ action, applicationName, userName }: ConsentOption
   });
 }
 
-/** Says one thing: an error, or that the user is signed out. */
+/** A page with one message: an error, or that the user is signed out. */
 export function messagePage({ title, text }: { readonly title: string; readonly text: string }): HtmlPage {
   return page({ title, body: markup`<h1>${title}</h1>\n<p>${text}</p>` });
 }
 
 /**
- * Asks whether to sign out. `form` is trusted HTML, put in as it is: oidc-provider's form with the id `op.logoutForm`, which
- * takes any value of `logout` for a yes, so the button that stays has no name.
+ * Asks whether to sign out. `form` is trusted HTML: the form of oidc-provider with the id `op.logoutForm`. It reads any value
+ * of `logout` as a yes, so the button to stay has no name.
  */
 export function signOutPage({ form }: { readonly form: string }): HtmlPage {
   return page({
@@ -77,9 +77,9 @@ ${new Markup(form)}
 }
 
 /**
- * The headers that every page needs, names in lower case. `formActions` (of `formActionsOf`) are where the answer to a posted
- * form may redirect: Chrome applies form-action to redirects too, and to the further ones that the application makes. Throws
- * an Error for one that is no scheme.
+ * The headers of every page, with names in lower case. `formActions` (see `formActionsOf`) are the targets to which the answer
+ * to a form may redirect: Chrome applies form-action to redirects, also to later ones of the application. Throws an Error for
+ * one that is no scheme.
  */
 export function pageHeaders({
   formActions = [],
@@ -87,7 +87,7 @@ export function pageHeaders({
   readonly formActions?: readonly string[];
 } = {}): Record<string, string> {
   for (const source of formActions) {
-    if (!sourcePattern.test(source)) throw new Error(`"${source}" is no scheme.`);
+    if (!sourcePattern.test(source)) throw new Error(`"${source}" is not a scheme.`);
   }
   const policy = [
     "default-src 'none'",
@@ -100,24 +100,24 @@ export function pageHeaders({
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": policy.join("; "),
     "x-frame-options": "DENY",
-    // Not no-referrer: browsers then send `Origin: null` with the form, and nothing could tell it from a foreign page's.
+    // Not no-referrer: browsers would send `Origin: null` with the form, as from a page of another site.
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
-    // No cross-origin-opener-policy: an application that opens the sign-in in a popup would lose the popup for good.
+    // No cross-origin-opener-policy: an application that opens the sign-in in a popup would lose access to it.
   };
 }
 
-// What a source of CSP may be here: nothing in it ends a directive or is a keyword.
+// A scheme as a CSP source. It can neither end a directive nor be a keyword.
 const sourcePattern = /^[a-z][a-z0-9+.-]*:$/;
 
-// As targets of a form they would run or show what the page says.
+// As targets of a form, these would run or show content of the page.
 const neverTargets = new Set(["javascript:", "data:", "blob:", "file:", "about:"]);
 
 /**
- * What form-action has to name so that a form's answer may redirect to a URI: its scheme, and for a page of the web both of
- * the web's, because the application may send the browser on to another place, and the browser holds the whole chain against
- * the list. Throws an Error for what is no absolute URI, or could never be redirected to.
+ * The sources of form-action that let a form redirect to a URI: its scheme, or both http and https for a web page, because the
+ * application may redirect further, and browsers check the whole chain. Throws an Error for a URI that is not absolute, or
+ * that is never a redirect target.
  */
 export function formActionsOf(redirectUri: string): readonly string[] {
   if (!URL.canParse(redirectUri)) throw new Error(`"${redirectUri}" is not an absolute URI.`);
@@ -126,7 +126,7 @@ export function formActionsOf(redirectUri: string): readonly string[] {
   return protocol === "http:" || protocol === "https:" ? ["https:", "http:"] : [protocol];
 }
 
-/** HTML that may be put into a page as it is. */
+/** Trusted HTML. */
 class Markup {
   readonly text: string;
 
@@ -135,7 +135,7 @@ class Markup {
   }
 }
 
-/** A template of HTML. What is put into it is escaped, in text and in quoted attributes alike, unless it is Markup. */
+/** An HTML template. It escapes values, for text and for quoted attributes, unless they are Markup. */
 function markup(strings: TemplateStringsArray, ...values: readonly (string | Markup)[]): Markup {
   return new Markup(
     strings.reduce((text, next, i) => {
@@ -149,7 +149,7 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-// Contrasts are at least 4.5 for text and 3 for borders; sizes are in rem, so that they grow with the reader's own.
+// Contrast is at least 4.5 for text and 3 for borders. Sizes are in rem, so that they follow the reader's font size.
 const style = `
 :root { color-scheme: light dark; --page: #f3f4f6; --card: #ffffff; --text: #1b1c1f; --border: #6b7280; --accent: #0b57d0; --on-accent: #ffffff; --problem: #b3261e; }
 @media (prefers-color-scheme: dark) {

@@ -1,6 +1,6 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
-/** What scrypt may be told: N is 2 to the power of `ln`. It takes 128·N·r bytes. */
+/** Parameters of scrypt. N is 2 to the power of `ln`. It uses 128·N·r bytes. */
 interface ScryptCost {
   readonly ln: number;
   readonly r: number;
@@ -17,36 +17,36 @@ const saltBytes = 16;
 const keyBytes = 32;
 
 const minCharacters = 12;
-/** In UTF-8. Hundreds of words; more would only make work. */
+/** In UTF-8. A longer password only costs time. */
 const maxBytes = 1024;
 
-// libuv has four threads, and files and name look-ups need some of them.
+// Of the four threads of libuv. Files and DNS lookups need the others.
 const maxRunning = 2;
-// The last in the queue waits some five seconds, about as long as a person does.
+// The last in the queue waits some five seconds, about as long as a person is patient.
 const maxWaiting = 64;
-/** Of these, for people at addresses where somebody signed in lately: strangers cannot take every place. */
+/** Places in the queue that are reserved for familiar addresses, so that strangers cannot fill it. */
 const keptPlaces = 16;
 
-/** The process already computes, and has waiting, as many hashes as it may. */
+/** The queue of password hashes is full. */
 export class PasswordBusyError extends Error {
   override readonly name = "PasswordBusyError";
 
   constructor() {
-    super("Too many passwords are being checked just now; try again in a few seconds.");
+    super("Too many passwords are being checked; try again in a few seconds.");
   }
 }
 
 /**
- * Says why a password may not be chosen, or undefined where it may: at least 12 characters, at most 1024 bytes, no control characters. Kinds of
- * characters are not asked for (NIST SP 800-63B): length makes a password strong, rules make it predictable.
+ * Why a new password is refused; undefined for a valid one: at least 12 characters, at most 1024 bytes, no control characters.
+ * It requires no kinds of characters (NIST SP 800-63B): length makes a password strong, rules make it predictable.
  */
 export function checkNewPassword(password: string): string | undefined {
   if (isTooLong(password)) return `The password is longer than ${maxBytes} bytes.`;
-  // The lesser of the two: a letter with combining marks is one character, and so is a ligature that stands for many.
+  // The smaller count: a letter with combining marks is one character, and so is a ligature.
   const characters = Math.min(countCodePoints(password), countCodePoints(normalize(password)));
   if (characters < minCharacters) return `The password needs at least ${minCharacters} characters.`;
-  // Such as a line break of the file it came from: no sign-in page can send it.
-  if (/\p{Cc}/u.test(password)) return "The password holds a control character, such as a line break.";
+  // Such as the line break of a file. A sign-in page cannot send it.
+  if (/\p{Cc}/u.test(password)) return "The password contains a control character, such as a line break.";
   return undefined;
 }
 
@@ -54,11 +54,11 @@ export function checkNewPassword(password: string): string | undefined {
  * Hashes a password with scrypt (N = 2^15, r = 8, p = 3, a new salt of 16 bytes) and returns a PHC string:
  * `$scrypt$ln=15,r=8,p=3$salt$key`, base64 without padding.
  *
- * Of the costs that OWASP's Password Storage Cheat Sheet holds equal, this one takes 32 MiB instead of 128 and more time for
- * it: two at once then fit into a small container beside everything else.
+ * Of the equivalent costs in OWASP's Password Storage Cheat Sheet, this one takes more time and 32 MiB instead of 128, so that
+ * two at once fit into a small container.
  *
- * Rejects with a PasswordBusyError where 2 hashes are being computed and 64 wait, and with a RangeError for a password that
- * `checkNewPassword` calls too long, since it could never be verified.
+ * Rejects with a PasswordBusyError if 2 hashes are running and 64 wait, and with a RangeError for a password of more than 1024
+ * bytes, which could never be verified.
  */
 export async function hashPassword(password: string): Promise<string> {
   if (isTooLong(password)) throw new RangeError(`a password of more than ${maxBytes} bytes`);
@@ -68,16 +68,16 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 /**
- * Whether a password is the one that was hashed. A stranger leaves 16 of the places to wait free. Without a hash (an unknown user, or one without a password), and for a
- * damaged one, the answer is false after the same work, so that its time does not tell which users exist. Rejects with a
- * PasswordBusyError as `hashPassword` does.
+ * Whether a password matches a hash. Without a hash (an unknown user, or one without a password), and for a damaged one, the
+ * result is false after the same work, so that timing does not reveal which users exist. Rejects with a PasswordBusyError like
+ * `hashPassword`; a stranger leaves 16 of the waiting places free.
  */
 export async function verifyPassword(
   password: string,
   hash: string | undefined,
   { isStranger = false }: { readonly isStranger?: boolean } = {},
 ): Promise<boolean> {
-  // No password that was accepted is so long, so this tells nothing about the user.
+  // No valid password is so long, so this reveals nothing about the user.
   if (isTooLong(password)) return false;
   const wanted = hash === undefined ? undefined : parseHash(hash);
   const compared = wanted ?? dummy;
@@ -88,17 +88,17 @@ export async function verifyPassword(
 
 const dummy: ScryptKey = { ...cost, salt: Buffer.alloc(saltBytes), key: Buffer.alloc(keyBytes) };
 
-// 22 characters of base64 are 16 bytes, 43 are 32, 86 are 64.
+// In base64, 22 characters are 16 bytes, 43 are 32, and 86 are 64.
 const phcPattern =
   /^\$scrypt\$ln=([1-9]\d?),r=([1-9]\d?),p=([1-9]\d?)\$([A-Za-z0-9+/]{22,86})\$([A-Za-z0-9+/]{43,86})$/;
 
-/** Reads a PHC string; undefined where it is damaged, or asks for more than a sign-in may cost. */
+/** Parses a PHC string; undefined for a damaged one, or for costs beyond those of a sign-in. */
 function parseHash(hash: string): ScryptKey | undefined {
   const [, ln, r, p, salt, key] = phcPattern.exec(hash) ?? [];
   if (salt === undefined || key === undefined) return undefined;
   const parsed = { ln: Number(ln), r: Number(r), p: Number(p), salt: fromBase64(salt), key: fromBase64(key) };
   const isAffordable = parsed.ln <= 20 && parsed.r <= 32 && parsed.p <= 16 && memoryOf(parsed) <= 128 * 1024 ** 2;
-  // RFC 7914, 6: N is below 2^(16·r).
+  // RFC 7914, section 6: N is below 2^(16·r).
   return isAffordable && parsed.ln < 16 * parsed.r ? parsed : undefined;
 }
 
@@ -109,7 +109,7 @@ async function derive(
   options: ScryptCost & { readonly salt: Buffer; readonly length: number; readonly places: number },
 ): Promise<Buffer> {
   const { ln, r, p, salt, length, places } = options;
-  // OpenSSL also counts its work space, two blocks and one for each lane. Without a limit of ours Node's would be 32 MiB.
+  // OpenSSL also counts its work space: two blocks, and one for each lane. The default of Node is 32 MiB.
   const maxmem = memoryOf(options) + 128 * r * (p + 2);
   await takePlace(places);
   try {
@@ -124,11 +124,11 @@ async function derive(
   }
 }
 
-// Of the process and not of a caller: what is bounded is the memory of the process.
+// Global, because the limit protects the memory of the process.
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** Waits for its turn, where fewer than `places` wait already. */
+/** Waits for a turn. Rejects with a PasswordBusyError if `places` others wait already. */
 async function takePlace(places: number): Promise<void> {
   if (running < maxRunning) {
     running += 1;
@@ -140,12 +140,12 @@ async function takePlace(places: number): Promise<void> {
 
 function leavePlace(): void {
   const next = waiting.shift();
-  // The place goes from hand to hand, so that nobody who comes in between takes it.
+  // Passes the place on directly, so that a later call cannot take it.
   if (next === undefined) running -= 1;
   else next();
 }
 
-/** One form for what looks the same: keyboards differ in how they compose a letter (NIST SP 800-63B). */
+/** One form for equal text: keyboards compose letters in different ways (NIST SP 800-63B). */
 const normalize = (password: string): string => password.normalize("NFKC");
 
 const isTooLong = (password: string): boolean => Buffer.byteLength(password) > maxBytes;

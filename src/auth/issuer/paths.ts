@@ -1,4 +1,4 @@
-/** Where the issuer answers; the first two are what ZITADEL's published API documents name. */
+/** The endpoints of the issuer. ZITADEL's published API documents contain the first two. */
 export const issuerPaths = {
   authorization: "/oauth/v2/authorize",
   token: "/oauth/v2/token",
@@ -9,10 +9,10 @@ export const issuerPaths = {
   endSession: "/oidc/v1/end_session",
 } as const;
 
-/** Where people sign in: followed by the id of one sign-in. */
+/** The pages of the sign-in; the id of one sign-in follows. */
 export const signInPath = "/sign-in/";
 
-/** Every path of the issuer. A `*` stands for what differs from one sign-in to the next. */
+/** All paths of the issuer. A `*` stands for the part that differs from one sign-in to the next. */
 export const issuerRoutes: readonly string[] = [
   ...Object.values(issuerPaths),
   "/.well-known/openid-configuration",

@@ -19,9 +19,9 @@ import { createAdapter } from "./adapter.ts";
 import { completeIntrospection } from "./introspection.ts";
 import { jwtBearerGrant, verifyKeyAssertion } from "./key-assertion.ts";
 import { lifetimes } from "./lifetimes.ts";
+import { logRefusals } from "./log-refusals.ts";
 import { formActionsOf, type HtmlPage, messagePage, pageHeaders, signOutPage } from "./pages.ts";
 import { issuerPaths, signInPath } from "./paths.ts";
-import { logRefusals } from "./refusals.ts";
 
 export interface ProviderOptions {
   readonly store: Store;
@@ -33,7 +33,7 @@ export interface ProviderOptions {
   readonly limitedLog: LimitedLog;
 }
 
-/** oidc-provider as this server uses it: what is not needed is off. */
+/** oidc-provider with the features that this server needs. */
 export function createProvider(options: ProviderOptions): Provider {
   const { store, clock, url, keys, report, limitedLog } = options;
   const provider = new Provider(url, {
@@ -93,12 +93,12 @@ export function createProvider(options: ProviderOptions): Provider {
     claims: { openid: ["sub"], profile: ["name", "preferred_username"] },
     enabledJWA: { idTokenSigningAlgValues: ["RS256"] },
     subjectTypes: ["public"],
-    // Asked before a secret is looked at, so a user has to get the answer that an unknown client gets.
+    // Called before the secret is checked, so the answer for a user must equal that for an unknown client.
     clientBasedCORS: (_context, origin, client) =>
       client["user_id"] !== undefined ||
       (client.clientAuthMethod === "none" &&
         (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin)),
-    // A token of the sign-in that is taken back takes the others along.
+    // Revoking one token of a sign-in revokes the others.
     revokeGrantPolicy: () => true,
     allowOmittingSingleRegisteredRedirectUri: false,
     rotateRefreshToken: true,
@@ -111,13 +111,13 @@ export function createProvider(options: ProviderOptions): Provider {
       showPage(
         context,
         messagePage({
-          title: "This cannot go on",
+          title: "This request failed",
           text: `${description ?? "The request could not be served."} (${error}) Go back to the application and try again.`,
         }),
       ),
   } satisfies Configuration);
 
-  // What we hold as a secret is a digest.
+  // The stored secret is a digest.
   provider.Client.prototype.compareClientSecret = function compareClientSecret(actual: string): boolean {
     if (this.clientSecret === undefined) return false;
     return timingSafeEqual(Buffer.from(digestToken(actual)), Buffer.from(this.clientSecret));
@@ -126,7 +126,7 @@ export function createProvider(options: ProviderOptions): Provider {
   provider.on("server_error", ({ req, res }, error) => report(error, nameAnswer(req, res)));
   logRefusals(provider, limitedLog);
   completeIntrospection(provider, store);
-  // Koa's own, of which the types do not know. Without a listener it writes them to standard error, with their stacks.
+  // Errors of Koa, which the types do not have. Without a listener, Koa writes them to standard error with their stacks.
   (provider as EventEmitter).on(
     "error",
     (error: Error & { readonly expose?: boolean }, { req, res }: Pick<KoaContextWithOIDC, "req" | "res">) => {
@@ -137,7 +137,7 @@ export function createProvider(options: ProviderOptions): Provider {
   return provider;
 }
 
-/** Sign in where nobody is signed in; consent only where an application asks to act while the user is away. */
+/** Asks for consent only if an application requests it, for offline access. */
 function createPolicy() {
   const policy = interactionPolicy.base();
   policy.remove("consent");
@@ -156,8 +156,8 @@ const createFindAccount =
   };
 
 /**
- * The operator registers applications, so nobody is asked whether they trust one. One grant holds per session and application;
- * where more is asked for, a new one takes its place. None is ever changed: one that was taken back stays so.
+ * The operator registers applications, so people are not asked whether they trust one. A session has one grant for each
+ * application; a request for more scopes creates a new one. A grant never changes, so a revoked one stays revoked.
  */
 async function loadExistingGrant({ oidc }: KoaContextWithOIDC) {
   const { client, session, provider } = oidc;
@@ -173,7 +173,7 @@ async function loadExistingGrant({ oidc }: KoaContextWithOIDC) {
   return grant;
 }
 
-/** Introspection shows who a token is about, and the gate reads it. */
+/** Claims that introspection shows and the request gate reads. */
 async function extraTokenClaims({ oidc, state }: KoaContextWithOIDC, token: { readonly kind: string }) {
   if (token.kind === "ClientCredentials") return { sub: oidc.client?.["user_id"] as string };
   const keyId = state["keyId"] as string | undefined;
@@ -187,7 +187,7 @@ function createKeyGrant(options: { readonly store: Store; readonly clock: Clock;
     if (client === undefined || typeof assertion !== "string") throw new errors.InvalidRequest("assertion is missing");
     const { store, clock, url } = options;
     const verified = await verifyKeyAssertion(assertion, { store, issuer: url, now: clock() });
-    if ("refused" in verified) throw new errors.InvalidGrant(`the assertion does not count: ${verified.refused}`);
+    if ("refused" in verified) throw new errors.InvalidGrant(`the assertion is refused: ${verified.refused}`);
     const known = new Set(["openid", "profile", apiScope]);
     const asked = typeof params?.["scope"] === "string" ? params["scope"].split(" ") : [];
     const scope = asked.filter((name) => known.has(name)).join(" ");

@@ -2,19 +2,19 @@ import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import type { ListenerRequest } from "@portcullis/rpc";
 
-/** What is posted here is a form of a few hundred bytes; oidc-provider itself stops at 56 KiB. */
+/** The forms have a few hundred bytes. The limit of oidc-provider is 56 KiB. */
 const maxBodyBytes = 32 * 1024;
 
 /**
- * Reads the whole body. Resolves to undefined where it is too large; rejects where the client went away, or is cut off
- * because the body did not come in time.
+ * Reads the whole body. Resolves to undefined if it is too large. Rejects if the client disconnects, or after the timeout,
+ * which cuts it off.
  */
 export async function readForm(request: ListenerRequest, timeoutMs: number): Promise<Buffer | undefined> {
   const timer = setTimeout(() => request.destroy(), timeoutMs);
   try {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    // To stop early must not end the connection: the answer goes out on it.
+    // Keeps the connection open for the answer if the loop ends early.
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > maxBodyBytes) return undefined;
@@ -27,8 +27,8 @@ export async function readForm(request: ListenerRequest, timeoutMs: number): Pro
 }
 
 /**
- * The request as oidc-provider should see it: one whose body may be read again, sent to the issuer's own address. The name
- * and scheme in the request are the client's or a proxy's word, and every URL that oidc-provider writes would follow them.
+ * The request for oidc-provider: with a body that it can read again, and sent to the issuer's own address. oidc-provider
+ * builds URLs from the host and scheme of the request, which a client or proxy can choose.
  */
 export function toIssuerRequest(
   request: ListenerRequest,
@@ -36,7 +36,7 @@ export function toIssuerRequest(
     readonly url: string;
     readonly body: Buffer;
     readonly target: string;
-    /** The client's, which may be behind a proxy. */
+    /** The address of the client, which may be behind a proxy. */
     readonly address: string;
   },
 ): IncomingMessage {

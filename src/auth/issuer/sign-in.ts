@@ -23,11 +23,11 @@ export interface SignInRequest {
   readonly response: ServerResponse;
   readonly path: string;
   readonly form: URLSearchParams;
-  /** The client's address, for the throttle. */
+  /** The address of the client, for the throttle. */
   readonly address: string;
 }
 
-/** The pages on which people sign in, and agree where an application wants to act while they are away. */
+/** The pages for sign-in, and for consent to offline access. */
 export function createSignIn(options: { readonly store: Store; readonly url: string; readonly throttle: Throttle }) {
   const { store, url, throttle } = options;
 
@@ -39,7 +39,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
         response,
         messagePage({
           title: "This sign-in has ended",
-          text: "It took too long, or was finished, or your browser kept no cookie. Go back to the application and start again.",
+          text: "It took too long, is already finished, or your browser blocks cookies. Go back to the application and start again.",
         }),
         { status: 400 },
       );
@@ -49,7 +49,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
         response,
         messagePage({
           title: "Not accepted",
-          text: `The form was sent from another site. People sign in at ${url} alone.`,
+          text: `The form came from another site. Sign in only at ${url}.`,
         }),
         { status: 403 },
       );
@@ -70,7 +70,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
   };
 
-  /** A page of another site may send a form here, but not in the name of this one. */
+  /** Whether the form is from this site. A page of another site can send one too. */
   function isFromHere({ headers }: IncomingMessage): boolean {
     const site = headers["sec-fetch-site"];
     return (headers.origin === undefined || headers.origin === url) && (site === undefined || site === "same-origin");
@@ -83,13 +83,13 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     if (retryAfterMs > 0) {
       const seconds = Math.ceil(retryAfterMs / 1000);
       response.setHeader("retry-after", String(seconds));
-      const problem = `There were too many attempts. Try again in ${seconds} seconds.`;
+      const problem = `Too many attempts. Try again in ${seconds} seconds.`;
       return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 429 });
     }
     try {
       const checked = await checkPassword({ userName, password: form.get("password") ?? "", isStranger: !isFamiliar });
       if (checked === undefined) {
-        const problem = "The user name or the password is not right.";
+        const problem = "The user name or the password is wrong.";
         return show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 401 });
       }
       throttle.succeeded(attempt);
@@ -102,15 +102,12 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
     } catch (error) {
       if (!(error instanceof PasswordBusyError)) throw error;
       response.setHeader("retry-after", "1");
-      const problem = "Too many people sign in just now. Try again in a moment.";
+      const problem = "Too many people are signing in. Try again in a moment.";
       show(response, signInPage({ ...look.page, userName, problem }), { ...look, status: 503 });
     }
   }
 
-  /**
-   * The id of the user, and when the password was set that is right; undefined where there is no user of that name, or one
-   * without a password or with another.
-   */
+  /** The user with this name and password, and when the password was set; undefined if they do not match. */
   async function checkPassword(given: {
     readonly userName: string;
     readonly password: string;
@@ -131,7 +128,7 @@ export function createSignIn(options: { readonly store: Store; readonly url: str
   }
 }
 
-/** The sign-in that the browser's cookie and the path name alike. */
+/** The sign-in in progress, if the browser's cookie and the path agree on it. */
 async function findInteraction({ provider, request, response, path }: SignInRequest): Promise<Interaction | undefined> {
   try {
     const interaction = await provider.interactionDetails(request, response);

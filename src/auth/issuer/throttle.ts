@@ -3,48 +3,44 @@ import { LRUCache } from "lru-cache";
 import { type Bucket, createBuckets, type Limit, maxKeys, type ThrottleClock, takeFromAll } from "../rate-limits.ts";
 import { createAddressBuckets, networksOf } from "./address-buckets.ts";
 
-/** Someone who tries to sign in. */
 export interface Attempt {
-  /** The client's IP address; whatever else is given counts as one address. */
+  /** The IP address of the client. All other texts count as one address. */
   readonly address: string;
-  /** The user, spelled one way only: letters that the sign-in takes for the same must be the same here. */
+  /** The user name in one spelling: names that the sign-in takes for the same must be equal here. */
   readonly user: string;
 }
 
-/** Limits how often passwords are guessed. */
+/** Limits password guesses. */
 export interface Throttle {
   /**
-   * Asks for an attempt before its password is looked at: 0 where it may go on, else the milliseconds until it may, exact
-   * unless someone else is faster. An attempt that goes on is counted at once, so that of many at the same time no more pass
-   * than of many in a row; one that is refused is not counted. `isFamiliar` says whether somebody signed in from there lately.
+   * Call it before the password check. `retryAfterMs` is 0 for an allowed attempt, which counts at once, so that concurrent
+   * attempts have the same limit as successive ones. Otherwise it is the milliseconds until an attempt is allowed, unless
+   * another one comes first. `isFamiliar` is whether the address had a successful sign-in recently.
    */
   take(attempt: Attempt): { readonly retryAfterMs: number; readonly isFamiliar: boolean };
-  /** Gives a counted attempt back, because its password was right, and from now on knows the user and the address. */
+  /** Takes back a counted attempt after a correct password, and makes the user and the address familiar. */
   succeeded(attempt: Attempt): void;
 }
 
-/** Limits how often an address fails at something without a user, such as a client's secret. */
+/** Limits the failures of an address without a user, such as wrong client secrets. */
 export interface AddressThrottle {
-  /** As for a sign-in: an attempt that may go on is counted at once. */
+  /** As for a sign-in: an allowed attempt counts at once. */
   take(address: string): { readonly retryAfterMs: number };
-  /** Gives a counted attempt back, because it did not fail, and from now on knows the address. */
+  /** Takes back a counted attempt that did not fail, and makes the address familiar. */
   succeeded(address: string): void;
 }
 
-// Generous, since an office or a mobile network may share one address.
+// Generous, because an office or a mobile network may share one address.
 const perAddress: Limit = { capacity: 20, refillMs: 6_000 };
 const perUser: Limit = { capacity: 10, refillMs: 30_000 };
 
 /**
- * Creates a throttle for sign-ins. Every attempt counts against its address: 20, and one more every 6 seconds; and in IPv6 against
- * the /56 and /48 around it, twice and three times as many (`address-buckets.ts`). It also counts
- * against its user: 10, and one more every 30 seconds, shared by all addresses where that user never signed in. An address
- * where they did has a count of its own instead, so strangers who guess a user's password slow down each other and never the
- * user at their usual place.
+ * Creates a throttle for sign-ins. Every attempt counts against its address (`address-buckets.ts`): 20, and one more every
+ * 6 seconds. It also counts against its user: 10, and one more every 30 seconds, shared by all addresses where the user never
+ * signed in. An address where they did has a separate count, so that strangers who guess a password do not lock out the user.
  *
- * Kept in memory: each process counts for itself and forgets at its end. Of each kind the 10 000 keys used last are kept; who
- * wants one user forgotten has to spend as many attempts on others, from hundreds of addresses. A clock that goes back neither
- * gives nor takes an attempt.
+ * Each process counts for itself, in memory. Each cache keeps the 10,000 keys that were used last, so evicting the count of one
+ * user costs as many attempts on others, from hundreds of addresses.
  */
 export function createThrottle({ clock }: { readonly clock: ThrottleClock }): Throttle {
   const addresses = createAddressBuckets({ clock, ...perAddress });
@@ -71,7 +67,7 @@ export function createThrottle({ clock }: { readonly clock: ThrottleClock }): Th
   };
 }
 
-/** Creates a throttle that allows `capacity` failures of an address, and one more every `refillMs`. Bounded as the other one. */
+/** Creates a throttle that allows `capacity` failures of an address, and one more every `refillMs`. */
 export function createAddressThrottle(options: Limit & { readonly clock: ThrottleClock }): AddressThrottle {
   const addresses = createAddressBuckets(options);
   return {
@@ -85,7 +81,7 @@ export function createAddressThrottle(options: Limit & { readonly clock: Throttl
 
 const pairKey = (address: string, user: string): string => shorten(`${networksOf(address)[0]} ${user}`);
 
-/** Keys of bounded length. A digest is longer than any text that is kept as it is, so the two are never mistaken. */
+/** Bounds the length of a key. A digest is longer than any shorter text, so the two never collide. */
 function shorten(text: string): string {
   return text.length < 64 ? text : createHash("sha256").update(text).digest("hex");
 }

@@ -2,11 +2,11 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../../store/store.ts";
 import type { OutsideCaller } from "./claims.ts";
 
-/** How many tokens one cache remembers anything of. */
+/** The most tokens in one cache. */
 export const maxCachedTokens = 10_000;
 const maxAgeMs = 60_000;
 
-/** Whom tokens speak for, by the digest of each: for 60 s after it was checked, and never beyond its end. */
+/** The callers of tokens by digest, for 60 s after the check and never beyond the expiry of the token. */
 export interface CallerCache {
   get(digest: string): OutsideCaller | undefined;
   /** `exp` is the token's claim, in seconds since 1970 UTC. */

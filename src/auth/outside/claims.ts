@@ -3,17 +3,17 @@ import type { RoleGrant } from "../../domain/events.ts";
 import { homeOrganizationClaim } from "../../wire-names.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
-/** Claims as they came: only own properties are claims, and none has a type that can be relied on. */
+/** Claims of a token. Only own properties are claims, of any type. */
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Whom an outside issuer vouches for. */
+/** A user of an outside issuer. */
 export interface OutsideCaller {
   /** `ISSUER#SUBJECT`. */
   readonly userId: string;
-  /** The home organization, where the claims tell it. */
+  /** The home organization, if the claims contain it. */
   readonly organizationId?: string;
   readonly roles: readonly RoleGrant[];
-  /** Roles on organizations that were given without naming one: they count on the home organization, whichever that is. */
+  /** Roles on organizations without a named organization: they apply to the home organization. */
   readonly homeRoles: readonly Role[];
 }
 
@@ -21,12 +21,12 @@ type RoleSettings = Pick<OutsideIssuerSettings, "url" | "roleClaim" | "instanceR
 
 const maxSubjectLength = 255;
 const maxOrganizationIdLength = 200;
-/** More than any person holds; a hostile claim must not cost more than this. */
+/** Bounds the cost of a hostile claim; no user has as many. */
 const maxGrants = 1000;
 
 /**
- * Reads the caller from checked claims; undefined where their subject is none. Roles come in ZITADEL's shape, an object of
- * role to organizations, or as a list or space-separated string of role names. What is unknown or malformed gives no role.
+ * Reads the caller from checked claims; undefined for an invalid subject. Roles come in ZITADEL's shape, an object of role to
+ * organizations, or as a list or space-separated string of role names. Unknown and malformed roles are ignored.
  */
 export function readCaller(claims: Claims, settings: RoleSettings): OutsideCaller | undefined {
   const subject = ownValue(claims, "sub");
@@ -60,7 +60,7 @@ function readObject(claim: Claims, instanceRoles: boolean): HeldRoles {
   for (const [role, organizations] of Object.entries(claim)) {
     if (!isRole(role) || !isObject(organizations)) continue;
     if (roles[role].scope === "instance") {
-      // ZITADEL names the organization that gave the project to the user, which says nothing about an instance.
+      // The organization in ZITADEL's claim is the owner of the project, which says nothing about an instance.
       if (instanceRoles) granted.push({ role });
       continue;
     }
@@ -77,7 +77,7 @@ function onlyOrganization(granted: readonly RoleGrant[]): string | undefined {
   return named.size === 1 ? [...named][0] : undefined;
 }
 
-/** The claim of this name, else what a path of these names leads to, such as Keycloak's `realm_access.roles`. */
+/** The claim with this name, or at this path, such as Keycloak's `realm_access.roles`. */
 function findClaim(claims: Claims, name: string): unknown {
   if (Object.hasOwn(claims, name) || !name.includes(".")) return ownValue(claims, name);
   return name
@@ -90,7 +90,7 @@ const ownValue = (claims: Claims, name: string): unknown => (Object.hasOwn(claim
 const isObject = (value: unknown): value is Claims =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Whether a value can be an id. Databases cut or refuse a text with control characters or half of a surrogate pair. */
+/** Whether a value can be an id. Databases cut or refuse texts with control characters or halves of surrogate pairs. */
 const isIdText = (value: unknown, maxLength: number): value is string =>
   typeof value === "string" &&
   value !== "" &&

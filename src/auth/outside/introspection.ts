@@ -9,31 +9,31 @@ import {
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken } from "../token.ts";
+import { describeAudience, isAccessToken, isForAudience, otherClaims, subjectMissing } from "./access-token.ts";
 import { createCallerCache, maxCachedTokens } from "./caller-cache.ts";
-import { describeAudience, isAccessToken, isForAudience, otherClaims, subjectMissing } from "./checks.ts";
 import { type OutsideCaller, readCaller } from "./claims.ts";
-import { describeFailure } from "./failure.ts";
-import { createIssuerFetch } from "./http.ts";
+import { describeFailure } from "./issuer-error.ts";
+import { createIssuerFetch } from "./issuer-fetch.ts";
 import type { Metadata } from "./metadata.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
 const maxBytes = 64 * 1024;
 const maxInFlight = 32;
-/** Invented tokens must not take every place: a good one waits its turn, but not for an issuer that cannot keep up. */
+/** Bounds the queue: invented tokens must not fill it, and an issuer that cannot keep up is not waited for. */
 const maxWaiting = 1000;
 const maxWaitMs = 2_000;
 const inactiveForMs = 10_000;
 
 /** Asks one issuer about opaque tokens (RFC 7662). */
 export interface Introspection {
-  /** Whether the last question was not answered. */
+  /** Whether the last request failed. */
   readonly isFailing: boolean;
-  /** Who a token speaks for by an answer that still counts; undefined where there is none. */
+  /** The caller of a token from the cache. */
   recall(digest: string): OutsideCaller | undefined;
   /**
-   * Who a token speaks for; undefined where the issuer does not vouch for it, which counts for 10 s. Equal concurrent
-   * questions share one request. Rejects with an AuthError `issuer_unavailable` where the issuer could not be asked, also
-   * because it cannot keep up: 32 questions are asked at once, and 1000 wait, each for 2 s at most.
+   * The caller of a token; undefined for an inactive token, which is cached for 10 s. Concurrent calls for one token share a
+   * request. Rejects with an AuthError `issuer_unavailable` if the issuer does not answer or cannot keep up: 32 requests run
+   * at once, and 1000 wait, each at most 2 s.
    */
   ask(token: string): Promise<OutsideCaller | undefined>;
 }
@@ -44,12 +44,12 @@ export function createIntrospection(options: {
   readonly metadata: Metadata;
   readonly clock: Clock;
   readonly report: (reason: unknown) => void;
-  /** Gets why a token that the issuer vouches for is refused. */
+  /** Receives the reason for each refused token that is active. */
   readonly refuse: (reason: string) => void;
 }): Introspection {
   const { settings, client, metadata, clock, report, refuse } = options;
   const active = createCallerCache(clock);
-  // Apart, so that invented tokens do not push out good ones.
+  // A separate cache, so that invented tokens do not evict good ones.
   const inactiveUntil = new LRUCache<string, number>({ max: maxCachedTokens });
   const pending = new Map<string, Promise<OutsideCaller | undefined>>();
   const waiting = new Set<() => void>();
@@ -62,7 +62,7 @@ export function createIntrospection(options: {
     try {
       return await ask();
     } finally {
-      // The place goes to the next at once, so that nobody who comes now is faster.
+      // Passes the place on directly, so that a later call cannot take it.
       const [next] = waiting;
       if (next === undefined) inFlight -= 1;
       else next();
@@ -98,7 +98,7 @@ export function createIntrospection(options: {
     } catch (error) {
       isFailing = true;
       if (!(error instanceof AuthError)) {
-        report(describeFailure(error, { url: settings.url, wanted: "an answer about a token" }));
+        report(describeFailure(error, { url: settings.url, wanted: "an introspection" }));
       }
       throw new AuthError("issuer_unavailable");
     }
@@ -110,7 +110,7 @@ export function createIntrospection(options: {
     const response = await introspectionRequest(server, who, ClientSecretBasic(client.clientSecret), token, {
       additionalParameters: { token_type_hint: "access_token" },
       [customFetch]: createIssuerFetch({ issuer: settings.url, maxBytes }),
-      // Our fetch decides about this.
+      // Our own fetch checks this.
       [allowInsecureRequests]: true,
     });
     return await processIntrospectionResponse(server, who, response);

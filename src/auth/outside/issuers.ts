@@ -2,8 +2,8 @@ import type { LimitedLog } from "../../process/limited-log.ts";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken, isTokenText } from "../token.ts";
+import { subjectMissing } from "./access-token.ts";
 import { createCallerCache } from "./caller-cache.ts";
-import { subjectMissing } from "./checks.ts";
 import { type OutsideCaller, readCaller } from "./claims.ts";
 import { createIntrospection, type Introspection } from "./introspection.ts";
 import { isJwt, readIssuer, verifyJwt } from "./jwt.ts";
@@ -11,26 +11,26 @@ import { createKeys } from "./keys.ts";
 import { createMetadata } from "./metadata.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
-/** Says who the access tokens of outside issuers speak for. */
+/** Identifies the callers of outside issuers by their access tokens. */
 export interface OutsideIssuers {
   /**
-   * Resolves to undefined where no issuer vouches for the token: it is foreign, wrong or expired. Rejects with an AuthError
-   * `issuer_unavailable` where only an issuer that cannot be asked could tell, and with nothing else.
+   * Resolves to undefined for a foreign, invalid or expired token. Rejects only with an AuthError `issuer_unavailable`, if the
+   * issuer that could check the token does not answer.
    */
   identify(token: string): Promise<OutsideCaller | undefined>;
 }
 
-/** Longer ones do not fit into the header of most servers anyway. */
+/** Most servers limit headers to this size. */
 const maxTokenLength = 8192;
 
-/** Of a reason, which may hold a claim. */
+/** A reason may contain a claim of any length. */
 const maxReasonLength = 400;
 
 interface Options {
   readonly clock: Clock;
-  /** Gets an Error for each attempt to ask an issuer that fails; it names the issuer and quotes no answer. */
+  /** Receives an Error for each failed request to an issuer. It names the issuer and quotes no answer. */
   readonly report: (reason: unknown) => void;
-  /** Gets why tokens are refused. */
+  /** Receives the reasons for refused tokens. */
   readonly limitedLog: LimitedLog;
 }
 
@@ -40,7 +40,7 @@ interface Issuer {
   readonly introspection?: Introspection;
 }
 
-/** Asks no issuer before a token needs it. A token that was found good is not checked again until it ends, at most for 60 s. */
+/** Sends no request to an issuer before a token needs it. A valid token is cached until it expires, at most for 60 s. */
 export function createOutsideIssuers(settings: readonly OutsideIssuerSettings[], options: Options): OutsideIssuers {
   const { clock, limitedLog } = options;
   const issuers = settings.map((one) => createIssuer(one, { ...options, refuse: (reason) => refuse(one.url, reason) }));
@@ -60,7 +60,7 @@ export function createOutsideIssuers(settings: readonly OutsideIssuerSettings[],
     const named = readIssuer(token);
     const issuer = issuers.find(({ settings: { url } }) => url === named);
     if (issuer === undefined) {
-      refuse(undefined, `its iss is ${JSON.stringify(named)}, which no --oidc-issuer names, letter by letter`);
+      refuse(undefined, `its iss is ${JSON.stringify(named)}, which is not exactly the URL of any --oidc-issuer`);
       return undefined;
     }
     const { url } = issuer.settings;
@@ -79,8 +79,8 @@ export function createOutsideIssuers(settings: readonly OutsideIssuerSettings[],
       if (cached !== undefined) return cached;
     }
     let isAnyUnavailable = false;
-    // One after another, so that an issuer sees no token that another one knows; those that do not answer come last, so that
-    // nobody waits for them whose token is another's.
+    // One after another, so that an issuer does not see the token of another one. Failing issuers come last, so that tokens of
+    // the others do not wait for them.
     for (const introspection of introspections.toSorted((a, b) => Number(a.isFailing) - Number(b.isFailing))) {
       try {
         const caller = await introspection.ask(token);

@@ -8,24 +8,24 @@ import {
 } from "jose";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
-import { clockToleranceSeconds, describeAudience, isAccessToken, otherClaims } from "./checks.ts";
+import { clockToleranceSeconds, describeAudience, isAccessToken, otherClaims } from "./access-token.ts";
 import type { createKeys } from "./keys.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
-/** Asymmetric ones only: with HMAC, whoever can read the issuer's public key could sign. */
+/** Asymmetric algorithms only: with HMAC, the public key of the issuer could sign. */
 const algorithms = [
   ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
   ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
 ];
-/** RFC 9068 wants the longer two; most issuers write `JWT` or nothing. */
+/** RFC 9068 requires the longer two; most issuers write `JWT` or nothing. */
 const types = ["jwt", "at+jwt", "application/at+jwt"];
 
-/** Whether a token is a signed JWT by its form. Only other tokens are opaque, and may be asked about. */
+/** Whether a token has the form of a signed JWT. Any other token is opaque, and may be introspected. */
 export function isJwt(token: string): boolean {
   return /^[\w-]+\.[\w-]*\.[\w-]*$/.test(token) && headerOf(token) !== undefined;
 }
 
-/** The issuer that a JWT says it is from, before anything of it is believed; undefined where it says none. */
+/** The unverified issuer of a JWT, if it has one. */
 export function readIssuer(token: string): unknown {
   try {
     return decodeJwt(token).iss;
@@ -35,8 +35,8 @@ export function readIssuer(token: string): unknown {
 }
 
 /**
- * The claims of a JWT that this issuer signed as an access token for this service, which is good now; undefined where it is
- * not that, and `refuse` gets why, except for a token that has just come to its end. Rejects with an AuthError `issuer_unavailable`, and nothing else.
+ * The claims of a JWT that is a current access token of this issuer for this service; else undefined, and `refuse` gets the
+ * reason, except for an expired token. Rejects only with an AuthError `issuer_unavailable`.
  */
 export async function verifyJwt(
   token: string,
@@ -50,7 +50,7 @@ export async function verifyJwt(
   const { settings, findKey, clock, refuse } = options;
   const header = headerOf(token);
   if (header === undefined || !isHeaderGood(header)) {
-    refuse("its header has an alg, typ or crit that is not accepted");
+    refuse("the alg, typ or crit in its header is not accepted");
     return undefined;
   }
   try {
@@ -73,12 +73,12 @@ export async function verifyJwt(
   }
 }
 
-/** The texts of jose are constants, but for what a claim says. There the signature was right: the issuer said it. */
+/** The texts of jose are constants, except for claims, which the issuer has signed. */
 function describe(error: unknown, settings: OutsideIssuerSettings): string {
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === "aud") {
     return describeAudience(error.payload.aud, settings);
   }
-  if (error instanceof errors.JWKSNoMatchingKey) return "its kid is that of no key of the issuer";
+  if (error instanceof errors.JWKSNoMatchingKey) return "its kid is not the id of a key of the issuer";
   return error instanceof errors.JOSEError ? error.message : "it is no JWT";
 }
 
@@ -90,7 +90,7 @@ function headerOf(token: string): ProtectedHeaderParameters | undefined {
   }
 }
 
-/** What is refused before the issuer is asked for keys. Keys and addresses in the header are never looked at. */
+/** Checked before the issuer is asked for keys. Keys and addresses in the header are never used. */
 function isHeaderGood({ alg, typ, crit }: ProtectedHeaderParameters): boolean {
   return (
     typeof alg === "string" &&

@@ -3,9 +3,9 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../../store/store.ts";
 import { AuthError } from "../errors.ts";
 import { digestToken } from "../token.ts";
-import { describeFailure, IssuerError } from "./failure.ts";
-import { createHeld } from "./held.ts";
-import { createIssuerFetch } from "./http.ts";
+import { createCachedDocument } from "./cached-document.ts";
+import { describeFailure, IssuerError } from "./issuer-error.ts";
+import { createIssuerFetch } from "./issuer-fetch.ts";
 import type { Metadata } from "./metadata.ts";
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>;
@@ -13,14 +13,14 @@ type Key = Awaited<ReturnType<LocalKeys>>;
 
 const maxBytes = 1024 * 1024;
 
-/** A client that goes on with the token of a key that is gone must not use up what new keys need. */
+/** A client that keeps using a token of a removed key must not use up the refreshes that new keys need. */
 const unknownForMs = 5_000;
 const maxUnknown = 1000;
 
 /**
- * The keys of an issuer: finds the one that a token names. A key that is not held is looked for at the issuer at once, within the
- * bounds of `Held.refresh`, so that a flood of invented names is no flood of requests. Rejects with jose's error where the issuer
- * had no such key within the last 5 s, and with an AuthError `issuer_unavailable` where it could not be asked.
+ * Finds the key of an issuer for a token. A key that is not cached is fetched at once, within the limits of
+ * `CachedDocument.refresh`, so that invented key ids cause few requests. Rejects with jose's error if the issuer had no such
+ * key within the last 5 s, and with an AuthError `issuer_unavailable` if it does not answer.
  */
 export function createKeys(options: {
   readonly url: string;
@@ -29,17 +29,17 @@ export function createKeys(options: {
   readonly report: (reason: unknown) => void;
 }): (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<Key> {
   const { url, metadata, clock, report } = options;
-  // jose's remote key set would wait by the machine's clock, and not at all after a failure.
-  const keys = createHeld({ load, clock });
+  // jose's remote key set uses the machine's clock, and retries at once after a failure.
+  const keys = createCachedDocument({ load, clock });
 
   async function load(): Promise<LocalKeys> {
     const { jwks_uri: address } = await metadata.get();
     try {
-      if (typeof address !== "string") throw new IssuerError("its discovery document names no address for keys");
+      if (typeof address !== "string") throw new IssuerError("its discovery document has no address of keys");
       return await fetchKeys(address, url);
     } catch (error) {
       report(describeFailure(error, { url, wanted: "its keys" }));
-      // They may have moved; the next attempt goes to the new address.
+      // The key set may have a new address.
       void metadata.refresh();
       throw error;
     }
@@ -61,7 +61,7 @@ export function createKeys(options: {
 
     const name = digestToken(`${header.alg} ${header.kid}`);
     if (clock() < (unknownUntil.get(name) ?? 0)) throw held;
-    // What is on its way may have been asked for before the issuer had this key, so it does not count as an answer.
+    // The attempt in progress may have begun before the issuer had this key, so a failure to find it is not final.
     const { pending } = keys;
     if (pending !== undefined) {
       if (!(await pending)) throw new AuthError("issuer_unavailable");

@@ -6,11 +6,11 @@ import {
   processDiscoveryResponse,
 } from "oauth4webapi";
 import type { Clock } from "../../store/store.ts";
-import { describeFailure, IssuerError } from "./failure.ts";
-import { createHeld, type Held } from "./held.ts";
-import { createIssuerFetch } from "./http.ts";
+import { type CachedDocument, createCachedDocument } from "./cached-document.ts";
+import { describeFailure, IssuerError } from "./issuer-error.ts";
+import { createIssuerFetch } from "./issuer-fetch.ts";
 
-export type Metadata = Held<AuthorizationServer>;
+export type Metadata = CachedDocument<AuthorizationServer>;
 
 const maxBytes = 1024 * 1024;
 
@@ -26,11 +26,11 @@ export function createMetadata(options: {
       const identifier = new URL(url);
       const response = await discoveryRequest(identifier, {
         [customFetch]: createIssuerFetch({ issuer: url, maxBytes }),
-        // Our fetch decides about this.
+        // Our own fetch checks this.
         [allowInsecureRequests]: true,
       });
       const metadata = await processDiscoveryResponse(identifier, response);
-      // oauth4webapi compares normalized addresses; a token's issuer is compared letter by letter.
+      // oauth4webapi compares normalized URLs, but the issuer of a token is compared exactly.
       if (metadata.issuer !== url) throw new IssuerError("its discovery document names another issuer");
       return metadata;
     } catch (error) {
@@ -38,5 +38,5 @@ export function createMetadata(options: {
       throw error;
     }
   };
-  return createHeld({ load, clock });
+  return createCachedDocument({ load, clock });
 }

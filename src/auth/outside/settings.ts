@@ -1,13 +1,13 @@
-/** An OpenID issuer elsewhere whose access tokens count here. */
+/** An outside OpenID issuer whose access tokens are accepted. */
 export interface OutsideIssuerSettings {
-  /** The issuer identifier, compared exactly with what a token and the discovery document say. */
+  /** The issuer identifier, compared exactly with the claim of a token and with the discovery document. */
   readonly url: string;
-  /** One of a token's audiences must be this: a token for another service is no token for this one. */
+  /** A token must have this audience. */
   readonly audience: string;
-  /** The claim that names roles; where no claim has this name, its dots are read as a path. */
+  /** The claim with the roles. If no claim has this name, its dots separate a path. */
   readonly roleClaim: string;
-  /** Whether roles on the instance count from this issuer. */
+  /** Whether this issuer may give roles on the whole instance. */
   readonly instanceRoles: boolean;
-  /** The client that asks about opaque tokens (RFC 7662); absent: this issuer's opaque tokens do not count. */
+  /** The client for introspection (RFC 7662); absent: opaque tokens of this issuer are refused. */
   readonly introspection?: { readonly clientId: string; readonly clientSecret: string };
 }

@@ -35,7 +35,7 @@ function checkRedirectUri(uri: string): void {
   ) {
     throw new DirectoryError(
       "redirect_uri_invalid",
-      `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a scheme of its own with a dot in it, and no fragment or wildcard: ${uri}`,
+      `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a private scheme that contains a dot; it has no fragment and no wildcard: ${uri}`,
     );
   }
 }

@@ -27,7 +27,7 @@ export function removeOrganization(
 ): OrganizationEvent[] {
   checkOrganization(organization, id);
   if (isDefault) {
-    throw new DirectoryError("organization_is_default", `the organization ${id} is the default one, which stays`);
+    throw new DirectoryError("organization_is_default", `the default organization ${id} cannot be removed`);
   }
   return [{ type: "OrganizationRemoved", version: 1, payload: {} }];
 }

@@ -30,6 +30,6 @@ export function checkOwnerStays(change: {
   if (!canAct(before) || canAct(after) || others.some(canAct)) return;
   throw new DirectoryError(
     "owner_last",
-    `${before.name} is the last instance owner (IAM_OWNER) who can sign in, and could not after this: give another user the role and a token first, or repeat this with --force`,
+    `${before.name} is the last instance owner (IAM_OWNER) who can sign in: give another user the role and a token first, or repeat this with --force`,
   );
 }

@@ -6,7 +6,10 @@ import { isRole, roles } from "./roles.ts";
 /** The grant of a named role: on the whole instance, or on the organization, depending on the role. */
 export function grantOf(roleName: string, organizationId: string): RoleGrant {
   if (!isRole(roleName)) {
-    throw new DirectoryError("role_unknown", `${roleName} is no role; the roles are ${Object.keys(roles).join(", ")}`);
+    throw new DirectoryError(
+      "role_unknown",
+      `${roleName} is not a role; the roles are ${Object.keys(roles).join(", ")}`,
+    );
   }
   return roles[roleName].scope === "instance" ? { role: roleName } : { role: roleName, organizationId };
 }
@@ -25,7 +28,7 @@ export function grantOn(
 
 export function grantRole(user: UserState, grant: RoleGrant): UserEvent[] {
   if (user.roles.some((held) => isSameGrant(held, grant))) {
-    throw new DirectoryError("role_held", `${user.name} has the role ${grant.role} there already`);
+    throw new DirectoryError("role_held", `${user.name} already has the role ${grant.role} there`);
   }
   return [{ type: "RoleGranted", version: 1, payload: grant }];
 }

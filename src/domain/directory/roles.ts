@@ -1,4 +1,4 @@
-/** Permissions that guard the RPCs; an RPC names its own in the proto option `zitadel.v1.auth_option`. */
+/** The permissions. An RPC names its own in the proto option `zitadel.v1.auth_option`. */
 export const permissions = [
   "policy.read",
   "policy.write",
@@ -9,7 +9,7 @@ export const permissions = [
 ] as const;
 export type Permission = (typeof permissions)[number];
 
-/** Where a role is granted: on the instance, where it counts for every organization, or on one organization. */
+/** A role on the instance applies to every organization, a role on an organization to that one. */
 export type RoleScope = "instance" | "organization";
 
 interface RoleDefinition {
@@ -20,7 +20,7 @@ interface RoleDefinition {
 const organization = (...granted: Permission[]): RoleDefinition => ({ scope: "organization", permissions: granted });
 const instance = (...granted: Permission[]): RoleDefinition => ({ scope: "instance", permissions: granted });
 
-/** ZITADEL's default roles and what each may do here (its defaults.yaml, 2026). Roles without a permission are listed too. */
+/** ZITADEL's default roles with their permissions here (its defaults.yaml, 2026). Some have none. */
 export const roles = {
   IAM_OWNER: instance(...permissions),
   IAM_OWNER_VIEWER: instance("policy.read", "iam.policy.read"),
@@ -56,7 +56,7 @@ export const isRole = (name: string): name is Role => Object.hasOwn(roles, name)
 
 export const isPermission = (name: string): name is Permission => permissions.some((known) => known === name);
 
-/** Whether any of these roles grants the permission. */
+/** Whether one of these roles grants the permission. */
 export function grants(held: readonly Role[], permission: Permission): boolean {
   return held.some((role) => (roles[role].permissions as readonly Permission[]).includes(permission));
 }

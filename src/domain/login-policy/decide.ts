@@ -13,7 +13,7 @@ export interface OrganizationContext extends InheritedPolicy {
 }
 
 /** The events and refusals of one kind of factor. */
-interface FactorKind<Factor> {
+export interface FactorKind<Factor> {
   list(policy: LoginPolicy): readonly Factor[];
   added(factor: Factor): LoginPolicyEvent;
   removed(factor: Factor): LoginPolicyEvent;

@@ -1,11 +1,11 @@
-/** What sort of refusal it is; the wire status follows from it (interceptors/errors.ts). */
+/** The kind of a refusal, which decides its status code (interceptors/errors.ts). */
 export type RefusalKind = "invalid" | "not_found" | "already_exists" | "failed_precondition" | "permission_denied";
 
 interface Refusal {
   readonly kind: RefusalKind;
-  /** ZITADEL's error id, which clients match. The same id can stand for different refusals. */
+  /** ZITADEL's error id, which clients match. Several refusals may share one. */
   readonly id: string;
-  /** The text for people: ZITADEL's English one, or a sentence where ZITADEL shows a raw translation key. */
+  /** ZITADEL's English text, or a sentence in place of a raw translation key. */
   readonly text: string;
 }
 
@@ -15,9 +15,9 @@ const missingPolicy = "Login Policy not found";
 const invalidRedirect = "Default Redirect URI is invalid";
 const missingIdp = "Identity Provider Configuration doesn't exist";
 
-/** Every expected refusal of a login-policy call. */
+/** All expected refusals of login-policy calls, with their texts. */
 export const policyRefusals = {
-  // The request gate answers the same: this one is for an organization that went away since.
+  // For an organization that was removed after the request gate, which answers the same.
   organization_missing: { kind: "permission_denied", id: "AUTH-Bs7Ds", text: "Organisation doesn't exist" },
   org_second_factor_invalid: { kind: "invalid", id: "Org-5m9fs", text: invalidFactor },
   org_second_factor_exists: { kind: "already_exists", id: "Org-2B0ps", text: "Multifactor already exists" },
@@ -71,17 +71,14 @@ export type PolicyErrorCode = keyof typeof policyRefusals;
 export class PolicyError extends Error {
   override readonly name = "PolicyError";
   readonly code: PolicyErrorCode;
+  readonly kind: RefusalKind;
+  readonly id: string;
 
   constructor(code: PolicyErrorCode) {
-    super(policyRefusals[code].text);
+    const { kind, id, text } = policyRefusals[code];
+    super(text);
     this.code = code;
-  }
-
-  get kind(): RefusalKind {
-    return policyRefusals[this.code].kind;
-  }
-
-  get id(): string {
-    return policyRefusals[this.code].id;
+    this.kind = kind;
+    this.id = id;
   }
 }

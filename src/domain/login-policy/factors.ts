@@ -2,9 +2,9 @@
 export const secondFactors = ["otp", "u2f", "otp_email", "otp_sms", "recovery_codes"] as const;
 export type SecondFactor = (typeof secondFactors)[number];
 
-/** Multi-factors: one device that proves possession and identity at once. */
+/** Multi-factors: one device proves possession and identity together. */
 export const multiFactors = ["u2f_with_verification"] as const;
 export type MultiFactor = (typeof multiFactors)[number];
 
-/** What a caller named: a factor, or a value that stands for none (an unspecified or undefined wire number). */
+/** A factor in a request: undefined for an unspecified or unknown wire number. */
 export type Named<Factor> = Factor | undefined;

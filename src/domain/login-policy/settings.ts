@@ -1,12 +1,12 @@
 import type { MultiFactor, SecondFactor } from "./factors.ts";
 
-/** A signed span of time with the range and precision of google.protobuf.Duration; both parts have the same sign. */
+/** A signed duration with the range and precision of google.protobuf.Duration. Both parts have the same sign. */
 export interface Duration {
   readonly seconds: number;
   readonly nanos: number;
 }
 
-/** Every scalar setting of a login policy. An update replaces all of them; there is no partial update. */
+/** All scalar settings of a login policy. An update replaces all of them. */
 export interface LoginPolicySettings {
   readonly allowUsernamePassword: boolean;
   readonly allowRegister: boolean;
@@ -19,7 +19,7 @@ export interface LoginPolicySettings {
   readonly hidePasswordReset: boolean;
   readonly ignoreUnknownUsernames: boolean;
   readonly passwordlessType: "not_allowed" | "allowed";
-  /** Empty, or a URL with a scheme; `http` and `https` also need a host. */
+  /** Empty, or a URL with a scheme. `http` and `https` also need a host. */
   readonly defaultRedirectUri: string;
   readonly passwordCheckLifetime: Duration;
   readonly externalLoginCheckLifetime: Duration;
@@ -28,7 +28,7 @@ export interface LoginPolicySettings {
   readonly multiFactorCheckLifetime: Duration;
 }
 
-/** Settings and factors. Factors stand in the order of their addition, each at most once. */
+/** Settings and factors. Factors are in the order of their addition, each at most once. */
 export interface LoginPolicy {
   readonly settings: LoginPolicySettings;
   readonly secondFactors: readonly SecondFactor[];
@@ -37,7 +37,7 @@ export interface LoginPolicy {
 
 const hours = (count: number): Duration => ({ seconds: count * 3600, nanos: 0 });
 
-/** The policy of a new instance: the defaults of ZITADEL's own first set-up. */
+/** The policy of a new instance, which equals that of a new ZITADEL instance. */
 export const defaultLoginPolicy: LoginPolicy = {
   settings: {
     allowUsernamePassword: true,
@@ -62,7 +62,7 @@ export const defaultLoginPolicy: LoginPolicy = {
   multiFactors: ["u2f_with_verification"],
 };
 
-/** Whether two sets of settings are the same, value by value: one that is in either of them counts. */
+/** Whether two sets of settings are equal. A setting that only one of them has makes a difference. */
 export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): boolean {
   return (Object.keys({ ...a, ...b }) as (keyof LoginPolicySettings)[]).every((name) => {
     const left = a[name];
@@ -75,14 +75,13 @@ export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): 
 }
 
 /**
- * Whether a text may be the default redirect URI: empty, or a URL with a scheme, which for `http` and `https` also names
- * a host. Any other scheme is accepted, so `localhost:8080` passes with `localhost` as its scheme, as it does in ZITADEL,
- * whose parser (Go's) this follows.
+ * Whether a text may be the default redirect URI: empty, or a URL with a scheme, and with a host for `http` and `https`.
+ * Follows Go's parser, which ZITADEL uses: `localhost:8080` is valid, with `localhost` as its scheme.
  */
 export function isRedirectUri(text: string): boolean {
   if (text === "") return true;
   const parts = /^([a-z][a-z0-9+.-]*):([^?#]*)(?:\?[^#]*)?(?:#(.*))?$/is.exec(text);
-  // Neither control characters nor halves of surrogate pairs are in a URL.
+  // A URL contains no control characters and no halves of surrogate pairs.
   if (parts === null || /\p{Cc}|\p{Cs}/u.test(text)) return false;
   const [, scheme = "", rest = "", fragment = ""] = parts;
   if (hasBadEscape(fragment) || (rest.startsWith("/") && hasBadEscape(rest))) return false;

@@ -1,8 +1,8 @@
 import { Code, ConnectError, type ContextValues, createContextKey } from "@connectrpc/connect";
 
 /**
- * Who calls, by any text that no two callers share. A gate sets it. Calls without it take turns by the address that their
- * connection comes from, and are not counted in flight: many strangers may share an address, and one of them could fill it.
+ * The caller: any text that no two callers share. A gate sets it. Calls without it take turns by the address of their
+ * connection, and do not count as in flight: many strangers may share an address, and one of them could fill it.
  */
 export const callerKey = createContextKey<string | undefined>(undefined, { description: "caller" });
 
@@ -11,7 +11,10 @@ export const connectionKey = createContextKey<{ readonly remoteAddress?: string 
   description: "connection",
 });
 
-/** Whose turn a call takes that has no `callerKey`. A connection that closes forgets its address, so it is read once for a call. */
+/**
+ * The name by which a call without `callerKey` takes turns. A connection that closes forgets its address, so read it once for a
+ * call.
+ */
 export function addressOf(values: ContextValues): string {
   try {
     return values.get(connectionKey)?.remoteAddress ?? "unknown";
@@ -23,9 +26,9 @@ export function addressOf(values: ContextValues): string {
 
 export interface CallerTurnsOptions {
   /**
-   * How many unary calls of one caller are in flight at once: each until its implementation has ended, also where its client has
-   * gone; from 1 on. Default 200: all that a single busy client has use for, and few enough that others do not wait long behind them for a
-   * disk or a database.
+   * How many unary calls of one caller are in flight at once: each until its implementation has ended, even if its client is
+   * gone; from 1 on. Default 200: all that a single busy client has use for, and few enough that others do not wait long behind
+   * them for a disk or a database.
    */
   readonly maxInFlight?: number;
   /** Calls a function in the next turn of the event loop. Default `setImmediate`. */
@@ -33,9 +36,9 @@ export interface CallerTurnsOptions {
 }
 
 /**
- * How many calls begin in one turn of the event loop, of all callers together: what others then wait for is about a millisecond.
- * More at once cost less each, since they share writes and looks at a store. So a caller who has been alone for some turns begins
- * more.
+ * How many calls begin in one turn of the event loop, of all callers together: what others then wait for is about a
+ * millisecond. More at once cost less each, since they share writes and looks at a store. So a caller that has been alone for
+ * some turns begins more.
  */
 const callsInOneTurn = 16;
 const callsInOneTurnAlone = 128;
@@ -71,7 +74,7 @@ interface Caller {
   isDue: boolean;
   /** In their order; each begins its call. */
   waiting: Set<() => void> | undefined;
-  /** Calls that find too many waiting. They take turns too: who is refused at once asks again at once. */
+  /** Calls that find too many waiting. They take turns too: a client that is refused at once asks again at once. */
   refused: Set<() => void> | undefined;
 }
 
@@ -103,7 +106,7 @@ export class CallerTurns {
   /**
    * Begins a call. Returns undefined where it begins at once, which costs next to nothing; else a promise that resolves when its
    * turn has come. Rejects with the reason where the call is aborted first, and with `resource_exhausted` where too many calls of
-   * the caller wait already. What has begun must be told of its `end`.
+   * the caller wait already. What has begun needs an `end`.
    */
   begin(name: string, call: Abortable): Promise<void> | undefined {
     let caller = this.#callers.get(name);

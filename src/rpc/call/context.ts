@@ -2,53 +2,28 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { RequestHead } from "../http/request.ts";
 import type { Abortable } from "./caller-turns.ts";
+import type { Exchange } from "./exchange.ts";
 import { RequestHeaders } from "./request-headers.ts";
-
-export interface CallContextInit {
-  readonly method: DescMethod;
-  readonly protocolName: string;
-  readonly head: RequestHead;
-  readonly values: ContextValues;
-  /** How long the caller waits, in milliseconds; at most what a timer can measure. */
-  readonly timeoutMs?: number | undefined;
-}
 
 /** Made once: an AbortController that is given no reason makes a DOMException, which costs more than most calls. */
 const ended = new ConnectError("the call has ended", Code.Canceled);
 
-let signalOf: (context: CallContext) => AbortSignal;
 const contextKey = Symbol("context");
-const signalProperty = {
-  get(this: { readonly [contextKey]: CallContext }) {
-    return signalOf(this[contextKey]);
-  },
-  enumerable: true,
-  configurable: true,
-};
-
-/**
- * Gives an object the signal of a context, as a property of its own. A signal is made when somebody looks: to make one and to
- * abort it at the end takes longer than the rest of many a call.
- */
-export function shareSignal(target: object, context: CallContext): void {
-  (target as { [contextKey]?: CallContext })[contextKey] = context;
-  Object.defineProperty(target, "signal", signalProperty);
-}
 
 /**
  * What a gate, an interceptor and an implementation know of a call; its deadline, and its end. Its properties are its own, so
  * that a copy (`{ ...context, values }`) is whole.
+ *
+ * The signal and the request's headers are made when they are used, which `bench/suites/parts.ts` measures.
  */
 export class CallContext implements HandlerContext, Abortable {
-  static {
-    signalOf = (context) => {
-      if (context.#controller === undefined) {
-        context.#controller = new AbortController();
-        if (context.#end !== undefined) context.#controller.abort(context.#end);
-      }
-      return context.#controller.signal;
-    };
-  }
+  static readonly #signalProperty = {
+    get(this: { readonly [contextKey]: CallContext }) {
+      return this[contextKey].#getSignal();
+    },
+    enumerable: true,
+    configurable: true,
+  };
 
   readonly method: DescMethod;
   readonly service: DescMethod["parent"];
@@ -69,14 +44,19 @@ export class CallContext implements HandlerContext, Abortable {
   #reject: ((reason: unknown) => void) | undefined;
   #onAbort: ((reason: unknown) => void) | undefined;
 
-  constructor({ method, protocolName, head, values, timeoutMs }: CallContextInit) {
+  /** `timeoutMs` is how long the caller waits: at most what a timer can measure, and absent without a deadline. */
+  constructor(
+    { head, contextValues }: Pick<Exchange, "head" | "contextValues">,
+    call: { readonly method: DescMethod; readonly protocolName: string; readonly timeoutMs?: number | undefined },
+  ) {
+    const { method, protocolName, timeoutMs } = call;
     this.method = method;
     this.service = method.parent;
     this.protocolName = protocolName;
     this.requestMethod = head.method ?? "";
     this.url = urlOf(head);
     this.requestHeader = new RequestHeaders(head.headers);
-    this.values = values;
+    this.values = contextValues;
     if (timeoutMs === undefined) {
       this.timeoutMs = noDeadline;
     } else {
@@ -87,10 +67,24 @@ export class CallContext implements HandlerContext, Abortable {
         timeoutMs,
       );
     }
-    shareSignal(this, this);
+    this.shareSignal(this);
   }
 
-  /** What the work comes to, or why the call was aborted before: not every implementation looks at the signal. */
+  /** Gives an object the signal of this context, as a property of its own. */
+  shareSignal(target: object): void {
+    (target as { [contextKey]?: CallContext })[contextKey] = this;
+    Object.defineProperty(target, "signal", CallContext.#signalProperty);
+  }
+
+  #getSignal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#end !== undefined) this.#controller.abort(this.#end);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Resolves as the work does. Rejects where the call is aborted before: not every implementation looks at the signal. */
   untilAborted<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#end !== undefined) reject(this.#end);
@@ -109,7 +103,7 @@ export class CallContext implements HandlerContext, Abortable {
     if (this.#end !== undefined) throw this.#end;
   }
 
-  /** Ends the call for a reason that its implementation is told by the signal. Only the first end counts. */
+  /** Ends the call. The signal has the reason. Only the first end counts. */
   abort(reason: unknown): void {
     if (this.#end !== undefined) return;
     this.#end = reason;

@@ -3,33 +3,35 @@ import type { ContextValues } from "@connectrpc/connect";
 import { type Reply, ResponseReply } from "../http/reply.ts";
 import type { RequestHead } from "../http/request.ts";
 import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
-import type { Rpc } from "../rpc-table.ts";
-import type { PathBinding } from "./call.ts";
 
-/** One request that was found to be for an RPC. */
-export interface RpcExchange {
-  readonly rpc: Rpc;
-  readonly request: ListenerRequest;
-  readonly response: ListenerResponse;
-  readonly contextValues: ContextValues;
-  /** Of a stream: aborted where the server ends it, with the error that its caller is told. */
-  readonly end?: AbortSignal;
-  /** Where the path says something of the message: sets it, over what the message says. */
-  readonly bindPath?: PathBinding;
-}
-
-/** One request for a unary RPC, as it came over either version of HTTP. */
-export interface UnaryExchange extends Pick<RpcExchange, "rpc" | "contextValues" | "bindPath"> {
+/** One request and its answer, on the way from the dispatch through a codec to the call. */
+export interface Exchange {
+  /** The request as its call sees it. */
   readonly head: RequestHead;
-  /** Where the body comes from. */
+  /** Where the request body comes from. */
   readonly source: Readable;
   readonly reply: Reply;
+  readonly contextValues: ContextValues;
+  /** Of a stream: aborted when the server ends it, with the error that its caller gets. */
+  readonly end?: AbortSignal;
 }
 
-export const toUnaryExchange = ({ request, response, ...rest }: RpcExchange): UnaryExchange => ({
-  ...rest,
+/** An exchange with Node's request and response objects, which streams need. */
+export interface NodeExchange extends Exchange {
+  readonly request: ListenerRequest;
+  readonly response: ListenerResponse;
+}
+
+export const createExchange = (
+  request: ListenerRequest,
+  response: ListenerResponse,
+  contextValues: ContextValues,
+): NodeExchange => ({
   head: request,
   // Over HTTP/2 the request only hands on what the stream has.
   source: "stream" in request ? request.stream : request,
   reply: new ResponseReply(request, response),
+  contextValues,
+  request,
+  response,
 });

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 
-/** Where failures go that nobody asked to be told of: one must not be lost without a word. */
+/** The default for failures: none must be lost in silence. */
 export function toStandardError(reason: unknown): void {
   process.stderr.write(`${inspect(reason)}\n`);
 }

@@ -1,7 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, type ContextValues } from "@connectrpc/connect";
-import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { codeFromString } from "@connectrpc/connect/protocol-connect";
+import type { Code, ContextValues } from "@connectrpc/connect";
 import type { RequestHead } from "../http/request.ts";
 
 /** How a request ended: 0 is success, as on the wire of gRPC. Canceled also stands for a client that did not wait. */
@@ -9,7 +7,7 @@ export type Outcome = Code | 0;
 
 export type ProtocolName = "grpc" | "grpc-web" | "connect" | "rest";
 
-/** A request as its headers tell of it. */
+/** What is known of a request from its headers. */
 export interface ObservedCall {
   readonly protocol: ProtocolName;
   /** Absent where the request reaches no RPC. */
@@ -17,81 +15,15 @@ export interface ObservedCall {
   readonly head: RequestHead;
   /** What the request came over; absent where it is closed already. */
   readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
-  /** Of the call, to leave something for its interceptors. */
+  /** Of the call: an observer may set values for its interceptors. */
   readonly contextValues: ContextValues;
 }
 
 /**
- * Told of every request for which a dispatch is asked, before its gate; what it returns is told how it ended, once. Neither
+ * Called for every request of a dispatch, before its gate. The function that it returns is called once, with the outcome. Neither
  * may throw.
  */
 export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 
-/** Told of a failure that is a bug, and of which call: `requestIdOf` and an observer's own keys tell more. */
+/** Gets a failure that is a bug, and the values of its call: `requestIdOf` and an observer's own keys say more of it. */
 export type OnFailure = (reason: unknown, contextValues: ContextValues) => void;
-
-/** HTTP statuses of what a server does not do, which Connect's handlers answer without a body that says so. */
-const unserved: ReadonlySet<number> = new Set([404, 405, 415, 505]);
-
-/** The flags of the envelopes that hold a status rather than a message. */
-const grpcWebTrailers = 0x80;
-const connectEndOfStream = 0x02;
-
-/**
- * Finds what an answer of Connect's handlers tells its client. It is known when the body has been read to its end. An error that
- * is long is sent compressed, and counts as unknown.
- */
-export function withOutcome(answer: UniversalServerResponse): {
-  readonly answer: UniversalServerResponse;
-  outcome(): Outcome;
-} {
-  const type = answer.header?.get("content-type") ?? "";
-  const isGrpc = /^application\/grpc(\+|$)/.test(type);
-  let found: Outcome = answer.status === 200 ? 0 : unserved.has(answer.status) ? Code.Unimplemented : Code.Unknown;
-  const fromStatus = (status: string | null | undefined) => {
-    if (status != null) found = Number(status);
-  };
-  const look = (chunk: Uint8Array) => {
-    const [flags = 0] = chunk;
-    if (type.startsWith("application/grpc-web") && flags & grpcWebTrailers) {
-      const trailers = Buffer.from(chunk).toString("latin1", 5);
-      found = Number(/^grpc-status: *(\d+)/im.exec(trailers)?.[1] ?? Code.Unknown);
-    } else if (type.startsWith("application/connect+") && flags & connectEndOfStream) {
-      found = codeIn(chunk.subarray(5), ({ error }) => error);
-    } else if (answer.status !== 200 && type === "application/json") {
-      found = codeIn(chunk, (error) => error);
-    }
-  };
-  async function* looked(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const chunk of chunks) {
-      look(chunk);
-      yield chunk;
-    }
-  }
-  const { body } = answer;
-  return {
-    answer: isGrpc || body === undefined ? answer : { ...answer, body: looked(body) },
-    outcome() {
-      if (type.startsWith("application/grpc")) fromStatus(answer.header?.get("grpc-status"));
-      if (isGrpc) fromStatus(answer.trailer?.get("grpc-status"));
-      return found;
-    },
-  };
-}
-
-interface ErrorJson {
-  readonly code?: string;
-}
-
-/** The code of an error in Connect's JSON. */
-function codeIn(
-  json: Uint8Array,
-  errorOf: (whole: ErrorJson & { error?: ErrorJson }) => ErrorJson | undefined,
-): Outcome {
-  try {
-    const error = errorOf(JSON.parse(Buffer.from(json).toString("utf8")));
-    return error === undefined ? 0 : (codeFromString(error.code ?? "") ?? Code.Unknown);
-  } catch {
-    return Code.Unknown;
-  }
-}

@@ -5,7 +5,7 @@ import type { ListenerRequest, ListenerResponse } from "../listener/handler.ts";
 import { fitInHeap, type Share, Shares } from "../listener/shares.ts";
 
 export interface PublicStreamOptions {
-  /** Whether an RPC can be called by anybody, without a token. Unary ones are not asked for. */
+  /** Whether an RPC needs no token. Called for RPCs that are not unary. */
   isPublic(method: DescMethod): boolean;
   /**
    * Streams of these RPCs on one connection. Default 32: a proxy may carry many callers on one connection, and each of them
@@ -13,8 +13,8 @@ export interface PublicStreamOptions {
    */
   readonly mostOnConnection?: number;
   /**
-   * Streams of these RPCs on all connections. When there are as many, whoever asks for one more gets the place of the oldest one
-   * on the connection that holds most, which ends with UNAVAILABLE; those who hold most themselves are refused. Default: what
+   * Streams of these RPCs on all connections. When there are as many, a further one gets the place of the oldest one
+   * on the connection that holds most, which ends with UNAVAILABLE; a connection that holds most itself is refused. Default: what
    * fits into an eighth of the heap at 64 KiB each; a health watch takes 45 kB, and reflection 55.
    */
   readonly most?: number;
@@ -25,9 +25,9 @@ export interface PublicStreamOptions {
   readonly maxAgeMs?: number;
 }
 
-/** One stream that anybody may open. */
+/** One stream that needs no token. */
 export interface PublicStream {
-  /** Aborted where the stream has to end. Its reason is what the caller is told. */
+  /** Aborted where the stream has to end. Its reason is the error that the caller gets. */
   readonly signal: AbortSignal;
   /** To be called at its end. */
   end(): void;
@@ -112,7 +112,7 @@ class OpenStream {
     return this.#controller.signal;
   }
 
-  /** Tells the caller why, and resets the stream of one that does not take even that. */
+  /** Ends the stream with an error, and resets it where its client does not read even that. */
   cut(reason: ConnectError): void {
     this.#controller.abort(reason);
     this.#timer = setTimeout(() => reset(this.#response), unreadMs).unref();

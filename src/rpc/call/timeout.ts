@@ -7,11 +7,11 @@ const longestMs = 2 ** 31 - 1;
 
 const units: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** How one header says a time. */
+/** How one header writes a time. */
 interface TimeHeader {
-  /** In milliseconds; NaN where the text says none. */
+  /** In milliseconds; NaN where the text is not valid. */
   read(text: string): number;
-  /** What to send, for those who sent something else. */
+  /** What to send, for the error text. */
   readonly form: string;
 }
 
@@ -38,7 +38,7 @@ const timeHeaders = {
 
 export type TimeHeaderName = keyof typeof timeHeaders;
 
-/** A time that a caller waits, or why the headers that say it cannot be read. */
+/** How long a caller waits, or why its headers are not valid. */
 export interface Timeout {
   /** Absent: for ever, or longer than a timer can measure. */
   readonly timeoutMs?: number;
@@ -46,7 +46,7 @@ export interface Timeout {
   readonly error?: ConnectError;
 }
 
-/** How long the caller waits, in milliseconds: the least that these headers say. */
+/** Reads how long the caller waits: the shortest time in these headers. */
 export function readTimeout(headers: IncomingHttpHeaders, ...names: readonly TimeHeaderName[]): Timeout {
   let least: number | undefined;
   for (const name of names) {
@@ -55,7 +55,7 @@ export function readTimeout(headers: IncomingHttpHeaders, ...names: readonly Tim
     const { read, form }: TimeHeader = timeHeaders[name];
     const ms = read(String(text).trim());
     if (Number.isNaN(ms)) {
-      const message = `the header ${name} says no time that can be waited: send ${form}`;
+      const message = `the header ${name} is not a valid timeout: send ${form}`;
       return { error: violation(message, { field: name, description: `send ${form}` }) };
     }
     least = Math.min(least ?? ms, ms);

@@ -13,11 +13,11 @@ export interface Sent {
   readonly isCompressed: boolean;
 }
 
-/** Reads a request that is one message. Rejects as `openEnvelope` throws, and as soon as a message says that it is too large. */
+/** Reads a request that is one message. Rejects as soon as the length in its frame is too large. */
 export function readEnvelope(source: Readable, maxBytes: number): Promise<Buffer> {
   return readBody(source, (length, start) => {
     checkLength(start, maxBytes);
-    // One message of the size allowed, and a bit to tell what follows it.
+    // One message of the size allowed, and a few bytes to see what follows it.
     if (length > maxBytes + 2 * headerBytes) throw extraMessage();
   });
 }
@@ -49,7 +49,7 @@ export function envelope(bytes: Uint8Array, flags = 0): Buffer {
   return framed;
 }
 
-/** Throws where what has come so far says of its message that it is too large. */
+/** Throws where the length in the frame is too large. */
 export function checkLength(start: Buffer, maxBytes: number): void {
   if (start.length < headerBytes || start.readUInt32BE(1) <= maxBytes) return;
   throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);

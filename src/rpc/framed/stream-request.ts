@@ -2,11 +2,12 @@ import { type DescMessage, fromBinary, fromJsonString, type JsonReadOptions } fr
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeEnvelope, transformSplitEnvelope, type UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { decompress } from "../http/content-coding.ts";
+import { malformedMessage } from "./unary.ts";
 
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
-/** A deadline beyond what a timer can measure is none: a caller who allows a year would be refused at once. */
+/** A deadline beyond what a timer can measure is none: a caller that allows a year would be refused at once. */
 export function withoutFarDeadline(request: UniversalServerRequest): UniversalServerRequest {
   const { header } = request;
   const grpc = /^(\d{1,8})([HMS])$/.exec(header.get("grpc-timeout") ?? "");
@@ -44,7 +45,7 @@ export function withCheckedMessages(
       if (isJson) fromJsonString(desc, new TextDecoder("utf-8", { fatal: true }).decode(message), options.jsonOptions);
       else fromBinary(desc, message);
     } catch (cause) {
-      throw malformed(`the request is not a ${desc.typeName} in ${isJson ? "JSON" : "binary form"}`, cause);
+      throw malformedMessage(desc, { isJson, cause });
     }
   }
 
@@ -78,10 +79,6 @@ export function withCheckedMessages(
 /** The bytes before compression; undefined where only Connect's handlers can say what is wrong. */
 async function decompressed(bytes: Uint8Array, encoding: string, maxBytes: number): Promise<Uint8Array | undefined> {
   const result = await decompress(bytes, encoding, maxBytes);
-  if (result.kind === "damaged") throw malformed(`the request is not valid ${encoding}`);
+  if (result.kind === "damaged") throw new ConnectError(`the request is not valid ${encoding}`, Code.InvalidArgument);
   return result.kind === "bytes" ? result.bytes : undefined;
-}
-
-function malformed(text: string, cause?: unknown): ConnectError {
-  return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
 }

@@ -1,4 +1,4 @@
-import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
+import type { JsonReadOptions, JsonWriteOptions, Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -9,111 +9,138 @@ import {
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { admit, applyPathBinding, type CallOptions, pathBindingKey, untilAborted, whileCalled } from "../call/call.ts";
+import { admitStream, type CallOptions } from "../call/admit.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
-import type { RpcExchange } from "../call/exchange.ts";
-import { type OnFailure, type Outcome, withOutcome } from "../call/outcome.ts";
+import type { NodeExchange } from "../call/exchange.ts";
+import type { OnFailure, Outcome } from "../call/outcome.ts";
+import { untilAborted, whileCalled } from "../call/until-aborted.ts";
+import type { Target } from "../codec.ts";
 import { compressions, knownEncodings } from "../http/content-coding.ts";
 import { withoutConnection } from "../http/headers.ts";
 import { mediaType } from "../http/request.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import { unreadAnswer } from "../listener/unread.ts";
 import type { RpcTable } from "../rpc-table.ts";
+import { withOutcome } from "./stream-outcome.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
 
-export interface StockOptions extends CallOptions {
+export interface StreamOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Told of what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
+  /** Gets what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
   readonly onFailure: OnFailure;
 }
 
-/** One request and the RPC it is for, to be served by Connect's own handlers. */
-export interface StockCall extends RpcExchange {
-  /** Wraps the framing of the request, where it is a form that Connect does not know. */
+/** How a protocol's framing differs from the one that Connect's handlers know. */
+export interface Reframing {
   readonly decodeRequest?: (request: UniversalServerRequest) => UniversalServerRequest;
   readonly encodeResponse?: (response: UniversalServerResponse) => UniversalServerResponse;
 }
 
-/** Serves gRPC, gRPC-Web and Connect by Connect's own handlers; the content type tells which. */
-export type ServeStock = (call: StockCall) => Promise<Outcome>;
+/** Serves any call of gRPC, gRPC-Web and Connect by Connect's own handlers; the content type says the protocol. */
+export type ServeStream = (exchange: NodeExchange, target: Target, reframing: Reframing) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
-export function createStock(rpcs: RpcTable, options: StockOptions): ServeStock {
+export function createServeStream(rpcs: RpcTable, options: StreamOptions): ServeStream {
+  const { turns, maxRequestBytes: maxBytes, jsonOptions } = options;
   const router = createConnectRouter({
     interceptors: [
       endWithCall,
-      endTurn(options.turns),
-      tellFailures(options.onFailure),
+      endTurn(turns),
+      reportFailures(options.onFailure),
       applyPathBinding,
       ...options.interceptors,
     ],
     requestGate: async (context) => {
-      context.values.set(admittedKey, await admit(context, options));
+      context.values.set(admittedKey, await admitStream(context, options));
     },
-    readMaxBytes: options.maxRequestBytes,
-    jsonOptions: options.jsonOptions,
+    readMaxBytes: maxBytes,
+    jsonOptions,
     acceptCompression: compressions,
   });
   for (const { spec } of rpcs.values()) router.rpc(spec.method, spec.impl as never);
   const handlers = new Map<string, UniversalHandler>(router.handlers.map((handler) => [handler.requestPath, handler]));
 
-  const checkOptions = { maxBytes: options.maxRequestBytes, jsonOptions: options.jsonOptions };
-
-  const serve: ServeStock = async (call) => {
-    const { rpc, request, response, contextValues, end, bindPath, decodeRequest, encodeResponse } = call;
-    contextValues.set(pathBindingKey, bindPath);
+  return async (exchange, { rpc, bindPath }, { decodeRequest, encodeResponse }) => {
+    const { response, contextValues } = exchange;
     const handle = handlers.get(rpc.path);
     if (handle === undefined) throw new Error(`no handler for ${rpc.path}`);
-    const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
-    if (end !== undefined) Object.assign(received, { signal: AbortSignal.any([received.signal as AbortSignal, end]) });
-    let sent = received.body as AsyncIterable<Uint8Array>;
-    if (!("stream" in request)) {
-      // A reading that ends early destroys the request by default, and the connection would never be read again.
-      sent = request.iterator({ destroyOnReturn: false });
-      response.once("finish", () => request.resume());
-    }
-    Object.assign(received, { body: untilGone(sent) });
-    // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
-    received.header.set("content-type", mediaType(request));
-    const decoded = withoutFarDeadline(decodeRequest?.(received) ?? received);
-    const checked = withCheckedMessages(decoded, rpc.spec.method.input, checkOptions);
+    contextValues.set(pathBindingKey, bindPath);
+    const received = receive(exchange);
+    const request = withoutFarDeadline(decodeRequest?.(received) ?? received);
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
-    const { answer, outcome } = withOutcome(await handle(checked));
-    const encoding = received.header.get("grpc-encoding");
-    if (encoding !== null && !knownEncodings.includes(encoding))
-      answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
-    const { status, body, ...rest } = encodeResponse?.(answer) ?? answer;
-    const toSend = {
-      status,
-      ...(body && { body: countUnread(body as AsyncIterable<Uint8Array>, response) }),
-      // Looked at when the implementation has said its last: headers with its first answer, and trailers after all of them.
-      get header() {
-        return withoutConnection(rest.header);
-      },
-      get trailer() {
-        return withoutConnection(rest.trailer);
-      },
-    };
-    // It waits for an event that no response has (connect-node 2.2.0), so by itself it would resolve never.
-    await Promise.race([universalResponseToNodeResponse(toSend as UniversalServerResponse, response), closed]);
-    return response.writableEnded ? outcome() : Code.Canceled;
-  };
-
-  return async (call) => {
     try {
-      return await serve(call);
+      const handled = await handle(withCheckedMessages(request, rpc.spec.method.input, { maxBytes, jsonOptions }));
+      const { answer, outcome } = withOutcome(handled);
+      const encoding = received.header.get("grpc-encoding");
+      if (encoding !== null && !knownEncodings.includes(encoding))
+        answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
+      const toSend = sendable(encodeResponse?.(answer) ?? answer, response);
+      // connect-node 2.2.0 waits for an event that no response emits, so its promise alone would never resolve.
+      await Promise.race([universalResponseToNodeResponse(toSend, response), closed]);
+      return response.writableEnded ? outcome() : Code.Canceled;
     } finally {
-      // Of a call that did not reach its implementation.
-      const caller = takeAdmitted(call.contextValues);
-      if (caller !== undefined) options.turns?.end(caller);
+      // The call may have ended before its implementation, with which its turn would end.
+      const caller = takeAdmitted(contextValues);
+      if (caller !== undefined) turns?.end(caller);
     }
   };
+}
+
+/** The request as Connect's handlers take it. */
+function receive({ request, response, contextValues, end }: NodeExchange): UniversalServerRequest {
+  const received = universalRequestFromNodeRequest(request, response as never, undefined, contextValues);
+  let body = received.body as AsyncIterable<Uint8Array>;
+  if (!("stream" in request)) {
+    // By default, a loop that ends early destroys the request, and the connection would never be read again.
+    body = request.iterator({ destroyOnReturn: false });
+    response.once("finish", () => request.resume());
+  }
+  // Connect takes no parameter it does not expect, and letter case does not count (RFC 9110, 8.3.1).
+  received.header.set("content-type", mediaType(request));
+  return Object.assign(received, {
+    body: untilGone(body),
+    ...(end && { signal: AbortSignal.any([received.signal as AbortSignal, end]) }),
+  });
+}
+
+/** The answer of Connect's handlers as Node can send it. */
+function sendable({ status, body, ...rest }: UniversalServerResponse, response: ListenerResponse) {
+  return {
+    status,
+    ...(body && { body: countUnread(body, response) }),
+    // Read when the implementation has ended: headers with its first answer, and trailers after all of them.
+    get header() {
+      return withoutConnection(rest.header);
+    },
+    get trailer() {
+      return withoutConnection(rest.trailer);
+    },
+  } as UniversalServerResponse;
+}
+
+/** Holds the path's values while a call in another framing runs on a REST route. */
+const pathBindingKey = createContextKey<Target["bindPath"]>(undefined, { description: "path binding" });
+
+/** Applies the path's values to every decoded message before any other interceptor sees it. */
+const applyPathBinding: Interceptor = (next) => (request) => {
+  const bind = request.contextValues.get(pathBindingKey);
+  if (bind === undefined) return next(request);
+  if (request.stream) return next({ ...request, message: bindEach(request.message, bind) });
+  bind(request.message);
+  return next(request);
+};
+
+async function* bindEach<T extends Message>(messages: AsyncIterable<T>, bind: (message: T) => void): AsyncIterable<T> {
+  for await (const message of messages) {
+    bind(message);
+    yield message;
+  }
 }
 
 /** The caller whose turn ends with the call. */
 const admittedKey = createContextKey<string | undefined>(undefined, { description: "admitted" });
 
-/** Whoever takes it ends the turn, so that it ends once. */
+/** The taker ends the turn, so that it ends once. */
 function takeAdmitted(values: ContextValues): string | undefined {
   const caller = values.get(admittedKey);
   values.delete(admittedKey);
@@ -132,7 +159,7 @@ function endTurn(turns: CallerTurns | undefined): Interceptor {
   };
 }
 
-/** Counts each piece of a body from when it is asked for until the next one is, which is when it has been taken. */
+/** Counts each piece of a body until the next one is asked for: by then the connection has taken it. */
 async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerResponse): AsyncIterable<Uint8Array> {
   const unread = unreadAnswer(response);
   for await (const bytes of body) {
@@ -144,14 +171,15 @@ async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerR
 
 /**
  * Ends each call with the reason of its signal, such as a deadline that has passed, whether or not its implementation looks at
- * it: Connect's handlers wait for one that does not, and take one that stops without a word for complete.
+ * it: Connect's handlers wait for one that does not, and take one that stops without an error for complete.
  */
 const endWithCall: Interceptor = (next) => async (request) => {
   request.signal.throwIfAborted();
   const response = await untilAborted(next(request), request.signal);
   return response.stream ? { ...response, message: whileCalled(response.message, request.signal) } : response;
 };
-/** A body that breaks off: its client has gone, which Node tells in a dozen ways, by its errors of streams and of the system. */
+
+/** A body that breaks off: its client has gone, for which Node has a dozen errors, of streams and of the system. */
 async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   try {
     yield* body;
@@ -162,21 +190,21 @@ async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8A
 }
 
 /** What an implementation throws because its client has gone is no failure. */
-function tellFailures(onFailure: OnFailure): Interceptor {
+function reportFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
-    const tell = (reason: unknown): never => {
+    const report = (reason: unknown): never => {
       if (!(reason instanceof ConnectError) && !request.signal.aborted) onFailure(reason, request.contextValues);
       throw reason;
     };
-    const response = await next(request).catch(tell);
-    return response.stream ? { ...response, message: untilThrown(response.message, tell) } : response;
+    const response = await next(request).catch(report);
+    return response.stream ? { ...response, message: untilThrown(response.message, report) } : response;
   };
 }
 
-async function* untilThrown<Item>(items: AsyncIterable<Item>, tell: (reason: unknown) => never): AsyncIterable<Item> {
+async function* untilThrown<Item>(items: AsyncIterable<Item>, report: (reason: unknown) => never): AsyncIterable<Item> {
   try {
     yield* items;
   } catch (reason) {
-    tell(reason);
+    report(reason);
   }
 }

@@ -1,4 +1,5 @@
 import {
+  type DescMessage,
   fromBinary,
   fromJsonString,
   type JsonReadOptions,
@@ -9,11 +10,13 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
-import { type CallOptions, callUnary, type UnarySpec } from "../call/call.ts";
+import { admit, type CallOptions } from "../call/admit.ts";
 import { CallContext } from "../call/context.ts";
-import type { UnaryExchange } from "../call/exchange.ts";
+import type { Exchange } from "../call/exchange.ts";
+import { invoke } from "../call/invoke.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
 import { readTimeout, type TimeHeaderName } from "../call/timeout.ts";
+import type { Target } from "../codec.ts";
 import { compress, compressions, decompress, knownEncodings } from "../http/content-coding.ts";
 import type { Reply } from "../http/reply.ts";
 import type { RequestHead } from "../http/request.ts";
@@ -21,8 +24,8 @@ import type { Sent } from "./envelope.ts";
 
 export interface UnaryOptions extends CallOptions {
   readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. */
-  onFailure: OnFailure;
+  /** Gets each failure that is a bug and that nothing else reports. The caller gets `internal`. */
+  readonly onFailure: OnFailure;
 }
 
 /** How one protocol carries the one message each way. */
@@ -33,13 +36,13 @@ export interface UnaryProtocol {
   isJson(head: RequestHead): boolean;
   /** The encoding of the request message, and what the caller takes for the answer. */
   encodings(head: RequestHead): { readonly sent: string | null; readonly accepted: string | null };
-  /** What was sent, once all of it is there. It is refused as soon as it is larger than a message may be. */
-  read(exchange: UnaryExchange, maxBytes: number): Promise<Buffer>;
-  /** The one message of what was read. */
+  /** Reads the whole body. Rejects as soon as it is larger than a message may be. */
+  read(exchange: Exchange, maxBytes: number): Promise<Buffer>;
+  /** Takes the one message out of the body. */
   open(sent: Buffer, head: RequestHead, maxBytes: number): Sent;
-  send(exchange: UnaryExchange, answer: UnaryAnswer): void;
-  /** `context` as it was when the call failed. */
-  sendError(exchange: UnaryExchange, failure: { readonly context: CallContext; readonly error: ConnectError }): void;
+  send(exchange: Exchange, answer: UnaryAnswer): void;
+  /** `context` has the headers and trailers of the call when it failed. */
+  sendError(exchange: Exchange, failure: { readonly context: CallContext; readonly error: ConnectError }): void;
 }
 
 /** A message on its way out. */
@@ -51,127 +54,72 @@ export interface UnaryAnswer {
   readonly encoding?: string;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
 /**
  * Serves unary calls with the message read, decoded, called, encoded and written once, rather than through the pipeline of
- * asynchronous generators that Connect has for streams of any kind.
+ * asynchronous generators that Connect has for streams of any kind. Resolves when the answer is on its way, or the client is
+ * gone.
  */
-export const createUnary =
-  (protocol: UnaryProtocol, options: UnaryOptions) =>
-  (exchange: UnaryExchange): Promise<Outcome> => {
-    const { spec } = exchange.rpc;
+export const createUnary = (protocol: UnaryProtocol, options: UnaryOptions) =>
+  async function serveUnary(exchange: Exchange, { rpc, bindPath }: Target): Promise<Outcome> {
+    const { spec } = rpc;
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);
-    return new UnaryCall(exchange, { spec, protocol, options }).serve();
-  };
-
-/** One call, from its head to its answer. */
-class UnaryCall {
-  readonly spec: UnarySpec;
-  readonly context: CallContext;
-  readonly #exchange: UnaryExchange;
-  readonly #protocol: UnaryProtocol;
-  readonly #options: UnaryOptions;
-  readonly #timeoutError: ConnectError | undefined;
-  readonly #isJson: boolean;
-  readonly #encodings: ReturnType<typeof compressionNegotiate> | undefined;
-
-  constructor(
-    exchange: UnaryExchange,
-    { spec, protocol, options }: { spec: UnarySpec; protocol: UnaryProtocol; options: UnaryOptions },
-  ) {
-    const { head } = exchange;
-    this.spec = spec;
-    this.#exchange = exchange;
-    this.#protocol = protocol;
-    this.#options = options;
-    const { timeoutMs, error } = readTimeout(head.headers, protocol.timeHeader);
-    this.#timeoutError = error;
-    this.context = new CallContext({
-      method: spec.method,
-      protocolName: protocol.name,
-      head,
-      values: exchange.contextValues,
-      timeoutMs,
-    });
-    this.#isJson = protocol.isJson(head);
-    const { sent, accepted } = protocol.encodings(head);
-    if (sent !== null || accepted !== null) {
-      this.#encodings = compressionNegotiate(compressions, sent, accepted, protocol.acceptEncodingHeader);
-    }
-  }
-
-  /** Resolves when the answer is on its way, or nobody is there to take it. */
-  async serve(): Promise<Outcome> {
-    const { context } = this;
-    const { reply } = this.#exchange;
+    const { head, reply, contextValues } = exchange;
+    const { maxRequestBytes: maxBytes, interceptors, jsonOptions } = options;
+    const { input, output } = spec.method;
+    const isJson = protocol.isJson(head);
+    const encodings = readEncodings(protocol, head);
+    const timeout = readTimeout(head.headers, protocol.timeHeader);
+    const { timeoutMs } = timeout;
+    const context = new CallContext(exchange, { method: spec.method, protocolName: protocol.name, timeoutMs });
     const release = abortOnClose(reply, context);
     try {
-      const message = await callUnary(this, this.#options);
-      const answer = this.#encode(message);
-      const sent = "then" in answer ? await answer : answer;
+      const message = await admit(context, options, async () => {
+        if (encodings?.error !== undefined) {
+          context.responseHeader.set(protocol.acceptEncodingHeader, knownEncodings.join(","));
+          throw encodings.error;
+        }
+        if (timeout.error !== undefined) throw timeout.error;
+        const body = await protocol.read(exchange, maxBytes);
+        const sent = protocol.open(body, head, maxBytes);
+        const bytes = sent.isCompressed
+          ? await decompressMessage(sent.bytes, encodings?.request?.name, maxBytes)
+          : sent.bytes;
+        const request = decode(input, bytes, isJson && jsonOptions);
+        bindPath?.(request);
+        return await invoke(spec, { context, message: request, interceptors });
+      });
+      const bytes = isJson ? Buffer.from(toJsonString(output, message, jsonOptions)) : toBinary(output, message);
+      const encoding = encodings?.response?.name;
+      const compressing = encoding && compress(bytes, encoding);
+      const answer = compressing ? { context, bytes: await compressing, isJson, encoding } : { context, bytes, isJson };
       if (reply.isGone()) return Code.Canceled;
-      this.#protocol.send(this.#exchange, sent);
+      protocol.send(exchange, answer);
       return 0;
     } catch (reason) {
       if (reply.isGone()) return Code.Canceled;
       // Interceptors and gate have mapped what is expected.
-      if (!(reason instanceof ConnectError)) this.#options.onFailure(reason, this.#exchange.contextValues);
+      if (!(reason instanceof ConnectError)) options.onFailure(reason, contextValues);
       const error = toConnectError(reason);
-      this.#protocol.sendError(this.#exchange, { context, error });
+      protocol.sendError(exchange, { context, error });
       return error.code;
     } finally {
       release();
       context.end();
     }
-  }
+  };
 
-  /** Called when the gate has let the call pass. */
-  readMessage(): Promise<Message> {
-    if (this.#encodings?.error !== undefined) {
-      this.context.responseHeader.set(this.#protocol.acceptEncodingHeader, knownEncodings.join(","));
-      throw this.#encodings.error;
-    }
-    if (this.#timeoutError !== undefined) throw this.#timeoutError;
-    return this.#protocol.read(this.#exchange, this.#options.maxRequestBytes).then((sent) => this.#open(sent));
-  }
-
-  #open(sent: Buffer): Message | Promise<Message> {
-    const { maxRequestBytes } = this.#options;
-    const { bytes, isCompressed } = this.#protocol.open(sent, this.#exchange.head, maxRequestBytes);
-    if (!isCompressed) return this.#decode(bytes);
-    return decompressMessage(bytes, this.#encodings?.request?.name, maxRequestBytes).then((all) => this.#decode(all));
-  }
-
-  #decode(bytes: Uint8Array): Message {
-    const { input } = this.spec.method;
-    let message: Message;
-    try {
-      message = this.#isJson
-        ? fromJsonString(input, utf8.decode(bytes), this.#options.jsonOptions)
-        : fromBinary(input, bytes);
-    } catch (cause) {
-      const text = `the request is not a ${input.typeName} in ${this.#isJson ? "JSON" : "binary form"}`;
-      throw new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
-    }
-    this.#exchange.bindPath?.(message);
-    return message;
-  }
-
-  #encode(message: Message): UnaryAnswer | Promise<UnaryAnswer> {
-    const { output } = this.spec.method;
-    const isJson = this.#isJson;
-    const bytes = isJson
-      ? Buffer.from(toJsonString(output, message, this.#options.jsonOptions))
-      : toBinary(output, message);
-    const answer = { context: this.context, bytes, isJson };
-    const encoding = this.#encodings?.response?.name;
-    if (encoding === undefined) return answer;
-    return compress(bytes, encoding)?.then((compressed) => ({ ...answer, bytes: compressed, encoding })) ?? answer;
-  }
+/** Undefined where the headers name none. */
+function readEncodings(protocol: UnaryProtocol, head: RequestHead) {
+  const { sent, accepted } = protocol.encodings(head);
+  if (sent === null && accepted === null) return undefined;
+  return compressionNegotiate(compressions, sent, accepted, protocol.acceptEncodingHeader);
 }
 
-async function decompressMessage(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Uint8Array> {
+async function decompressMessage(
+  bytes: Uint8Array,
+  encoding: string | undefined,
+  maxBytes: number,
+): Promise<Uint8Array> {
   if (encoding === undefined) {
     throw new ConnectError("the message is compressed, and no header says how", Code.Internal);
   }
@@ -181,10 +129,30 @@ async function decompressMessage(bytes: Buffer, encoding: string | undefined, ma
   throw new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** `json` are the options of JSON; false: the bytes are binary. */
+function decode(desc: DescMessage, bytes: Uint8Array, json: Partial<JsonReadOptions> | false): Message {
+  try {
+    return json ? fromJsonString(desc, utf8.decode(bytes), json) : fromBinary(desc, bytes);
+  } catch (cause) {
+    throw malformedMessage(desc, { isJson: json !== false, cause });
+  }
+}
+
+/** The parser's own words are for the log. */
+export function malformedMessage(
+  { typeName }: DescMessage,
+  { isJson, cause }: { readonly isJson: boolean; readonly cause: unknown },
+): ConnectError {
+  const text = `the request is not a ${typeName} in ${isJson ? "JSON" : "binary form"}`;
+  return new ConnectError(text, Code.InvalidArgument, undefined, undefined, cause);
+}
+
 /**
- * Aborts a context when the client goes, until it is released. To the garbage collector a stream of HTTP/2 lives much longer
- * than its call, with all that its listeners reach; they must reach no context of a call that is over. That is also why this
- * is a function of its own: closures of one function share what any of them uses.
+ * Aborts a context when the client goes, until it is released. The garbage collector frees a stream of HTTP/2 long after its
+ * call, with all that its listeners reach, so they must not reach the context then. This is a function of its own because
+ * closures of one function share the variables that any of them uses.
  */
 function abortOnClose(reply: Reply, context: CallContext): () => void {
   let open: CallContext | undefined = context;

@@ -4,8 +4,8 @@ import type { Readable } from "node:stream";
 export const shownBytes = 8;
 
 /**
- * Reads a request body to its end. Each time that more has come, `check` is told how much, and is shown the start: at least
- * `shownBytes` of it, as soon as they are there. What it throws ends the reading, and the promise rejects with it; the rest is
+ * Reads a request body to its end. Each time that more has come, `check` gets its length so far, and the start: at least
+ * `shownBytes` of it, as soon as they are there. The promise rejects with what it throws, and the rest is
  * discarded. A body that breaks off settles nothing: the end of the connection or stream ends the call.
  */
 export function readBody(source: Readable, check: BodyCheck): Promise<Buffer> {
@@ -29,8 +29,8 @@ function listen(source: Readable & { readonly aborted?: boolean }, reading: Read
 }
 
 /**
- * A body that is being read. What settled the promise is let go: to the garbage collector a stream of HTTP/2 lives much longer
- * than its call, with all that its listeners reach, and to take listeners away costs more than to leave them.
+ * A body that is being read. It drops what it holds when the promise settles: the garbage collector frees a stream of HTTP/2 long
+ * after its call, with all that its listeners reach, and removing listeners costs more than leaving them.
  */
 class Reading {
   #check: BodyCheck | undefined;
@@ -54,7 +54,7 @@ class Reading {
     }
   }
 
-  /** The only chunk is taken as it is. More are copied together: kept apart, small ones would take many times their size. */
+  /** A single chunk is kept as it is. Several are copied together: apart, small ones would take many times their size. */
   #append(chunk: Buffer): void {
     const before = this.#length;
     this.#length += chunk.length;

@@ -8,7 +8,7 @@ interface ContentCoding {
   compress(bytes: Uint8Array): Promise<Buffer>;
   /** Rejects with what Node's zlib throws. */
   decompress(bytes: Uint8Array, options: { readonly maxOutputLength: number }): Promise<Buffer>;
-  /** Among the codings that a caller of REST likes equally, its answer has the one with the highest. 0: it never has this one. */
+  /** Among codings that a caller of REST accepts equally, the highest is used. 0: never for its answers. */
   readonly restPreference: number;
 }
 
@@ -25,7 +25,8 @@ const codings: readonly ContentCoding[] = [
     decompress: promisify(brotliDecompress),
     restPreference: 2,
   },
-  // The format of zlib (RFC 1950), with a header and a checksum. Some HTTP clients expect it without them, so REST never answers in it.
+  // The format of zlib (RFC 1950), with a header and a checksum. Some HTTP clients expect it without them, so REST never
+  // answers in it.
   { name: "deflate", compress: promisify(deflate), decompress: promisify(inflate), restPreference: 0 },
 ];
 
@@ -51,7 +52,7 @@ export const compressions: Compression[] = codings.map(({ name, compress }) => (
     if (bytes.length === 0) return new Uint8Array();
     const result = await decompress(bytes, name, maxBytes);
     if (result.kind === "bytes") return new Uint8Array(result.bytes);
-    // In Connect's words, since its own compressions are those of its clients.
+    // In the words of Connect's own compressions.
     if (result.kind === "damaged") throw new ConnectError("decompression failed", Code.InvalidArgument);
     const text = `message is larger than configured readMaxBytes ${maxBytes} after decompression`;
     throw new ConnectError(text, Code.ResourceExhausted);

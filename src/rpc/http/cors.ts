@@ -21,9 +21,9 @@ export interface CorsPolicy {
 }
 
 /**
- * What browsers need for the four protocols: Connect's own lists, what clients of gRPC-Web in .NET and Dart send and read besides, the
- * REST verbs, the bearer token, REST's own request headers, and the headers that explain an answer. Applications add the headers
- * they invent, and their trailers: over Connect and REST these are headers named `trailer-…`.
+ * What browsers need for the four protocols: Connect's own lists, what clients of gRPC-Web in .NET and Dart send and read
+ * besides, the REST verbs, the bearer token, REST's own request headers, and the headers that explain an answer. Applications
+ * add the headers they invent, and their trailers: over Connect and REST these are headers named `trailer-…`.
  */
 export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze({
   methods: ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
@@ -89,7 +89,10 @@ export function withCors(
   const exposeHeaders = policy.exposeHeaders.join(", ");
   const maxAge = String(policy.maxAgeSeconds);
 
-  /** The headers that a page may set. A browser wants each by its name, so those of a common beginning are taken from its question. */
+  /**
+   * The headers that a page may set. Browsers want each by its full name, so those that match a prefix are copied from the
+   * preflight.
+   */
   function allowed(asked: string): string {
     const more = asked
       .toLowerCase()
@@ -119,7 +122,7 @@ export function withCors(
   return aroundHandler(handler, (req, res, next) => {
     const { origin } = req.headers;
     if (origin === undefined) {
-      // A cache must not give this answer, which allows nobody, to a page. Only what may be cached needs the remark.
+      // A cache must not give this answer, which allows no origin, to a page. Only what may be cached needs the header.
       if (req.method === "GET" || req.method === "HEAD") varyByOrigin(res);
     } else if (isPreflight(req)) {
       preflight(origin, { req, res });
@@ -146,7 +149,7 @@ type WriteHead = (statusCode: number, ...rest: unknown[]) => ListenerResponse;
 
 /**
  * Adds Origin to whatever Vary the answer ends up with. Both HTTP versions' `writeHead` replaces headers set before by those
- * it is given, and is also what a plain `end()` calls, so it is the one place where the handler's last word is known.
+ * it is given, and is also what a plain `end()` calls, so it is the one place that knows the final headers.
  */
 function varyByOrigin(res: ListenerResponse): void {
   res.setHeader("vary", "Origin");

@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 
 /**
- * Headers that describe the connection or the bytes sent, of which a handler knows nothing. They come with the headers of
- * another server that a handler passes on, and Node throws at some and takes others at their word.
+ * Headers that describe the connection or the bytes sent, which a handler cannot know. It may set them by passing on the
+ * headers of another server; Node throws at some of them, and believes others.
  */
 const connectionHeaders = [
   "connection",
@@ -20,13 +20,13 @@ export const transportHeaders: ReadonlySet<string> = new Set([
   "content-type",
 ]);
 
-/** Takes away what describes the connection: for headers that Connect has made, and said itself what the bytes are. */
+/** Removes what describes the connection. For headers that Connect made, which describe the bytes themselves. */
 export function withoutConnection(headers: Headers | undefined): Headers | undefined {
   for (const name of connectionHeaders) headers?.delete(name);
   return headers;
 }
 
-/** What a handler said in headers or trailers, in the form that Node sends; undefined where it said nothing. */
+/** Headers or trailers of a handler, in the form that Node sends; undefined where there are none. */
 export function toNodeHeaders(headers: Headers): OutgoingHttpHeaders | undefined {
   let node: OutgoingHttpHeaders | undefined;
   for (const [name, value] of headers) {

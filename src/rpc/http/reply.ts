@@ -7,11 +7,11 @@ import { type Answer, isClosed, isGone, onClose, send, sendOnStream } from "./re
 
 /** Where the one answer of a call goes. */
 export interface Reply {
-  /** Whether nobody is there any more to answer to. */
+  /** Whether the client is gone. */
   isGone(): boolean;
   /** Calls back when the connection or stream closes, whether the answer was complete or not. */
   onClose(listener: () => void): void;
-  /** Does nothing where nobody is there any more. */
+  /** Does nothing where the client is gone. */
   send(answer: Answer): void;
 }
 
@@ -37,7 +37,7 @@ export class ResponseReply implements Reply {
   }
 }
 
-/** On a stream of which no response object was made. */
+/** On a bare stream of HTTP/2, without Node's response object. */
 export class StreamReply implements Reply {
   readonly #stream: ServerHttp2Stream;
   readonly #requestId: string;
@@ -45,7 +45,7 @@ export class StreamReply implements Reply {
   constructor(stream: ServerHttp2Stream, requestId: string) {
     this.#stream = stream;
     this.#requestId = requestId;
-    // A reset is everyday, and an error that nobody listens to would end the process.
+    // Resets are everyday, and an error event without a listener would end the process.
     stream.on("error", ignore);
   }
 
@@ -67,7 +67,7 @@ export class StreamReply implements Reply {
   }
 }
 
-/** Thrown from an event, an error would end the process. */
+/** An error thrown in an event listener would end the process. */
 function sendTrailers(stream: ServerHttp2Stream, trailer: OutgoingHttpHeaders): void {
   try {
     stream.sendTrailers(trailer);

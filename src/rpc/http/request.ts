@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { ListenerRequest } from "../listener/handler.ts";
 import { wasJoinedAtStart } from "../listener/pieces.ts";
 
-/** What of a request is known before its body. */
+/** What is known of a request before its body. */
 export type RequestHead = Pick<ListenerRequest, "method" | "url" | "headers">;
 
 /** The path of the raw request target, without its query; still percent-encoded, exactly as it came over the socket. */
@@ -31,7 +31,7 @@ export function hasAuthority(request: RequestHead): boolean {
   return isValid;
 }
 
-/** The last one that was valid: nearly all requests name the same, and to parse it takes longer than to compare. */
+/** The last valid one: nearly all requests name the same, and comparing is faster than parsing. */
 let lastAuthority: string | undefined;
 
 /** The media type of the request in lower case, without parameters; empty where none was sent. */
@@ -47,11 +47,11 @@ export function hasForeignCharset(request: RequestHead): boolean {
   return charset !== undefined && charset.toLowerCase() !== "utf-8";
 }
 
-/** Whether somebody else has read of the body, or has it come as text: what is left of it is not what the client sent. */
+/** Whether other code has read of the body, or has it come as text: what is left of it is not what the client sent. */
 export const isBodyTaken = (request: ListenerRequest): boolean =>
   // Over HTTP/2 the request only hands on what the stream has.
   isTaken(request) || ("stream" in request && isTaken(request.stream));
 
-/** Of a stream that is closed, the request has none. */
+/** A request on a closed stream has no source. */
 const isTaken = (source: Readable | undefined): boolean =>
   source !== undefined && ((source.readableDidRead && !wasJoinedAtStart(source)) || source.readableEncoding !== null);

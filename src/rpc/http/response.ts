@@ -35,7 +35,7 @@ export interface Answer {
   readonly trailer?: OutgoingHttpHeaders;
 }
 
-/** More is not worth copying once more. */
+/** A larger body is not worth a further copy. */
 const smallBytes = 16 * 1024;
 
 /** Sends a complete answer. Does nothing where the client is gone or an answer has begun. */
@@ -56,7 +56,7 @@ export function send(response: ListenerResponse, answer: Answer): void {
   } else {
     const { status, header, body } = answer;
     if (body !== undefined && body.length > uncountedBytes) unreadAnswer(response)?.wait(body.length);
-    // Too much, by that.
+    // That may have been too much, and cut the answer.
     if (isGone(response)) return;
     response.writeHead(status, body === undefined ? header : { ...header, "content-length": body.length });
     // As a text of single bytes, Node sends a body together with the headers, in one write.
@@ -66,8 +66,8 @@ export function send(response: ListenerResponse, answer: Answer): void {
 }
 
 /**
- * Sends a complete answer but for its trailers, which who listens for `wantTrailers` sends. Of `defaults`, the answer's own headers
- * take the place.
+ * Sends a complete answer but for its trailers, which a listener of `wantTrailers` sends. The answer's own headers replace
+ * those of `defaults`.
  */
 export function sendOnStream(
   stream: ServerHttp2Stream,
@@ -78,7 +78,7 @@ export function sendOnStream(
   // HTTP/2 has no such field, and Node warns of it.
   if (headers.connection !== undefined) delete headers.connection;
   if (body !== undefined && body.length > uncountedBytes) unreadAnswer(stream)?.wait(body.length);
-  // Too much, by that.
+  // That may have been too much, and cut the answer.
   if (stream.closed) return;
   if (trailer !== undefined) {
     stream.respond(headers, { waitForTrailers: true });

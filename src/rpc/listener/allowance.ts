@@ -1,4 +1,4 @@
-/** So much at once, and so much more a second. */
+/** A budget: `burst` at once, and `perSecond` more each second. */
 export class Allowance {
   readonly #burst: number;
   readonly #perMs: number;

@@ -1,16 +1,17 @@
 /**
  * How often the listener ended what a client had begun, because of a limit or because it could not read it: connections, or one
- * stream where HTTP/2 lets the others go on; each stream counts. What clients end themselves, idle connections and draining count for nothing.
+ * stream where HTTP/2 lets the others go on; each stream counts. What clients end themselves, idle connections and draining
+ * count for nothing.
  */
 export interface Cuts {
   /**
-   * The handshake failed or took too long: look at certificates and their authorities, on both sides. Who hangs up before its end
-   * without a word does not count, as balancers do that only look whether the port is open.
+   * The handshake failed or took too long: look at certificates and their authorities, on both sides. A client that hangs up
+   * before its end does not count: balancers do so to see whether the port is open.
    */
   tls_handshake: number;
-  /** More than `maxConnections`: add servers, or find who holds them. */
+  /** More than `maxConnections`: add servers, or find the clients that hold them. */
   too_many: number;
-  /** More than `maxStreams`, each stream that was refused or given up: add servers, or find who holds them open. */
+  /** More than `maxStreams`, each stream that was refused or given up: add servers, or find the clients that hold them open. */
   too_many_streams: number;
   /** The bytes that begin either version of HTTP, or the client's acknowledgement of our SETTINGS, did not come in time. */
   silent: number;
@@ -18,11 +19,15 @@ export interface Cuts {
   slow_request: number;
   /** The client took nothing of an answer for too long: it hangs, or is to hold memory. */
   not_read: number;
-  /** More than `maxUnreadBytes`, or `maxUnreadBytesOnConnection`, each answer that was cut: clients ask for much and do not read. */
+  /**
+   * More than `maxUnreadBytes`, or `maxUnreadBytesOnConnection`, each answer that was cut: clients ask for much and do not
+   * read.
+   */
   too_much_unread: number;
   /**
-   * HTTP/2 with more resets, control frames or useless frames than calls need, or HTTP/1.1 with many requests before an answer: stop the address in front of the server. Single
-   * frames that break the protocol are among them, since nghttp2 says no more of either than that.
+   * HTTP/2 with more resets, control frames or useless frames than calls need, or HTTP/1.1 with many requests before an answer:
+   * stop the address in front of the server. Single frames that break the protocol are among them, since nghttp2 says no more
+   * of either than that.
    */
   flood: number;
   /** What is no HTTP, or has headers past the parser's limit: a client of another protocol on this port, or a scanner. */

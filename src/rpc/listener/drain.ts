@@ -16,9 +16,9 @@ export interface DrainOptions {
   quietMs: number;
   /** After the lame-duck time, how long calls in flight may take to finish; then everything is destroyed. */
   graceMs: number;
-  /** Told how many connections were still open when the grace ended, where there were any. */
+  /** Gets how many connections were still open when the grace ended, where there were any. */
   onUnfinished?: ((connections: number) => void) | undefined;
-  /** Called when clients have been told to use their connections no more. */
+  /** Called when every client has got the notice that its connection ends. */
   onDrain?: (() => void) | undefined;
 }
 
@@ -50,7 +50,7 @@ const mostTurns = 50;
 
 /**
  * Resolves in a turn of the event loop that has taken next to no time, so that hardly any connection waits to be accepted: the
- * system resets those when listening ends, perhaps with a request in them that nobody would repeat.
+ * system resets those when listening ends, perhaps with a request in them that no client would repeat.
  */
 function calmTurn(): Promise<void> {
   return new Promise((resolve) => {

@@ -14,7 +14,7 @@ export function guardHandler(handler: ListenerHandler, onError: (error: unknown)
       return streamHandler?.(stream, ...rest) ?? false;
     } catch (error) {
       onError(error);
-      // It tells of its own reset, and an error that nobody listens to would end the process.
+      // Its own reset is an error event too, and one without a listener would end the process.
       stream.on("error", () => {});
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return true;
@@ -29,7 +29,7 @@ export function guardHandler(handler: ListenerHandler, onError: (error: unknown)
         res.destroy();
         return;
       }
-      // Left by a handler that meant to compress its answer; ours is not.
+      // The handler may have set it for its own answer; this one is not compressed.
       res.removeHeader("content-encoding");
       sendStatusAnswer(res, { httpStatus: 500, code: 13, message: "The server failed to handle the request." });
     }

@@ -8,19 +8,19 @@ export type ListenerRequest = IncomingMessage | Http2ServerRequest;
 export type ListenerResponse = ServerResponse | Http2ServerResponse;
 
 /**
- * Answers one request. It owns its promises: a rejection nobody awaits is the handler's bug, not the listener's. With `next`, it
- * may call that instead, where the request is not for it.
+ * Answers one request. It owns its promises: a rejection that is not handled is the handler's bug, not the listener's. With
+ * `next`, it may call that instead, where the request is not for it.
  */
 export interface ListenerHandler {
   (req: ListenerRequest, res: ListenerResponse, next?: () => void): void;
-  /** Asked first for each request over HTTP/2. */
+  /** Called first for each request over HTTP/2. */
   readonly streamHandler?: StreamHandler;
 }
 
 /**
- * A handler around another one, whose stream handler stays in place: what that one takes does not come through `handle`. A
- * dispatch takes unary calls of gRPC so, unless they say an Origin. Where all calls must come through, a plain function around
- * the dispatch will do, and those calls take longer.
+ * A handler around another one that keeps its stream handler: requests that the stream handler takes do not pass through
+ * `handle`. A dispatch takes unary calls of gRPC this way, unless they have an Origin. To make all calls pass through, use a
+ * plain function around the dispatch; those calls then take longer.
  */
 export const aroundHandler = (
   { streamHandler }: ListenerHandler,
@@ -29,7 +29,7 @@ export const aroundHandler = (
 
 /**
  * Takes a request over HTTP/2 before Node makes its request and response objects of it, which cost more than most calls; with
- * false, it leaves the request to the ListenerHandler, untouched. Is not asked where a header field was sent twice.
+ * false, it leaves the request to the ListenerHandler, untouched. Not called where a header field was sent twice.
  */
 export type StreamHandler = (
   stream: ServerHttp2Stream,

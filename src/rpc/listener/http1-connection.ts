@@ -6,10 +6,10 @@ import { Pieces } from "./pieces.ts";
 import type { Share, Shares } from "./shares.ts";
 import { rawHttp1Answer, type StatusAnswer, sendStatusAnswer } from "./status-answer.ts";
 
-/** As much of a body as waits with its request, without that Node stops reading the socket. */
+/** The most of a body that can wait with its request while Node goes on reading the socket. */
 const waitingBodyBytes = 32 * 1024;
 
-/** So many bytes are read and dropped to keep a connection; it costs less than a new one. */
+/** So many bytes are read and dropped to keep a connection: that costs less than a new one. */
 const keptBodyBytes = 1024 * 1024;
 
 /** How long the rest of a body may take once its request is answered. */
@@ -50,7 +50,7 @@ export class Http1Connection {
     socket.once("close", () => {
       while (this.#share.held > 0) places.giveBack(this.#share);
     });
-    // Node calls it after the last answer, and its own would close at once.
+    // Node calls it after the last answer; its own method would close at once.
     socket.destroySoon = () => this.#end();
   }
 
@@ -152,7 +152,7 @@ export class Http1Connection {
 
   /**
    * Makes a response the one that ends the connection, rather than the one before it. False where that one has said already
-   * that it is: then nobody would read this one, and the request must not be served.
+   * that it is: then no client would read this one, and the request must not be served.
    */
   #makeLast(res: ServerResponse): boolean {
     const before = this.#exchanges.at(-1)?.res;
@@ -220,7 +220,9 @@ const mayWait = (req: IncomingMessage): boolean =>
   req.headers["transfer-encoding"] === undefined &&
   headerProblem(req) === undefined;
 
-/** Lets an answer that comes before the end of its request say that it closes the connection, rather than read all of the body. */
+/**
+ * Lets an answer that comes before the end of its request say that it closes the connection, rather than read all of the body.
+ */
 function closeUnlessRead(req: IncomingMessage, res: ServerResponse): void {
   const writeHead: ServerResponse["writeHead"] = res.writeHead.bind(res);
   res.writeHead = ((...args: Parameters<ServerResponse["writeHead"]>) => {

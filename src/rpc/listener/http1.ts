@@ -34,17 +34,17 @@ export function createHttp1(options: {
     maxHeaderSize: headerHardStopBytes,
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
-    // Node's 30 s would let a client overstay a 10 s limit four times.
+    // Node's 30 s would let a client exceed a limit of 10 s fourfold.
     connectionsCheckingInterval: Math.min(5_000, Math.max(20, Math.ceil(limits.headersTimeoutMs / 4))),
     keepAliveTimeout: limits.keepAliveTimeoutMs,
-    // By default a second Authorization is dropped unseen; joined, the gate refuses it. HTTP/2 does the same (http2.ts).
+    // By default Node drops a second Authorization; joined, the gate refuses it. HTTP/2 does the same (http2.ts).
     joinDuplicateHeaders: true,
     // Checked below, where the answer can have a body.
     requireHostHeader: false,
-    // Where it waits for its turn, its answer ends the connection: see `ignoreUpgrade`.
+    // A request that waits for its turn ends the connection with its answer: see `ignoreUpgrade`.
     shouldUpgradeCallback: ({ socket }) => connections.get(socket)?.isBusy === false,
   });
-  // Node drops fields past it unseen, an Authorization behind many cookies for one: `problemOf` refuses who sends so many.
+  // Node drops fields past it unseen, an Authorization behind many cookies for one: `problemOf` refuses requests with so many.
   server.maxHeadersCount = headerHardStopCount;
 
   // `Expect: 100-continue` is left to Node, which sends 100 at once: bodies are small, so refusing before the body is sent
@@ -93,8 +93,8 @@ export function createHttp1(options: {
   }
 
   /**
-   * Reads a request again, without its wish for another protocol: a server may ignore it (RFC 9110, 7.8), but Node then passes
-   * over what came in one piece with it.
+   * Reads a request again, without its Upgrade header: a server may ignore that (RFC 9110, 7.8), but Node then skips the bytes
+   * that came in one piece with it.
    */
   function ignoreUpgrade(req: IncomingMessage, socket: Socket, rest: Buffer): void {
     const { method, url, httpVersion, rawHeaders } = req;
@@ -129,8 +129,8 @@ export function createHttp1(options: {
 }
 
 /**
- * Lets Node's parser stop where a connection takes no more. What came in one piece, up to 64 KiB, may be thousands of requests, and
- * Node keeps each of them until the connection ends.
+ * Lets Node's parser stop where a connection takes no more. What came in one piece, up to 64 KiB, may be thousands of requests,
+ * and Node keeps each of them until the connection ends.
  */
 function stopParserWithConnection({ parser }: SocketWithParser, connection: Http1Connection | undefined): void {
   if (!parser?.onIncoming || connection === undefined) return;
@@ -141,19 +141,19 @@ function stopParserWithConnection({ parser }: SocketWithParser, connection: Http
   };
 }
 
-/** To Node's parser: what comes behind the head of this request is no HTTP. */
+/** Tells Node's parser that the bytes behind the head of this request are no HTTP. */
 const notHttp = 2;
 
-/** What is undocumented of a socket; pinned by a test. */
+/** Undocumented properties of a socket; pinned by a test. */
 type SocketWithParser = Socket & {
   readonly parser?: { onIncoming: ((req: IncomingMessage, keepsAlive: boolean) => number) | null } | null;
 };
 
-/** Whether Node's parser took a request for one that asks for another protocol. */
+/** Whether Node's parser sees an Upgrade in a request. */
 const asksToUpgrade = ({ headers }: IncomingMessage): boolean =>
   headers.upgrade !== undefined && /(^|[,\s])upgrade($|[,\s])/i.test(headers.connection ?? "");
 
-/** What in a request's head leaves open where it ends or to whom it goes. Its connection ends with the answer. */
+/** What makes the end of a request or its host ambiguous. Its connection ends with the answer. */
 function problemOf({ httpVersion, headers, rawHeaders }: IncomingMessage): StatusAnswer | undefined {
   if (rawHeaders.length >= 2 * headerHardStopCount) return answers.fields;
   // Node's parser takes 0.9 and 2.0 as well.
@@ -175,7 +175,7 @@ const answers = {
   host: { httpStatus: 400, code: 3, message: "An HTTP/1.1 request needs exactly one Host header." },
 } satisfies Record<string, StatusAnswer>;
 
-/** The answer to a parser's error, or undefined where the connection itself failed and nobody reads one. */
+/** The answer to a parser's error, or undefined where the connection itself failed, so that no client reads one. */
 function answerTo(code: string | undefined): StatusAnswer | undefined {
   switch (code) {
     case "HPE_HEADER_OVERFLOW":
@@ -191,7 +191,7 @@ function answerTo(code: string | undefined): StatusAnswer | undefined {
   }
 }
 
-/** What a parser's error counts as; nothing where the client has gone. */
+/** How a parser's error counts; undefined where the client has gone. */
 function reasonOf(code: string | undefined): keyof Cuts | undefined {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") return "slow_request";
   // Said of a request that the client's end cut off, and of what comes behind one that says `Connection: close`.

@@ -62,7 +62,7 @@ export class Http2Connection {
     }
     if (!this.#places.take(this.#share)) {
       this.#onCut("too_many_streams");
-      // A reset tells of itself, and an error that nobody listens to would end the process.
+      // A reset is also an error event, and one without a listener would end the process.
       stream.on("error", ignore);
       stream.close(NGHTTP2_REFUSED_STREAM);
       return false;
@@ -73,7 +73,7 @@ export class Http2Connection {
     return true;
   }
 
-  /** To be called now and then: ends what takes too long. One look at all costs less than a timer for each. */
+  /** Ends what takes too long; call it regularly. One look at all costs less than a timer for each. */
   look(now: number): void {
     const session = this.#session;
     if (session.destroyed) return;
@@ -93,10 +93,10 @@ export class Http2Connection {
 
   /**
    * Ends the connection: by GOAWAY, which names the last stream that is served, and what is sent after has to be sent again, as
-   * the libraries of gRPC do unasked. So GOAWAY comes with a stream that is open or arrives: a client that has one at a time, such
-   * as nginx, then knows before it opens another. An idle connection is asked with a PING first, which a stream that was on its
-   * way overtakes. (The notice before the last GOAWAY, RFC 9113, 6.8, Node cannot send: after any GOAWAY, nghttp2 passes over
-   * new streams.)
+   * the libraries of gRPC do unasked. So GOAWAY comes with a stream that is open or arrives: a client that has one at a time,
+   * such as nginx, then knows before it opens another. An idle connection is asked with a PING first, which a stream that was
+   * on its way overtakes. (The notice before the last GOAWAY, RFC 9113, 6.8, Node cannot send: after any GOAWAY, nghttp2 passes
+   * over new streams.)
    */
   windDown(): void {
     const session = this.#session;
@@ -131,7 +131,7 @@ export class Http2Connection {
     };
   }
 
-  /** One for all streams, as above: what comes of request bodies counts as what the connection is for. */
+  /** One for all streams, as above. Bytes of request bodies belong to calls. */
   #createCountedPush(): ServerHttp2Stream["push"] {
     const traffic = this.#traffic;
     const pieces = new Pieces();
@@ -143,8 +143,8 @@ export class Http2Connection {
   }
 
   /**
-   * A PING costs something where nothing was sent since the one before but the answer to that: libraries that measure the link,
-   * such as grpc-go, send one with every answer, as fast as answers come.
+   * A PING counts if since the one before nothing was sent but its answer: libraries that measure the link, such as grpc-go,
+   * send one with every answer.
    */
   #onPing(): void {
     this.#idleSince = performance.now();
@@ -156,7 +156,7 @@ export class Http2Connection {
 
   /**
    * Ends a stream of which nothing has been served, or else the oldest that waits for its client. One that is being served is
-   * soon over, or was asked for by who waits.
+   * soon over, or its client waits for it.
    */
   #giveUpStream(): boolean {
     for (const stream of this.waiting) {
@@ -236,16 +236,23 @@ interface Waiting {
 const settingsCost = 10;
 const frameBytes = 18;
 const pingBytes = 17;
-/** A byte in a frame of its own, 10 in all, is answered with two frames of 13: for the window of its stream, and the connection's. */
+/**
+ * A byte in a frame of its own, 10 in all, is answered with two frames of 13: for the window of its stream, and the
+ * connection's.
+ */
 const windowUpdatesPerByte = 3;
 /** What no link is slower than. */
 const slowestBytesPerMs = 1;
-/** More than a stream takes at its start: its headers at their hard stop, and as much of its body as was read together with them. */
+/**
+ * More than a stream takes at its start: its headers at their hard stop, and as much of its body as was read together with
+ * them.
+ */
 const streamBytes = 128 * 1024;
 
 /**
- * Finds what Node counts nowhere and gives no event for, such as WINDOW_UPDATE: the bytes read that belong to no call. A client
- * that reads much may send more bytes in WINDOW_UPDATE than it reads, so what was written counts in its favour.
+ * Counts the bytes read that belong to no call. Node neither counts frames such as WINDOW_UPDATE nor emits an event for them. A
+ * client that reads much may send more bytes in WINDOW_UPDATE than it reads, so bytes written count in its favour.
+ * `bench/suites/parts.ts` measures what it brings.
  */
 class Traffic {
   /** Bytes that calls may have taken since the last look. */

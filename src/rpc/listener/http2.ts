@@ -48,13 +48,13 @@ export function createHttp2(options: {
     // Streams count until they are torn down, also those that were cancelled: a burst of them is refused one by one. At Node's
     // default of 100 it would take the session, and with it the calls of others that share it through a proxy.
     maxSessionRejectedStreams: 10_000,
-    // In megabytes. Node 24 never takes off what a stream that was reset had still to send, and refuses all streams at its default
-    // of 10 when that is used up.
+    // In megabytes. Node 24 never subtracts what a reset stream had still to send, and at its default of 10 would refuse all
+    // streams when that is used up.
     maxSessionMemory: 128,
-    // nghttp2 counts the resets that clients send: what they cancel at once costs the server far more than them.
+    // nghttp2 counts the resets of clients: a call that is cancelled at once costs the server far more than its client.
     streamResetBurst: limits.streamResetBurst,
     streamResetRate: limits.streamResetsPerSecond,
-    // By default nghttp2 drops a field whose value begins or ends with a blank, unseen. Shown, it is refused below.
+    // By default nghttp2 silently drops a field whose value begins or ends with a blank. Here the server sees and refuses it.
     strictFieldWhitespaceValidation: false,
   });
   server.on("sessionError", (error: NodeJS.ErrnoException) => {
@@ -85,7 +85,7 @@ export function createHttp2(options: {
       begin(stream, headers, flags, rawHeaders);
       return;
     }
-    // A reset tells of itself, and an error that nobody listens to would end the process.
+    // A reset is also an error event, and one without a listener would end the process.
     stream.on("error", ignore);
     // It is over already.
     if (session === undefined) return;
@@ -155,7 +155,7 @@ export function createHttp2(options: {
   };
 }
 
-/** Of sessions that nghttp2 ended, or Node when it counted too many bad frames. */
+/** Error codes of sessions that nghttp2 ended, or Node after too many bad frames. */
 const nghttp2Errors: ReadonlySet<string> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
 /** nghttp2's number for bytes that start as the preface does and go on otherwise. */
 const badMagic = -903;
@@ -176,7 +176,7 @@ const paddedValue: StatusAnswer = {
   message: "A header's value begins or ends with a blank: send it without.",
 };
 
-/** Resets a stream that stays silent before its request has ended; after that silence is the server's affair. */
+/** Resets a stream that stays silent before its request has ended; after that, silence is up to the server. */
 function cancelWhenSilent(
   stream: ServerHttp2Stream,
   { timeoutMs, onCut }: { timeoutMs: number; onCut: CountCut },
@@ -194,7 +194,7 @@ function discardUnread(stream: ServerHttp2Stream): void {
   const discard = () => discardRest(stream);
   stream.once("prefinish", discard);
   const respond: ServerHttp2Stream["respond"] = stream.respond.bind(stream);
-  // An answer that has no body, to HEAD or with 204, is complete with its headers, and tells so by no event.
+  // An answer that has no body, to HEAD or with 204, is complete with its headers, and no event says so.
   stream.respond = (...args) => {
     respond(...args);
     if (isAnswered()) discard();

@@ -9,26 +9,27 @@ export interface ListenerLimits {
    */
   maxConnections: number;
   /**
-   * Calls in flight on one connection. More are refused over HTTP/2; over HTTP/1.1, where one is served and the others wait for its
-   * answer, the connection ends after those that wait. Default 256: more than clients use (browsers expect at least 100).
+   * Calls in flight on one connection. More are refused over HTTP/2; over HTTP/1.1, where one is served and the others wait for
+   * its answer, the connection ends after those that wait. Default 256: more than clients use (browsers expect at least 100).
    */
   maxConcurrentStreams: number;
   /**
-   * Open streams of HTTP/2 on all connections together. When there are as many, whoever asks for one more gets the place of the
-   * oldest stream that waits for its client, on the connection that holds most; that one is reset with ENHANCE_YOUR_CALM. Those
-   * who hold most themselves are refused with REFUSED_STREAM, which libraries repeat. Default: what fits into a quarter of
-   * the heap at 16 KiB each; requests that never end take 10.
+   * Open streams of HTTP/2 on all connections together. When there are as many, a further one gets the place of the oldest
+   * stream that waits for its client, on the connection that holds most; that one is reset with ENHANCE_YOUR_CALM. A connection
+   * that holds most itself is refused with REFUSED_STREAM, which libraries repeat. Default: what fits into a quarter of the
+   * heap at 16 KiB each; requests that never end take 10.
    */
   maxStreams: number;
   /**
-   * Requests of HTTP/1.1 that wait for the answer to another, on all connections together. When there are as many, a connection ends
-   * after those that it has, and its client may repeat the rest. Default: what fits into a sixteenth of the heap at 16 KiB each.
+   * Requests of HTTP/1.1 that wait for the answer to another, on all connections together. When there are as many, a connection
+   * ends after those that it has, and its client may repeat the rest. Default: what fits into a sixteenth of the heap at 16 KiB
+   * each.
    */
   maxWaitingRequests: number;
   /** From the TCP connection to the end of the TLS handshake. Default 10 000. */
   tlsHandshakeTimeoutMs: number;
   /**
-   * From the connection (or the TLS handshake) to the bytes that tell HTTP/1.1 from HTTP/2. Default 5 000: clients send
+   * From the connection (or the TLS handshake) to the bytes that distinguish HTTP/1.1 from HTTP/2. Default 5 000: clients send
    * at once; a browser's unused preconnection is closed without harm.
    */
   firstBytesTimeoutMs: number;
@@ -55,14 +56,15 @@ export interface ListenerLimits {
   http2IdleTimeoutMs: number;
   /**
    * Without progress while bytes of an answer wait to be written; then the connection is destroyed where it takes none, and the
-   * HTTP/2 stream reset with ENHANCE_YOUR_CALM where the client's flow control holds it. Default 30 000: a client that reads takes some in
-   * that time, on any link. A stream on which no bytes wait is not touched, however long it is silent.
+   * HTTP/2 stream reset with ENHANCE_YOUR_CALM where the client's flow control holds it. Default 30 000: a client that reads
+   * takes some in that time, on any link. A stream on which no bytes wait is not touched, however long it is silent.
    */
   writeTimeoutMs: number;
   /**
    * Bytes of answers on one connection that were written and that its client does not take. From a quarter of them on, calls of
-   * that connection begin when it has read; beyond, the answer with most of them is cut: its stream is reset with ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not
-   * count. Default: as many as an eighth of the heap has.
+   * that connection begin when it has read; beyond, the answer with most of them is cut: its stream is reset with
+   * ENHANCE_YOUR_CALM, or its connection of HTTP/1.1 ends. Answers of up to 16 KiB do not count. Default: as many as an eighth
+   * of the heap has.
    */
   maxUnreadBytesOnConnection: number;
   /** The same on all connections together, cut on the connection that holds most. Default: as many as half of the heap has. */

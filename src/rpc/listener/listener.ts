@@ -24,9 +24,8 @@ export interface TlsOptions {
   /** The private key that belongs to it. */
   key: string;
   /**
-   * Certificates of those who sign for clients. Then a client must show a certificate of one of them; the connection of any other
-   * ends with the handshake, without a word of HTTP. Default: nobody is asked for one. Who the client is counts for nothing
-   * beyond that.
+   * Certificates of the authorities that sign for clients. Then a client must show a certificate of one of them; the connection
+   * of any other ends with the handshake. Default: clients need no certificate. The client's name in it has no further meaning.
    */
   clientCa?: string | undefined;
 }
@@ -42,7 +41,7 @@ export interface ListenerOptions {
   handler: ListenerHandler;
   limits?: Partial<ListenerLimits> | undefined;
   /**
-   * Told what the handler threw, and the system's errors at accepting. Neither ends the listener.
+   * Gets what the handler threw, and the system's errors at accepting. Neither ends the listener.
    * By default they become process warnings, so that they are not lost. Errors that clients cause are not reported.
    */
   onError?: ((error: unknown) => void) | undefined;
@@ -78,19 +77,19 @@ export interface Listener {
    */
   replaceTls(tls: TlsOptions): void;
   /**
-   * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at readiness
-   * send nothing more. Then it stops accepting. What arrives on connections
-   * that are open is still served, and clients are told to use them no more: over HTTP/1.1 by `Connection: close` in each answer,
-   * over HTTP/2 by GOAWAY (see `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in
-   * flight may take `graceMs` after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or
-   * less); then what is left is destroyed. Resolves when all sockets are gone. Further calls await the first. `onDrain` is called
-   * once clients have been told: those whose stream ends from then on ask again elsewhere. `onUnfinished` is told how many connections
-   * were destroyed with calls in flight, where there were any.
+   * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at
+   * readiness send nothing more. Then it stops accepting. What arrives on connections that are open is still served, and
+   * clients get a notice to use them no more: over HTTP/1.1 by `Connection: close` in each answer, over HTTP/2 by GOAWAY (see
+   * `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in flight may take `graceMs`
+   * after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or less); then what is left is
+   * destroyed. Resolves when all sockets are gone. Further calls await the first. `onDrain` is called once clients have the
+   * notice: those whose stream ends from then on ask again elsewhere. `onUnfinished` gets how many connections were destroyed
+   * with calls in flight, where there were any.
    */
   close(options?: CloseOptions): Promise<void>;
 }
 
-// Finds peers that vanished without a word, under streams that may rightly be silent for hours.
+// Finds peers that vanished, under streams that may rightly be silent for hours.
 const tcpKeepAliveMs = 60_000;
 
 /**
@@ -184,7 +183,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     },
     replaceTls(next) {
       if (tls === undefined) throw new Error("the listener serves plaintext");
-      // Node asks clients for certificates, or does not, for good; and without an authority it would take those of the public.
+      // Node fixes at the start whether it asks clients for certificates; without an authority it would take public ones.
       if ((next.clientCa === undefined) !== (tls.clientCa === undefined)) {
         throw new Error("whether clients need a certificate cannot change while the listener serves");
       }
@@ -202,7 +201,9 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   };
 }
 
-/** Throws OpenSSL's error for what is no PEM: to Node an empty text is none, and without authorities all that are public count. */
+/**
+ * Throws OpenSSL's error for what is no PEM: to Node an empty text is none, and without authorities all that are public count.
+ */
 function contextOptions({ cert, key, clientCa }: TlsOptions) {
   for (const certificate of [cert, clientCa]) if (certificate !== undefined) new X509Certificate(certificate);
   createPrivateKey(key);

@@ -4,18 +4,18 @@ import { Readable } from "node:stream";
 const worthBytes = 512;
 const leastBytes = 1024;
 
-/** So many pieces come together with the head of a request, where they are not made small on purpose. */
+/** More pieces come together with the head of a request only where a client makes them small on purpose. */
 const usualPieces = 16;
 
 const joinedAtStart = new WeakSet<Readable>();
 
-/** Whether the start of a body was read only to be joined: nobody has taken of it. */
+/** Whether the start of a body was read only to be joined: it is still there to be read. */
 export const wasJoinedAtStart = (body: Readable): boolean => joinedAtStart.has(body);
 
-/** What is undocumented of a stream; pinned by a test. */
+/** Undocumented properties of a stream; pinned by a test. */
 type WithPieces = Readable & { readonly _readableState?: { readonly buffer?: { readonly length: number } } };
 
-/** Joins what a body holds already: over HTTP/2, Node tells of a request after it has taken all that came together with its head. */
+/** Joins what a body holds already: over HTTP/2, Node emits a request after it has taken all that came together with its head. */
 export function joinStart(body: Readable): void {
   if (((body as WithPieces)._readableState?.buffer?.length ?? 0) <= usualPieces) return;
   joinedAtStart.add(body);
@@ -24,13 +24,13 @@ export function joinStart(body: Readable): void {
 }
 
 /**
- * Joins the small pieces of request bodies that nobody has read yet. Pieces of a byte cost a client six to ten bytes each, and kept
+ * Joins the small pieces of request bodies that wait to be read. Pieces of a byte cost a client six to ten bytes each, and kept
  * apart they would take a hundred. They are copied at once, and passed on in the next turn of the event loop.
  */
 export class Pieces {
   readonly #waiting = new Map<Readable, Joined>();
 
-  /** In the place of the body's own `push`. */
+  /** Replaces the body's own `push`. */
   push(body: Readable, chunk: Buffer | null, encoding?: BufferEncoding): boolean {
     const waiting = this.#waiting.get(body);
     if (chunk === null || chunk.length >= worthBytes || (waiting === undefined && body.readableLength === 0)) {

@@ -5,8 +5,8 @@ import type { ListenerRequest, ListenerResponse } from "./handler.ts";
 export const requestIdHeader = "x-request-id";
 
 /**
- * The id of a request: the one in its header `x-request-id`, which a proxy in front may have set, or a new one. An id has up to 128
- * letters, digits and `_.:/+=@-`, and does not look like a secret.
+ * The id of a request: the one in its header `x-request-id`, which a proxy in front may have set, or a new one. An id has up to
+ * 128 letters, digits and `_.:/+=@-`, and does not look like a secret.
  */
 export function readRequestId(headers: IncomingHttpHeaders): string {
   const given = headers[requestIdHeader];

@@ -1,13 +1,13 @@
 import { getHeapStatistics } from "node:v8";
 
 /**
- * Places that many have to share, with no fixed part for each. When all are taken, one who asks still gets a place where somebody
- * holds more than them: whoever holds most is made to give one up.
+ * Places that many have to share, with no fixed part for each. When all are taken, a holder still gets a place where another
+ * holds more: the one that holds most has to give one up.
  */
 export class Shares {
   readonly #most: number;
   readonly #mostEach: number;
-  /** Those who hold any. */
+  /** All that hold any. */
   readonly #holders = new Set<Share>();
   #taken = 0;
 
@@ -21,7 +21,7 @@ export class Shares {
     return this.#taken;
   }
 
-  /** Whether the one who asks gets a place. It may be one more than there are until one that is given up is given back. */
+  /** Whether a holder gets a place. It may be one more than there are until one that is given up is given back. */
   take(share: Share): boolean {
     if (share.held >= this.#mostEach) return false;
     if (this.#taken >= this.#most && !this.#makeRoom(share.held)) return false;
@@ -44,17 +44,17 @@ export class Shares {
   }
 }
 
-/** What one holds of what is shared. */
+/** One holder of shared places. */
 export interface Share {
-  /** Counted by who divides. */
+  /** Counted by `Shares`. */
   held: number;
-  /** Ends what takes one of the places, soon; false where nothing can be ended. It is given back when it has ended. */
+  /** Begins to end what takes one of the places, which is given back at its end. False where nothing can be ended. */
   giveUp(): boolean;
 }
 
 /**
- * How many of what takes `bytes` of heap each fit into a part of the heap that this process may use (`--max-old-space-size`).
- * What strangers can make a process hold must fit into it, however large it is.
+ * How many things of `bytes` each fit into a part of the heap that this process may use (`--max-old-space-size`). What strangers
+ * make a process hold must fit into its heap, whatever its size.
  */
 export const fitInHeap = ({ part, bytes }: { readonly part: number; readonly bytes: number }): number =>
   Math.floor((getHeapStatistics().heap_size_limit * part) / bytes);

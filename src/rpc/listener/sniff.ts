@@ -4,7 +4,7 @@ import type { CountCut } from "./cuts.ts";
 /** The protocol that a client's first bytes announce. */
 export type SniffedProtocol = "http1" | "http2";
 
-/** Tells HTTP/1.1 from HTTP/2 (prior knowledge) on accepted sockets. */
+/** Distinguishes HTTP/1.1 from HTTP/2 (prior knowledge) on accepted sockets. */
 export interface Sniffer {
   /**
    * Calls back once with the protocol, the socket paused and all bytes put back; not at all when the socket closed, or was

@@ -2,9 +2,9 @@
 const inOneTurn = 8;
 
 /**
- * Begins work in its order, but for each client no more than a few pieces in one turn of the event loop: what others sent has its
- * turn between, and what the client has taken back meanwhile is never begun. A flood of requests that are reset at once would
- * otherwise all be served before the first of the resets is seen.
+ * Begins work in its order, but for each client no more than a few pieces in one turn of the event loop: the work of
+ * others comes between, and what the client resets meanwhile never begins. Otherwise a flood of requests that are reset at once
+ * would all be served before the server sees the first reset.
  */
 export class Turns<Client extends object> {
   readonly #clients = new Map<Client, { begun: number; readonly waiting: (() => void)[] }>();

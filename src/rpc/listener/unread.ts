@@ -7,8 +7,8 @@ import type { ListenerLimits } from "./limits.ts";
 type Out = ServerHttp2Stream | ServerResponse;
 
 /**
- * Less is not counted, for each answer: there are no more answers than streams and connections, which are bounded, and to
- * count it would cost each call.
+ * A smaller answer does not count: the number of answers is bounded by streams and connections, and counting would cost each
+ * call.
  */
 export const uncountedBytes = 16 * 1024;
 
@@ -16,7 +16,7 @@ export const uncountedBytes = 16 * 1024;
 const counting = new WeakMap<object, Unread>();
 
 /**
- * Whether so much waits for the client of an answer that it should not be made yet: a client that asks faster than it reads is
+ * Whether so much waits for the client of an answer that its call should wait: a client that calls faster than it reads is
  * served as fast as it reads.
  */
 export function isBehind(response: Out | Http2ServerResponse): boolean {
@@ -24,13 +24,13 @@ export function isBehind(response: Out | Http2ServerResponse): boolean {
   return connection !== undefined && (counting.get(connection)?.isBehind(connection) ?? false);
 }
 
-/** Resolves when the client has taken enough, or is gone. To be asked for only where it is behind. */
+/** Resolves when the client has taken enough, or is gone. Call it only where the client is behind. */
 export function untilRead(response: Out | Http2ServerResponse): Promise<void> {
   const connection = connectionOf(response);
   return (connection && counting.get(connection)?.untilRead(connection)) ?? Promise.resolve();
 }
 
-/** What waits for its client on the connection of an answer. Absent where the connection is gone, or no listener of ours has it. */
+/** The count for an answer. Undefined where the connection is gone, or is not of a listener of this package. */
 export function unreadAnswer(response: Out | Http2ServerResponse): UnreadAnswer | undefined {
   const connection = connectionOf(response);
   return connection && counting.get(connection)?.open(connection, outOf(response));
@@ -146,7 +146,7 @@ export class UnreadAnswer {
     this.#change(bytes);
   }
 
-  /** All of it has been taken, or nobody is there to take it. */
+  /** All of it has been taken, or the client is gone. */
   taken(): void {
     if (this.bytes > 0) this.#change(-this.bytes);
   }

@@ -5,8 +5,8 @@ import type { CountCut } from "./cuts.ts";
  * Destroys sockets whose peer takes none of the bytes that wait for it, for `timeoutMs`: it keeps their memory, and what waits
  * behind them. Returns what ends the watch.
  *
- * `sockets` are those of TCP, also under TLS. What Node says of a write is that all of it has been taken, which may rightly take
- * long; so the system's side is looked at, which moves with every byte.
+ * `sockets` are those of TCP, also under TLS. Node reports a write when all of it has been taken, which may rightly take long, so
+ * this looks at the queue of the system, which moves with every byte.
  */
 export function watchWrites(
   sockets: ReadonlySet<Socket>,
@@ -37,7 +37,7 @@ export function watchWrites(
   return () => clearInterval(look);
 }
 
-/** What is undocumented of a socket; pinned by a test. */
+/** Undocumented properties of a socket; pinned by a test. */
 type SocketWithHandle = Socket & {
   readonly _handle?: {
     /** Bytes that Node has taken and the system has not. */

@@ -3,7 +3,7 @@ import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
 import type { Route } from "../rest/route-table.ts";
-import { streamTypes } from "../rest/stream.ts";
+import { streamTypes } from "../rest/stream-writer.ts";
 import type { SchemaCollection } from "./schemas.ts";
 
 export const binary: JsonObject = { schema: { type: "string", format: "binary" } };
@@ -37,7 +37,7 @@ export function answerOf(route: Route, schemas: SchemaCollection): JsonObject {
   };
 }
 
-/** The schema of a stream of messages, by its media type; see `rest/stream.ts`. */
+/** The schema of a stream of messages, by its media type; see `rest/stream-writer.ts`. */
 const streamSchemas: Readonly<Record<string, (message: JsonObject) => JsonObject>> = {
   "application/x-ndjson": (message) => ({
     description: "One line. Where an error ended the stream, the last line is an object with `error` alone.",

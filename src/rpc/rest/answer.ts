@@ -11,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { toNodeHeaders } from "../http/headers.ts";
-import type { ListenerRequest } from "../listener/handler.ts";
+import type { RequestHead } from "../http/request.ts";
 import { isTextField } from "./fields.ts";
 
 /** Headers of other protocols, which come with an error that a handler passes on from elsewhere. */
@@ -34,20 +34,20 @@ export function answerJson(
   if (field === undefined) return json;
   const value = (json as JsonObject)[field.jsonName];
   if (value !== undefined) return value;
-  // With presence and not set: what a reader of the type expects of nothing.
+  // It has presence and is not set: the empty value of its type.
   if (field.fieldKind !== "message" || isTextField(field)) return null;
   const { typeName } = field.message;
   return typeName === "google.protobuf.Value" ? null : typeName === "google.protobuf.ListValue" ? [] : {};
 }
 
-/** What the handler and the interceptors said in headers and trailers. REST has no trailers, so they come as `trailer-…`. */
+/** Headers and trailers of the handler and the interceptors. REST has no trailers, so they become headers named `trailer-…`. */
 export function answerHeaders(context: HandlerContext): OutgoingHttpHeaders {
   const headers = sendable(context.responseHeader);
   for (const [name, value] of Object.entries(sendable(context.responseTrailer))) headers[`trailer-${name}`] = value;
   return headers;
 }
 
-/** What a handler may say in headers. */
+/** The headers that a handler may set. */
 export function sendable(headers: Headers): OutgoingHttpHeaders {
   const sent = toNodeHeaders(headers) ?? {};
   for (const name of Object.keys(sent)) if (foreignHeaders.has(name)) delete sent[name];
@@ -65,8 +65,8 @@ export const weakEtag = (body: Buffer): string =>
   `W/"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`;
 
 /** Whether the caller holds this very answer (RFC 9110, 13.1.2). */
-export function isHeld(request: ListenerRequest, etag: string): boolean {
-  const wanted = request.headers["if-none-match"];
+export function isHeld(head: RequestHead, etag: string): boolean {
+  const wanted = head.headers["if-none-match"];
   const opaque = (tag: string) => tag.trim().replace(/^W\//, "");
   return (
     wanted !== undefined && (wanted.trim() === "*" || wanted.split(",").some((tag) => opaque(tag) === opaque(etag)))

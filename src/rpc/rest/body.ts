@@ -1,11 +1,11 @@
 import { type DescField, type DescMessage, mergeFromJson, type Registry } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Exchange } from "../call/exchange.ts";
 import { violation } from "../call/violation.ts";
 import { readBody as readBodyOf } from "../http/body.ts";
 import { decompress, requestEncodings } from "../http/content-coding.ts";
-import { hasForeignCharset, mediaType } from "../http/request.ts";
-import type { ListenerRequest } from "../listener/handler.ts";
+import { hasForeignCharset, mediaType, type RequestHead } from "../http/request.ts";
 import { fieldNamed, isTextField, isWellKnown, messageOf } from "./fields.ts";
 import { isRawBody, setRawBody } from "./http-body.ts";
 import { findRepeatedKey, isNestedDeeper } from "./json-text.ts";
@@ -18,6 +18,8 @@ import { flaw, shown } from "./violations.ts";
 
 /** As deep as protobuf's own parsers go. */
 const maxDepth = 100;
+
+export type ReceivedBody = Pick<Exchange, "head" | "source">;
 
 export interface BodyOptions {
   /** The largest body in bytes, before and after decompression. */
@@ -36,29 +38,30 @@ export interface BodyOptions {
 export async function mergeBody(
   message: ReflectMessage,
   { body, rpc }: Route,
-  request: ListenerRequest,
+  received: ReceivedBody,
   options: BodyOptions,
 ): Promise<void> {
-  if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(request, options);
-  const bytes = await readBody(request, options);
+  const { head } = received;
+  if (body === undefined) return options.ignoreUnknown ? undefined : refuseBody(received, options);
+  const bytes = await readBody(received, options);
   if (isRawBody(body, rpc.spec.method.input)) {
-    return setRawBody(message, body, { contentType: request.headers["content-type"] ?? "", data: bytes });
+    return setRawBody(message, body, { contentType: head.headers["content-type"] ?? "", data: bytes });
   }
   if (bytes.length === 0) return body === "whole" ? undefined : setEmpty(message, body);
-  requireJson(request);
+  requireJson(head);
   mergeJson(message, readText(bytes, body, message.desc), options);
 }
 
-/** A body where none belongs says something that would be lost. */
-async function refuseBody(request: ListenerRequest, options: BodyOptions): Promise<void> {
-  if ((await readBody(request, options)).length === 0) return;
+/** What a body says would be lost where the rule has none. */
+async function refuseBody(received: ReceivedBody, options: BodyOptions): Promise<void> {
+  if ((await readBody(received, options)).length === 0) return;
   throw flaw("body", "this method and path take no request body: leave it out");
 }
 
-/** A message that was sent empty is there; of the other kinds of fields, nothing was sent. */
+/** An empty body sets a field that is a message, and no other kind of field. */
 function setEmpty(message: ReflectMessage, field: DescField): void {
   if (field.fieldKind !== "message" || isTextField(field)) return;
-  // A Value is always a value of some kind, and JSON has none that is empty.
+  // A Value is always a value of some kind, and no JSON value is empty.
   if (field.message.typeName !== "google.protobuf.Value") message.set(field, reflect(field.message));
 }
 
@@ -78,9 +81,9 @@ function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnkn
   }
 }
 
-async function readBody(request: ListenerRequest, { maxBytes }: BodyOptions): Promise<Uint8Array> {
-  const sent = await readSent(request, maxBytes);
-  const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
+async function readBody(received: ReceivedBody, { maxBytes }: BodyOptions): Promise<Uint8Array> {
+  const sent = await readSent(received, maxBytes);
+  const encoding = (received.head.headers["content-encoding"] ?? "identity").trim().toLowerCase();
   if (sent.length === 0 || encoding === "identity") return sent;
   const decompressed = await decompress(sent, encoding, maxBytes);
   switch (decompressed.kind) {
@@ -105,10 +108,9 @@ async function readBody(request: ListenerRequest, { maxBytes }: BodyOptions): Pr
   }
 }
 
-async function readSent(request: ListenerRequest, maxBytes: number): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
-  // Over HTTP/2 the request only hands on what the stream has.
-  return readBodyOf("stream" in request ? request.stream : request, (length) => {
+async function readSent({ head, source }: ReceivedBody, maxBytes: number): Promise<Buffer> {
+  if (Number(head.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  return readBodyOf(source, (length) => {
     if (length > maxBytes) throw tooLarge(maxBytes);
   });
 }
@@ -120,9 +122,9 @@ function tooLarge(maxBytes: number): HttpRefusalError {
   });
 }
 
-function requireJson(request: ListenerRequest): void {
-  const isJson = mediaType(request) === "application/json";
-  if (isJson && !hasForeignCharset(request)) return;
+function requireJson(head: RequestHead): void {
+  const isJson = mediaType(head) === "application/json";
+  if (isJson && !hasForeignCharset(head)) return;
   const charset = isJson ? ", with charset=utf-8 or without a charset" : "";
   throw new HttpRefusalError({
     error: new ConnectError(`set the header Content-Type: application/json${charset}`, Code.InvalidArgument),
@@ -131,7 +133,7 @@ function requireJson(request: ListenerRequest): void {
   });
 }
 
-/** The request message as JSON text, of which the body may be one field: with its parent, protobuf's own rules read it. */
+/** The request message as JSON text. A body that is one field is put into its parent, which protobuf then reads by its rules. */
 function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessage): string {
   let sent: string;
   try {
@@ -144,7 +146,7 @@ function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessag
     throw flaw("body", `the request body is nested too deep: send no more than ${maxDepth} levels`);
   }
   try {
-    // By itself, lest it close what it is put into.
+    // Parsed by itself: it must not close the object that it is put into.
     JSON.parse(sent);
   } catch (cause) {
     throw notJson(cause);
@@ -161,7 +163,7 @@ function readText(bytes: Uint8Array, body: "whole" | DescField, desc: DescMessag
 const notJson = (cause: unknown): ConnectError =>
   flaw("body", "the request body is not valid JSON: send one JSON value, in UTF-8", cause);
 
-/** A way through JSON in wire names, as far as the message has them. */
+/** A path through JSON in wire names, as far as the message has them. */
 function wirePath(desc: DescMessage, way: readonly (string | number)[]): string {
   let within: DescMessage | undefined = desc;
   let path = "";

@@ -2,7 +2,7 @@ import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf
 
 // Which fields a text can set, as path variables and query parameters do.
 
-/** Messages that are one scalar which can be absent, and that scalar. */
+/** The wrapper messages, by the scalar that they wrap. */
 const wrappedScalars: ReadonlyMap<string, ScalarType> = new Map([
   ["google.protobuf.BoolValue", ScalarType.BOOL],
   ["google.protobuf.BytesValue", ScalarType.BYTES],
@@ -39,8 +39,8 @@ export function isTextField(field: DescField): boolean {
 }
 
 /**
- * The fields on the way that a path of proto names takes through a message, the last of which a path variable sets. Throws an
- * Error that names the field which is not there, or which a text cannot set.
+ * The fields along a path of proto names through a message; a path variable sets the last one. Throws an Error that names the
+ * field that does not exist, or that a text cannot set.
  */
 export function resolveTextField(message: DescMessage, fieldPath: readonly string[]): readonly DescField[] {
   const fields: DescField[] = [];
@@ -61,7 +61,7 @@ export function resolveTextField(message: DescMessage, fieldPath: readonly strin
   return fields;
 }
 
-/** The message that a dotted name leads into. A well-known type is one value to JSON, and has no names within. */
+/** The message that a dotted name leads into. A well-known type is one value to JSON, without names within. */
 export function innerMessage(field: DescField): DescMessage | undefined {
   if (field.fieldKind !== "message" || isWellKnown(field.message)) return undefined;
   return field.message;
@@ -81,18 +81,18 @@ export function messageOf(field: DescField): DescMessage | undefined {
   return field.fieldKind === "list" && field.listKind === "message" ? field.message : undefined;
 }
 
-/** What a message wraps that is one scalar which can be absent; undefined where it is another message. */
+/** The scalar that a wrapper message wraps; undefined for other messages. */
 export const wrappedScalar = (message: DescMessage): ScalarType | undefined => wrappedScalars.get(message.typeName);
 
-/** Whether a message is one scalar that can be absent. */
+/** Whether a message is a wrapper of one scalar. */
 export const isWrapper = (message: DescMessage): boolean => wrappedScalars.has(message.typeName);
 
-/** Whether a message has, or may have, a JSON form of its own: its fields are no names in it. */
+/** Whether a message has, or may have, a JSON form of its own: then JSON does not have its field names. */
 export const isWellKnown = (message: DescMessage): boolean => message.typeName.startsWith("google.protobuf.");
 
 const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
 
-/** The field of a name, JSON's or the proto file's; where one field's proto name is another's JSON name, the JSON name counts. */
+/** Finds a field by its JSON or proto name. Where one field's proto name is another's JSON name, the JSON name wins. */
 export function fieldNamed(message: DescMessage, name: string): DescField | undefined {
   let fields = known.get(message);
   if (fields === undefined) {

@@ -1,6 +1,6 @@
-// What a parser of JSON does not say of a text.
+// Checks of JSON text that JSON.parse does not make.
 
-/** Whether JSON text, valid or not, is nested deeper than that. Parsers call themselves once per level, and a stack has an end. */
+/** Whether JSON text, valid or not, is nested deeper than that. Parsers recurse once per level, and the stack is limited. */
 export function isNestedDeeper(text: string, maxDepth: number): boolean {
   let depth = 0;
   for (let at = 0; at < text.length && depth <= maxDepth; at += 1) {
@@ -13,8 +13,8 @@ export function isNestedDeeper(text: string, maxDepth: number): boolean {
 }
 
 /**
- * The way to the first key that an object of valid JSON text has twice, of which `JSON.parse` keeps the last without a word:
- * keys, and the places in arrays. Undefined where there is none.
+ * The path to the first key that an object of valid JSON text has twice: keys, and indexes of arrays. `JSON.parse` would keep the
+ * last value in silence. Undefined where there is none.
  */
 export function findRepeatedKey(text: string): readonly (string | number)[] | undefined {
   // What is open, and where in it the text is; an array has no keys.
@@ -57,7 +57,10 @@ export function findRepeatedKey(text: string): readonly (string | number)[] | un
   return undefined;
 }
 
-/** The place of the quote that ends a string; the end of the text where none does. A pattern would begin anew at every quote. */
+/**
+ * The place of the quote that ends a string; the end of the text where none does. A regular expression would start again at
+ * every quote.
+ */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;

@@ -25,7 +25,10 @@ export function parseWithLongIntegers(desc: DescMessage, text: string, registry:
   return createMerge(registry)(desc, rounded, exact);
 }
 
-/** For a number past all numbers, one that no field takes. A google.protobuf.Value would take infinity, and never be JSON again. */
+/**
+ * Stands for a number beyond the range of numbers: no field takes it. A google.protobuf.Value would take infinity, which JSON
+ * lacks.
+ */
 const withoutInfinity = (value: unknown): unknown =>
   value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY ? 2n ** 64n : value;
 
@@ -46,7 +49,7 @@ function createMerge(registry: Registry): Merge {
     });
   };
 
-  /** Which fields an Any has, its type alone says; one that nobody knows is refused later. */
+  /** The type of an Any determines its fields; an unknown type is refused later. */
   function mergeAny(rounded: JsonObject, exact: JsonObject): JsonValue {
     const type = rounded["@type"];
     const desc = typeof type === "string" ? registry.getMessage(type.slice(type.lastIndexOf("/") + 1)) : undefined;

@@ -12,9 +12,9 @@ const isOfHttp = (name: string): boolean =>
   /^(?:grpc|connect|access-control)-/.test(name);
 
 /**
- * The headers that a call is told of, where `Grpc-Metadata-X` is another name of `X`, as it is to grpc-gateway. A name that HTTP
+ * The headers that a call sees, where `Grpc-Metadata-X` is another name of `X`, as it is to grpc-gateway. A name that HTTP
  * reads for itself (`Grpc-Metadata-Content-Length`) stays what it is. A refusal where both names were sent with different values:
- * one of them would be lost without a word.
+ * one of them would be lost in silence.
  */
 export function readMetadataHeaders(
   headers: IncomingHttpHeaders,

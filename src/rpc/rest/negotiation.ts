@@ -1,10 +1,13 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { HttpRefusalError } from "./status.ts";
+
 /** One choice of a header such as `Accept: text/html;q=0.8`. */
 interface Choice {
   readonly name: string;
   readonly q: number;
 }
 
-/** The choices of a header, parameters other than `q` left out. A weight that is none counts as 0. */
+/** The choices of a header, parameters other than `q` left out. An invalid weight counts as 0. */
 function parseChoices(header: string): readonly Choice[] {
   return header
     .split(",")
@@ -35,6 +38,16 @@ export function chooseMediaType(accept: string | undefined, available: readonly 
     return 0;
   };
   return best(available, weightOf);
+}
+
+/** The media type to answer with. Throws a 406 that names the available ones. */
+export function requireAcceptable(accept: string | undefined, available: readonly string[]): string {
+  const chosen = chooseMediaType(accept, available);
+  if (chosen !== undefined) return chosen;
+  throw new HttpRefusalError({
+    error: new ConnectError(`the answer comes as ${available.join(" or ")}: accept it`, Code.InvalidArgument),
+    status: 406,
+  });
 }
 
 /** The content coding to answer with (RFC 9110, 12.5.3): `identity` unless one of the available ones is wanted as much. */

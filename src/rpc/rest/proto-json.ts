@@ -11,7 +11,7 @@ import { fieldNamed, wrappedScalar } from "./fields.ts";
 import { isDuration, isFieldMask, isTimestamp, readScalar, scalarForm } from "./scalar-json.ts";
 import { shown } from "./violations.ts";
 
-/** Where JSON is not of its message, and why; the path in wire names, empty where the whole is not. */
+/** The place where JSON does not fit its message, and why. The path has wire names, and is empty for the whole. */
 export class Misfit extends Error {
   readonly path: string;
 
@@ -26,7 +26,7 @@ export type ValueType = Partial<Pick<DescField, "scalar" | "enum" | "message">>;
 
 /**
  * Checks JSON against protobuf's own form (ProtoJSON) of a message, and returns it as protobuf-es takes it. Throws a Misfit for
- * the first field that does not fit, or that there is not.
+ * the first field that does not fit, or does not exist.
  */
 export const checkMessage = (desc: DescMessage, json: JsonValue, registry: Registry): JsonValue =>
   new Checker(registry).message(desc, json, "");
@@ -150,7 +150,7 @@ const textForm = (isOne: (text: string) => boolean, form: string): SpecialForm =
 
 const ofNumbers = "whose numbers are at most 1.8e308";
 
-/** The messages that JSON has as something else than their fields; wrappers and Any apart. */
+/** The messages whose JSON form is not an object of their fields, except wrappers and Any. */
 const specialForms: ReadonlyMap<string, SpecialForm> = new Map([
   ["google.protobuf.Timestamp", textForm(isTimestamp, 'a time of RFC 3339, such as "2026-01-31T12:00:00Z"')],
   ["google.protobuf.Duration", textForm(isDuration, 'a duration in seconds, such as "3600s" or "1.5s"')],
@@ -171,7 +171,7 @@ function messageForm(desc: DescMessage): string {
   return specialForms.get(desc.typeName)?.form ?? `an object with the fields of ${desc.name}`;
 }
 
-/** More names than that are no help in a sentence. */
+/** More names do not help in a sentence. */
 const maxNames = 20;
 
 function enumForm(desc: DescEnum): string {

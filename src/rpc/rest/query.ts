@@ -7,7 +7,7 @@ import type { Route } from "./route-table.ts";
 import { setByText } from "./text-value.ts";
 import { conflict, shown } from "./violations.ts";
 
-/** Deeper than any message that a person writes; of a message that holds itself, a query could make any number. */
+/** Deeper than real messages. Without it, a query could nest a recursive message to any depth. */
 const maxDepth = 32;
 
 export interface QueryOptions {

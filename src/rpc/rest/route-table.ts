@@ -7,7 +7,7 @@ import { type PathTemplate, parseTemplate, type Segment } from "./template.ts";
 
 /** One binding of a google.api.http rule. */
 export interface Route {
-  /** Of any kind: of one that streams its requests, only gRPC and gRPC-Web can make use of the path. */
+  /** Of any kind: only gRPC and gRPC-Web can call one that streams its requests. */
   readonly rpc: Rpc;
   /** The HTTP method; `*` for any. */
   readonly method: string;
@@ -22,10 +22,16 @@ export interface Route {
   readonly responseBody?: DescField;
 }
 
+/** The route that a request takes, with the path's values: percent-decoded, in the order of the route's variables. */
+export interface RestTarget {
+  readonly route: Route;
+  readonly pathValues: readonly string[];
+}
+
 /** What a request's method and path lead to. */
 export type RouteMatch =
-  | { readonly kind: "found"; readonly route: Route; readonly pathValues: readonly string[] }
-  /** The path is known under other methods: these, sorted, with the HEAD and OPTIONS that come by themselves. */
+  | ({ readonly kind: "found" } & RestTarget)
+  /** The path is known under other methods: these, sorted, with the HEAD and OPTIONS that are implied. */
   | { readonly kind: "wrong_method"; readonly allow: readonly string[] }
   | { readonly kind: "bad_escape" }
   | { readonly kind: "not_found" };
@@ -55,7 +61,7 @@ export function createRouteTable(rpcs: RpcTable, reservedPaths: readonly string[
         const path = literalPath(route);
         if (reservedPaths.includes(path))
           throw new Error(`"${route.pattern}" is a path that the server keeps for itself`);
-        // Whatever the method: all that is sent there is taken for a call of the RPC.
+        // Whatever the method: requests to that path are calls of the RPC.
         const taken = rpcs.get(path);
         if (taken !== undefined) throw new Error(`"${route.pattern}" is the path of the RPC ${taken.path}`);
         root.insert(route);
@@ -70,13 +76,13 @@ export function createRouteTable(rpcs: RpcTable, reservedPaths: readonly string[
 }
 
 /**
- * The routes whose whole path is literal, by path and method: nothing is more specific than such a route, so where it is for
- * the very method, no search would end elsewhere.
+ * The routes whose whole path is literal, by path and method: no route is more specific, so where the method is the same, a
+ * search would end at the same one.
  */
 function plainRoutes(routes: readonly Route[]): ReadonlyMap<string, ReadonlyMap<string, RouteMatch>> {
   const plain = new Map<string, Map<string, RouteMatch>>();
   for (const route of routes) {
-    // Of a colon or an escape in a path, there is more than one reading.
+    // A path with a colon or an escape has more than one reading.
     const path = route.pattern;
     if (!/^(\/[\w.~-]+)+$/.test(path)) continue;
     const byMethod = plain.get(path) ?? new Map<string, RouteMatch>();
@@ -115,7 +121,7 @@ function compileBinding(rpc: Rpc, rule: HttpRule): Route {
   };
 }
 
-/** Of two members of one oneof, the path would always set both. */
+/** The path would always set both of two members of a oneof. */
 function refuseAlternatives(pathFields: readonly (readonly DescField[])[]): void {
   for (const [index, fields] of pathFields.entries()) {
     for (const other of pathFields.slice(index + 1)) {
@@ -259,7 +265,7 @@ function match(root: Node, method: string, path: string): RouteMatch {
 const endsInRest = ({ template }: Route): boolean => template.segments.at(-1)?.kind === "rest";
 
 /**
- * What is behind the last colon may be a verb, or belong to the value: which one, the templates say. The verb comes first. A
+ * The text behind the last colon may be a verb, or belong to the value: the templates decide, the verb first. A
  * percent-encoded colon is always part of the value. A path with an empty segment has no reading: it fits no template.
  */
 function readings(path: string): readonly Path[] {

@@ -1,7 +1,7 @@
 import { ScalarType } from "@bufbuild/protobuf";
 
 // The JSON forms of single values, as ProtoJSON has them (protobuf.dev/programming-guides/json). protobuf-es takes more, such
-// as "0x10" for an integer and the 30th of February, and in places less. Each function returns undefined for what is none.
+// as "0x10" for an integer and the 30th of February, and in places less. Each function returns undefined for other values.
 
 /** The least and the greatest integer of each type. */
 const ranges: ReadonlyMap<ScalarType, readonly [least: bigint, greatest: bigint]> = new Map([
@@ -61,7 +61,7 @@ function readFloat(type: ScalarType, json: unknown): string | number | undefined
   return Number.isFinite(value) ? json : undefined;
 }
 
-/** A number, or a text of one: also with an exponent, or with zeros behind the point. A text is returned as its digits alone. */
+/** A number, or a text of one, which may have an exponent or zeros behind the point. Returns the digits of a text. */
 function readInteger(type: ScalarType, json: unknown): string | number | undefined {
   const digits = typeof json === "number" && Number.isInteger(json) ? BigInt(json) : digitsOf(json);
   const [least, greatest] = ranges.get(type) ?? [];

@@ -13,17 +13,16 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { send } from "../http/response.ts";
+import type { Reply } from "../http/reply.ts";
 import { type HttpRefusal, httpStatus } from "../http/status.ts";
-import type { ListenerResponse } from "../listener/handler.ts";
 import { sendable } from "./answer.ts";
 
 /**
  * Answers with an error as proto JSON of google.rpc.Status: the numeric code, the message, and `details`, perhaps empty.
- * What is no ConnectError is a bug: it is answered as `internal` without its text.
+ * A reason that is no ConnectError is a bug, and becomes `internal` without its text.
  */
 export function sendStatus(
-  response: ListenerResponse,
+  reply: Reply,
   reason: unknown,
   options: { readonly registry: Registry; readonly header?: OutgoingHttpHeaders; readonly isHead?: boolean },
 ): void {
@@ -38,15 +37,15 @@ export function sendStatus(
     "content-type": "application/json",
     "cache-control": "no-store",
   };
-  if (options.isHead) send(response, { status, header: { ...headers, "content-length": body.length } });
-  else send(response, { status, header: headers, body });
+  if (options.isHead) reply.send({ status, header: { ...headers, "content-length": body.length } });
+  else reply.send({ status, header: headers, body });
 }
 
 /** An error as proto JSON of google.rpc.Status. */
 export const toStatusJson = (reason: unknown, registry: Registry): JsonObject =>
   statusJson(toRefusal(reason).error, registry);
 
-/** The code that an error is told as. */
+/** The code that the caller sees for an error. */
 export const codeOf = (reason: unknown): Code => toRefusal(reason).error.code;
 
 /** What a google.rpc.RetryInfo among the details says, for clients that know HTTP alone: in whole seconds. */
@@ -92,7 +91,7 @@ function detailJson(detail: ConnectError["details"][number], registry: Registry)
     try {
       return messageJson(desc, fromBinary(desc, detail.value), registry);
     } catch {
-      // Its bytes are kept, as those of an unknown type are.
+      // Then its bytes are sent, as for an unknown type.
     }
   }
   return bytesJson(detail.type, detail.value);
@@ -103,7 +102,7 @@ function messageJson(desc: DescMessage, message: Message, registry: Registry): J
   try {
     json = toJson(desc, message, { registry, alwaysEmitImplicit: true });
   } catch {
-    // It holds a message of a type that nobody knows, or a text that is no Unicode. The code is worth more than the detail.
+    // It holds a message of an unknown type, or a text that is no Unicode. The code is worth more than the detail.
     return bytesJson(desc.typeName, toBinary(desc, message));
   }
   // A type with a JSON form of its own, a text perhaps, is a value beside its name.

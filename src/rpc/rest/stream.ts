@@ -1,202 +1,84 @@
-import { once } from "node:events";
-import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { constants } from "node:http2";
-import type { JsonValue } from "@bufbuild/protobuf";
-import { untilAborted } from "../call/call.ts";
-import { isGone } from "../http/response.ts";
-import type { ListenerResponse } from "../listener/handler.ts";
-import { unreadAnswer } from "../listener/unread.ts";
+import type { Message } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
+// Exported by Connect and marked private: the version is pinned, and the tests of streams cover what is relied on.
+import { transformInvokeImplementation } from "@connectrpc/connect/protocol";
+import { admitStream } from "../call/admit.ts";
+import type { CallContext } from "../call/context.ts";
+import type { NodeExchange } from "../call/exchange.ts";
+import type { Outcome } from "../call/outcome.ts";
+import { untilAborted, whileCalled } from "../call/until-aborted.ts";
+import { answerHeaders, answerJson, withVary } from "./answer.ts";
+import { isRawAnswer, rawAnswer, rawPart } from "./http-body.ts";
+import { readMessage } from "./message.ts";
+import { requireAcceptable } from "./negotiation.ts";
+import type { RestOptions } from "./options.ts";
+import type { RestTarget } from "./route-table.ts";
+import { codeOf, toStatusJson } from "./status.ts";
+import { frame, framingOf, streamTypes, writeStream } from "./stream-writer.ts";
 
-/** How a stream of messages is written. */
-interface Framing {
-  readonly first: string;
-  readonly between: string;
-  message(json: string): string;
-  readonly end: string;
-  /** How an error after the first message is told; absent: the form has no place for one, so the connection breaks. */
-  error?(status: string): string;
-}
+/** Serves one call that streams its answers. Rejects with what goes to the caller as a status, where no answer has begun. */
+export async function serveStream(
+  exchange: NodeExchange,
+  target: RestTarget,
+  { context, options }: { readonly context: CallContext; readonly options: RestOptions },
+): Promise<Outcome> {
+  const { route } = target;
+  const { spec } = route.rpc;
+  if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} does not stream`);
+  const { head, response, contextValues } = exchange;
+  const { registry } = options;
+  const { signal } = context;
+  const isRaw = isRawAnswer(route);
+  // The first answer may set another one.
+  let type = "application/octet-stream";
+  let outcome: Outcome = 0;
 
-const framings: Readonly<Record<string, Framing>> = {
-  /** A message per line; an error is a last line of its own. */
-  "application/x-ndjson": {
-    first: "",
-    between: "",
-    message: (json) => `${json}\n`,
-    end: "",
-    error: (status) => `{"error":${status}}\n`,
-  },
-  "application/json": { first: "[", between: ",", message: (json) => json, end: "]" },
-  "text/event-stream": {
-    first: "",
-    between: "",
-    message: (json) => `data: ${json}\n\n`,
-    // A browser that is not told so takes every end for a broken connection, and asks again.
-    end: "event: end\ndata:\n\n",
-    error: (status) => `event: error\ndata: ${status}\n\n`,
-  },
-};
-
-/** In the order of preference. */
-export const streamTypes: readonly string[] = Object.keys(framings);
-
-export interface StreamAnswer {
-  readonly response: ListenerResponse;
-  /** Whether nothing but the headers is wanted: then the messages end with the first. */
-  readonly isHead: boolean;
-  /** Of the call: a client that reads nothing keeps it no longer than its deadline. */
-  readonly signal: AbortSignal;
-  /** The media type; known with the first message, or the end. */
-  type(): string;
-  /** Asked when the first message, or the end, is there. */
-  headers(): OutgoingHttpHeaders;
-  readonly messages: AsyncIterable<JsonValue>;
-  /** The google.rpc.Status that an error is told as. Called once for each stream that fails after its first message. */
-  toStatus(reason: unknown): JsonValue;
-}
-
-/**
- * Writes messages as they come, each at once, and none faster than the client takes them. Headers wait for the first
- * message: rejects, with nothing sent, where it fails before. What fails after is told in the stream, or breaks it off: no
- * error ever looks like a clean end. Stops reading the messages when the client is gone.
- */
-export async function writeStream(answer: StreamAnswer): Promise<void> {
-  const { response, isHead, headers, messages, toStatus, signal } = answer;
-  const out = response as ServerResponse;
-  const outlet = createOutlet(response, signal);
-  // Only ever bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead.
-  const write = (text: string): boolean => outlet.write(Buffer.from(text));
-  let isBegun = false;
-  let framing = {} as Framing;
-  const begin = (): void => {
-    if (isBegun) return;
-    isBegun = true;
-    const type = answer.type();
-    framing = framings[type] as Framing;
-    out.writeHead(200, { "cache-control": "no-store", ...headers(), "content-type": type, "x-accel-buffering": "no" });
-    if (framing.first !== "" && !isHead) write(framing.first);
-  };
-  let count = 0;
-  try {
-    for await (const message of messages) {
-      if (isGone(response)) return;
-      begin();
-      if (isHead) break;
-      const text = framing.message(JSON.stringify(message));
-      if (!write(count++ === 0 ? text : framing.between + text)) await outlet.drained();
+  /** Runs when the first answer is asked for. What is left is never made once the caller stops asking. */
+  async function* call(): AsyncIterable<Message> {
+    await admitStream(context, options);
+    if (!isRaw) type = requireAcceptable(head.headers.accept, streamTypes);
+    const message = await untilAborted(readMessage(exchange, target, options), signal);
+    async function* input() {
+      yield message as never;
     }
-  } catch (reason) {
-    if (!isBegun || isGone(response)) throw reason;
-    const status = toStatus(reason);
-    if (framing.error === undefined) await outlet.breakOff();
-    else out.end(Buffer.from(framing.error(JSON.stringify(status))));
-    return;
+    const invoke = transformInvokeImplementation(spec, context, [...options.interceptors]);
+    yield* whileCalled(invoke(input()), signal);
   }
-  begin();
-  if (isHead) out.end();
-  else out.end(Buffer.from(framing.end));
-}
 
-/** Raw bytes of any type, one chunk after the other. The first one says the type. */
-export async function writeRawStream({
-  response,
-  isHead,
-  chunks,
-  headers,
-  onFailure,
-  signal,
-}: {
-  readonly response: ListenerResponse;
-  readonly isHead: boolean;
-  readonly signal: AbortSignal;
-  readonly chunks: AsyncIterable<{ readonly contentType: string; readonly data: Uint8Array }>;
-  headers(): OutgoingHttpHeaders;
-  /** Told why, where the bytes break off. */
-  onFailure(reason: unknown): void;
-}): Promise<void> {
-  const out = response as ServerResponse;
-  const outlet = createOutlet(response, signal);
-  let isBegun = false;
-  const begin = (contentType: string): void => {
-    isBegun = true;
-    out.writeHead(200, {
-      "cache-control": "no-store",
-      ...headers(),
-      "content-type": contentType,
-      "x-content-type-options": "nosniff",
-    });
-  };
-  try {
-    for await (const { contentType, data } of chunks) {
-      if (isGone(response)) return;
-      if (!isBegun) begin(contentType);
-      if (isHead) break;
-      if (!outlet.write(data)) await outlet.drained();
+  async function* rawPieces(): AsyncIterable<Uint8Array> {
+    let isFirst = true;
+    for await (const answer of call()) {
+      const { contentType, data } = rawAnswer(rawPart(answer, route));
+      if (isFirst) type = contentType;
+      isFirst = false;
+      yield data;
     }
-  } catch (reason) {
-    if (!isBegun || isGone(response)) throw reason;
-    onFailure(reason);
-    // Bytes of an unknown type have no place for an error.
-    await outlet.breakOff();
-    return;
   }
-  if (!isBegun) begin("application/octet-stream");
-  out.end();
-}
 
-/** The body of an answer, while its call lasts. */
-interface Outlet {
-  /** False where no more should be written before it is `drained`. */
-  write(bytes: Uint8Array): boolean;
-  /** Resolves when more can be written, or nobody is there to read it. */
-  drained(): Promise<void>;
-  /**
-   * Ends a connection or stream so that nobody takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
-   * INTERNAL_ERROR. What was written goes out before, unless the reader has not taken it when the call is aborted.
-   */
-  breakOff(): Promise<void>;
-}
+  async function* texts(): AsyncIterable<string> {
+    const { output } = spec.method;
+    for await (const answer of call()) {
+      yield JSON.stringify(answerJson(answer, output, { registry, field: route.responseBody }));
+    }
+  }
 
-function createOutlet(response: ListenerResponse, signal: AbortSignal): Outlet {
-  // Both response types have these calls; TypeScript sees no signature common to the two.
-  const out = response as ServerResponse;
-  const unread = unreadAnswer(response);
-  let unsent = 0;
-  let onSent = (): void => {};
-  return {
-    write(bytes) {
-      unsent += 1;
-      const isTaken = out.write(bytes, () => {
-        unsent -= 1;
-        if (unsent === 0) onSent();
-      });
-      if (!isTaken) unread?.wait(bytes.length);
-      return isTaken;
+  await writeStream({
+    response,
+    isHead: head.method === "HEAD",
+    signal,
+    pieces: isRaw ? rawPieces() : frame(texts(), () => framingOf(type)),
+    headers: () => ({
+      ...withVary(answerHeaders(context), "Accept"),
+      "content-type": type,
+      ...(isRaw ? { "x-content-type-options": "nosniff" } : { "x-accel-buffering": "no" }),
+    }),
+    errorPiece(reason) {
+      outcome = codeOf(reason);
+      if (!(reason instanceof ConnectError)) options.onFailure(reason, contextValues);
+      // Bytes of an unknown type have no place for an error.
+      const error = isRaw ? undefined : framingOf(type).error;
+      return error && Buffer.from(error(JSON.stringify(toStatusJson(reason, registry))));
     },
-    async drained() {
-      const done = new AbortController();
-      const until = { signal: AbortSignal.any([done.signal, signal]) };
-      try {
-        await Promise.race([once(out, "drain", until), once(out, "close", until)]);
-      } catch {
-        // An error of the connection: whoever writes next sees that it is gone.
-      } finally {
-        done.abort();
-        unread?.taken();
-      }
-    },
-    async breakOff() {
-      const sent = new Promise<void>((resolve) => {
-        if (unsent === 0) resolve();
-        else onSent = resolve;
-      });
-      // A reset drops what HTTP/2 has not been allowed to send yet. A connection that is lost aborts the call.
-      await untilAborted(sent, signal).catch(() => {});
-      if (isGone(response)) return;
-      // Destroyed, a stream says NO_ERROR.
-      if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-      else if (unsent === 0 && response.socket) response.socket.destroySoon();
-      else response.destroy();
-    },
-  };
+  });
+  return outcome;
 }

@@ -7,8 +7,8 @@
  *     Variable  = "{" FieldPath [ "=" Segments ] "}"
  *     FieldPath = IDENT { "." IDENT }
  *
- * `*` takes one segment of a path, `**` any number of them. google/api/http.proto has this grammar, and says in words that a
- * variable holds no other. Two things differ: `/` alone is a template, and segments may follow `**`, as in Firestore's rules.
+ * `*` takes one segment of a path, `**` any number of them. google/api/http.proto has this grammar, and forbids a variable in
+ * another. Two things differ: `/` alone is a template, and segments may follow `**`, as in Firestore's rules.
  */
 export interface PathTemplate {
   readonly segments: readonly Segment[];
@@ -24,10 +24,10 @@ export type Segment =
 export interface Variable {
   /** Proto names, from the request message inwards. */
   readonly fieldPath: readonly string[];
-  /** Its segments of the template: from `start` as far as `end`, which is not its own. */
+  /** Its segments of the template: from `start`, up to but without `end`. */
   readonly start: number;
   readonly end: number;
-  /** Whether it is of several segments by its template, whatever a path makes of it: then `%2F` stays as it is. */
+  /** Whether its template has several segments, even if a path has one there: then `%2F` stays as it is. */
   readonly isMultiple: boolean;
 }
 
@@ -37,7 +37,10 @@ export function parseTemplate(template: string): PathTemplate {
 }
 
 const identifier = /[A-Za-z_][A-Za-z0-9_]*/y;
-/** What stands in a path as it is, and percent-encoded bytes (RFC 3986, 3.3); no colon, which begins the verb, and no `*`. */
+/**
+ * Unescaped characters of a path and percent-encoded bytes (RFC 3986, 3.3), without `*`, and without the colon that begins the
+ * verb.
+ */
 const literal = /(?:[A-Za-z0-9\-_.~!$&'()+,;@]|%[0-9A-Fa-f]{2})+/y;
 
 class Parser {

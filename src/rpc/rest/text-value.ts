@@ -16,7 +16,7 @@ export interface TextSetting {
   readonly fields: readonly DescField[];
   /** One text, or the items of a list. */
   readonly texts: readonly string[];
-  /** What the caller knows it by, for errors. */
+  /** The name that the caller used, for errors. */
   readonly name: string;
   /** Whether it takes the place of another member of its oneof. Default false: that is refused. */
   readonly overrides?: boolean;
@@ -83,7 +83,7 @@ function toJsonValue(field: DescField, text: string): JsonValue {
   }
 }
 
-/** Paths in JSON's form; those of proto files, which people know better, are taken too. */
+/** Takes paths in JSON's form, and those of proto files, which people know better. */
 function toCamelCase(mask: string): string {
   return mask
     .split(",")

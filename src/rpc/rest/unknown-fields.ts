@@ -3,7 +3,7 @@ import type { DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
 /**
  * The JSON without the fields that the message does not have, at any depth. protobuf's own option for that
  * (`ignoreUnknownFields`) also takes an unknown enum name for an unset field, which would turn a misspelt setting into
- * its default without a word.
+ * its default in silence.
  */
 export function withoutUnknownFields(desc: DescMessage, json: JsonValue): JsonValue {
   // The well-known types have JSON forms of their own, without unknown fields.

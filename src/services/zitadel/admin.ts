@@ -14,7 +14,7 @@ import {
   toSettings,
 } from "./convert.ts";
 
-/** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations without their own inherit. */
+/** `zitadel.admin.v1.AdminService`: the login policy of the instance, which organizations inherit. */
 export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof AdminService> {
   return {
     healthz: () => ({}),
@@ -23,42 +23,37 @@ export function createAdminService(policies: LoginPolicies): ServiceImpl<typeof 
       return { policy: fromPolicy(await policies.getDefault(principalOf(context))) };
     },
     async updateLoginPolicy(request, context) {
-      return fromChanged(await policies.updateDefault(principalOf(context).userId, toSettings(request)), context);
+      return fromChanged(await policies.updateDefault(principalOf(context), toSettings(request)), context);
     },
 
     async listLoginPolicySecondFactors(_, context) {
       return fromSecondFactorList(await policies.getDefault(principalOf(context)));
     },
     async addSecondFactorToLoginPolicy({ type }, context) {
-      return fromAdded(
-        await policies.addDefaultSecondFactor(principalOf(context).userId, toSecondFactor(type)),
-        context,
-      );
+      return fromAdded(await policies.addDefaultFactor(principalOf(context), toSecondFactor(type)), context);
     },
     async removeSecondFactorFromLoginPolicy({ type }, context) {
-      const { userId } = principalOf(context);
-      return fromChanged(await policies.removeDefaultSecondFactor(userId, toSecondFactor(type)), context);
+      return fromChanged(await policies.removeDefaultFactor(principalOf(context), toSecondFactor(type)), context);
     },
 
     async listLoginPolicyMultiFactors(_, context) {
       return fromMultiFactorList(await policies.getDefault(principalOf(context)));
     },
     async addMultiFactorToLoginPolicy({ type }, context) {
-      return fromAdded(await policies.addDefaultMultiFactor(principalOf(context).userId, toMultiFactor(type)), context);
+      return fromAdded(await policies.addDefaultFactor(principalOf(context), toMultiFactor(type)), context);
     },
     async removeMultiFactorFromLoginPolicy({ type }, context) {
-      const { userId } = principalOf(context);
-      return fromChanged(await policies.removeDefaultMultiFactor(userId, toMultiFactor(type)), context);
+      return fromChanged(await policies.removeDefaultFactor(principalOf(context), toMultiFactor(type)), context);
     },
 
     async listLoginPolicyIDPs(_, context) {
       return fromIdpList(await policies.getDefault(principalOf(context)));
     },
     async addIDPToLoginPolicy(_, context) {
-      return fromAdded(await policies.addDefaultIdp(principalOf(context).userId), context);
+      return fromAdded(await policies.addDefaultIdp(principalOf(context)), context);
     },
     async removeIDPFromLoginPolicy(_, context) {
-      return fromChanged(await policies.removeDefaultIdp(principalOf(context).userId), context);
+      return fromChanged(await policies.removeDefaultIdp(principalOf(context)), context);
     },
   };
 }

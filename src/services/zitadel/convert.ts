@@ -10,12 +10,12 @@ import {
   SecondFactorType,
 } from "../../../gen/zitadel/policy_pb.ts";
 import type { ReadPolicy, Written } from "../../application/login-policy.ts";
-import type { WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
-import type { MultiFactor, Named, SecondFactor } from "../../domain/login-policy/factors.ts";
+import { multiFactorKind, secondFactorKind, type WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
+import type { MultiFactor, SecondFactor } from "../../domain/login-policy/factors.ts";
 import type { Duration, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
 import { policyHeader } from "../../wire-names.ts";
 
-// Between the wire's messages and the domain's values: the only place where either learns of the other.
+// Converts between messages and domain values. Nothing else knows both.
 
 const secondFactorTypes = {
   otp: SecondFactorType.OTP,
@@ -29,15 +29,21 @@ const multiFactorTypes = {
   u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
 } as const satisfies Record<MultiFactor, MultiFactorType>;
 
-/** The factor that a wire number stands for; undefined for `unspecified` and for numbers without a name. */
-export const toSecondFactor = (type: SecondFactorType): Named<SecondFactor> => nameOf(secondFactorTypes, type);
-export const toMultiFactor = (type: MultiFactorType): Named<MultiFactor> => nameOf(multiFactorTypes, type);
+/** The factor with this wire number; undefined for `unspecified` and for unknown numbers. */
+export const toSecondFactor = (type: SecondFactorType) => ({
+  kind: secondFactorKind,
+  factor: nameOf<SecondFactor>(secondFactorTypes, type),
+});
+export const toMultiFactor = (type: MultiFactorType) => ({
+  kind: multiFactorKind,
+  factor: nameOf<MultiFactor>(multiFactorTypes, type),
+});
 
 function nameOf<Name extends string>(types: Readonly<Record<Name, number>>, type: number): Name | undefined {
   return (Object.keys(types) as Name[]).find((name) => types[name] === type);
 }
 
-/** The fields that every request with a whole set of settings has. An absent one is false, zero or empty. */
+/** The fields that all requests with settings share. An absent one is false, zero or empty. */
 type SettingsRequest = Pick<
   AddCustomLoginPolicyRequest,
   Exclude<keyof AddCustomLoginPolicyRequest, "secondFactors" | "multiFactors" | "idps" | `$${string}`>
@@ -68,13 +74,13 @@ export function toSettings(request: SettingsRequest): LoginPolicySettings {
 export function toWantedPolicy(request: AddCustomLoginPolicyRequest): WantedLoginPolicy {
   return {
     settings: toSettings(request),
-    secondFactors: request.secondFactors.map(toSecondFactor),
-    multiFactors: request.multiFactors.map(toMultiFactor),
+    secondFactors: request.secondFactors.map((type) => toSecondFactor(type).factor),
+    multiFactors: request.multiFactors.map((type) => toMultiFactor(type).factor),
     idpIds: request.idps.map(({ idpId }) => idpId),
   };
 }
 
-/** Both parts fit a JavaScript number: the validation interceptor has refused what protobuf's own range does not allow. */
+/** Both parts fit a JavaScript number, because the validation interceptor enforces protobuf's range. */
 const toDuration = (duration: WireDuration | undefined): Duration =>
   duration === undefined ? { seconds: 0, nanos: 0 } : { seconds: Number(duration.seconds), nanos: duration.nanos };
 
@@ -109,7 +115,7 @@ export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageIni
 const fromSecondFactors = (factors: readonly SecondFactor[]) => factors.map((factor) => secondFactorTypes[factor]);
 const fromMultiFactors = (factors: readonly MultiFactor[]) => factors.map((factor) => multiFactorTypes[factor]);
 
-/** The answers to the three kinds of list; no identity provider exists, so no policy links one. */
+/** The answers to the three kinds of list. No identity provider exists, so no policy links one. */
 export const fromSecondFactorList = (read: ReadPolicy) => fromList(read, fromSecondFactors(read.policy.secondFactors));
 export const fromMultiFactorList = (read: ReadPolicy) => fromList(read, fromMultiFactors(read.policy.multiFactors));
 export const fromIdpList = (read: ReadPolicy) => fromList(read, []);
@@ -130,13 +136,13 @@ function fromList<Item>(
 
 type DetailsInit = { details: MessageInitShape<typeof ObjectDetailsSchema> };
 
-/** The answer to an Add, which also says when what it added was created. Marks the answer where the policy was copied. */
+/** The answer to an Add, with a creation date. Sets the header of a copied policy. */
 export function fromAdded(written: Written, context: HandlerContext): DetailsInit {
   const { details } = fromChanged(written, context);
   return { details: { ...details, creationDate: fromInstant(written.recordedAt) } };
 }
 
-/** The answer to any other write. Marks the answer where the change gave the organization a policy of its own by a copy. */
+/** The answer to any other write. Sets the header of a copied policy. */
 export function fromChanged({ owner, sequence, recordedAt, copied }: Written, context: HandlerContext): DetailsInit {
   if (copied) context.responseHeader.set(policyHeader, "created");
   return { details: { sequence: BigInt(sequence), changeDate: fromInstant(recordedAt), resourceOwner: owner } };

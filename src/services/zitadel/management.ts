@@ -41,20 +41,20 @@ export function createManagementService(policies: LoginPolicies): ServiceImpl<ty
       return fromSecondFactorList(await policies.getEffective(principalOf(context)));
     },
     async addSecondFactorToLoginPolicy({ type }, context) {
-      return fromAdded(await policies.addSecondFactor(principalOf(context), toSecondFactor(type)), context);
+      return fromAdded(await policies.addFactor(principalOf(context), toSecondFactor(type)), context);
     },
     async removeSecondFactorFromLoginPolicy({ type }, context) {
-      return fromChanged(await policies.removeSecondFactor(principalOf(context), toSecondFactor(type)), context);
+      return fromChanged(await policies.removeFactor(principalOf(context), toSecondFactor(type)), context);
     },
 
     async listLoginPolicyMultiFactors(_, context) {
       return fromMultiFactorList(await policies.getEffective(principalOf(context)));
     },
     async addMultiFactorToLoginPolicy({ type }, context) {
-      return fromAdded(await policies.addMultiFactor(principalOf(context), toMultiFactor(type)), context);
+      return fromAdded(await policies.addFactor(principalOf(context), toMultiFactor(type)), context);
     },
     async removeMultiFactorFromLoginPolicy({ type }, context) {
-      return fromChanged(await policies.removeMultiFactor(principalOf(context), toMultiFactor(type)), context);
+      return fromChanged(await policies.removeFactor(principalOf(context), toMultiFactor(type)), context);
     },
 
     async listLoginPolicyIDPs(_, context) {

@@ -1,21 +1,21 @@
 import type { QueryConfig } from "pg";
 
-// How transactions begin: whatever a role or a database has for a default. What was set for a session as it began may be lost
-// behind a pooler, where the next transaction is one of another session.
+// How transactions begin, whatever the defaults of the role or the database are. Settings of a session may be lost behind a pooler,
+// where the next transaction is one of another session.
 
-/** How long the server waits: for a statement to end, and for the next one of a transaction. In milliseconds. */
+/** How long the server waits for a statement to end, and for the next one of a transaction, in milliseconds. */
 export interface Limits {
   readonly statementMs: number;
   readonly idleMs: number;
 }
 
-/** Of what goes through the whole store. A process that was lost in the middle of it may not keep others waiting for good. */
+/** For work on the whole history. A lost process must not keep others waiting for ever. */
 export const longRun: Limits = { statementMs: 600_000, idleMs: 600_000 };
 
 export const setLimits = ({ statementMs, idleMs }: Limits): string =>
   `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`;
 
-/** Each statement sees what was committed before it, so after the lock of the head, which holds the others off. */
+/** Each statement sees what was committed before it: all of it, once the head is locked. */
 export const beginWrite = (limits: Limits): string =>
   `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setLimits(limits)}`;
 
@@ -23,7 +23,7 @@ export const beginWrite = (limits: Limits): string =>
 export const beginRead = (limits: Limits): string =>
   `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLimits(limits)}`;
 
-/** A statement for which the driver waits as long as the server, where it would give up earlier. */
+/** A statement for which the driver waits as long as the server does. */
 export const patient = (
   text: string,
   values: readonly unknown[] = [],

@@ -5,18 +5,18 @@ import { isLost, isReadOnly, ReadOnlyServer } from "./errors.ts";
 import type { PostgresLocation } from "./location.ts";
 import type { PostgresSettings } from "./settings.ts";
 
-/** Connections to the server that takes writes, whichever of the hosts that is. */
+/** Connections to the host that takes writes, whichever that is. */
 export class Database {
   readonly name: string;
-  /** For a transaction: a process that was stopped in the middle of one may not keep others waiting for its lock. */
+  /** Of a transaction: a process that stopped in the middle of one must not keep others waiting for its lock. */
   readonly limits: Limits;
   readonly #hosts: readonly ClientConfig[];
   readonly #poolSize: number;
-  /** To the server that was found last, until anything says that it may be another one now. */
+  /** To the host that was found last, until a sign that it may be another one now. */
   #pool: Pool | undefined;
   #choosing: Promise<Pool> | undefined;
   readonly #asked = new WeakSet<PoolClient>();
-  /** What the server that was found last makes of a commit, by its role or database. */
+  /** The server's own setting for this role and database. */
   #synchronousCommit = "on";
   #isClosed = false;
 
@@ -27,18 +27,18 @@ export class Database {
       application_name: "portcullis",
       ...host,
       keepAlive: true,
-      // What is sent together is answered together: a transaction takes two ways to the server and back.
+      // Statements that are sent together are answered together: a transaction takes two round trips.
       pipeline: true,
       connectionTimeoutMillis: settings.connectTimeoutMs,
       statement_timeout: this.limits.statementMs,
       idle_in_transaction_session_timeout: this.limits.idleMs,
-      // A server that was stopped says nothing at all.
+      // A stopped server does not answer at all.
       query_timeout: settings.statementTimeoutMs + 1000,
     }));
     this.#poolSize = settings.poolSize;
   }
 
-  /** Runs work on a connection of its own. One that fails with the connection lost finds another next time. */
+  /** Runs work on a connection of its own. After a lost connection, the next call looks for the server again. */
   async use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     const connection = await this.connect();
     try {
@@ -52,8 +52,8 @@ export class Database {
   }
 
   /**
-   * How a transaction that writes begins. What it commits has to be on disk; levels that wait for a replica as well, or for the disk
-   * alone, stay as they are set.
+   * How a transaction that writes begins. What it commits must be on disk. Other levels of synchronous_commit stay as they are: they
+   * wait for the disk, or for a replica as well.
    */
   beginWrite(limits: Limits = this.limits): string {
     const isDurable = this.#synchronousCommit !== "off";
@@ -81,7 +81,7 @@ export class Database {
 
   async #connectTo(pool: Pool): Promise<Connection> {
     const client = await pool.connect();
-    // Without a listener, the loss of a connection that waits for nothing would end the process.
+    // Without a listener, the loss of an idle connection would end the process.
     const forget = () => this.#forget(pool);
     client.on("error", forget);
     const release = (error?: unknown) => {
@@ -98,7 +98,7 @@ export class Database {
     return { client, release, isCurrent: () => this.#pool === pool };
   }
 
-  /** Once for each connection: whatever answers at an address may be another server than at the connection before. */
+  /** Asks once for each connection: an address may lead to another server than before. */
   async #ask(client: PoolClient): Promise<void> {
     if (this.#asked.has(client)) return;
     const show = async (name: string) => (await client.query<Record<string, string>>(`SHOW ${name}`)).rows[0]?.[name];
@@ -108,7 +108,7 @@ export class Database {
     this.#asked.add(client);
   }
 
-  /** The next connection looks for the server anew. */
+  /** The next connection looks for the server again. */
   #forget(pool: Pool): void {
     if (this.#pool !== pool) return;
     this.#pool = undefined;
@@ -133,7 +133,7 @@ export class Database {
         return pool;
       } catch (error) {
         pool.end().catch(ignore);
-        // Why the one that may be the primary was not reached tells more than that another one is none.
+        // Why a possible primary was not reached says more than that another host is not one.
         if (failure === undefined || isReadOnly(failure)) failure = error;
       }
     }
@@ -142,15 +142,15 @@ export class Database {
 
   #poolOf(config: ClientConfig): Pool {
     const pool = new pg.Pool({ ...config, max: this.#poolSize, idleTimeoutMillis: 0 });
-    // A connection is lost while it is not in use: when the server is back, it may be a replica of another one.
+    // An idle connection was lost: when the server is back, it may be a replica.
     pool.on("error", () => this.#forget(pool));
     return pool;
   }
 }
 
 /**
- * Does work, and once more where its connection was lost at once, or led to a server that takes no writes: what changed since its
- * last use says so only when it is used. Where the server says nothing at all, nobody waits twice. The work must have had no effect.
+ * Does work, and once more where its connection was lost at once, or led to a server that takes no writes: a connection shows only in
+ * use what has changed. Not after a long wait, so that no one waits twice. Work that fails must have had no effect.
  */
 export async function retryIfLost<T>(work: () => Promise<T>): Promise<T> {
   const started = performance.now();
@@ -163,18 +163,18 @@ export async function retryIfLost<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What takes longer has waited for a server that does not answer. */
+/** A failure after more than this means that the server does not answer. */
 export const atOnceMs = 1000;
 
 export interface Connection {
   readonly client: PoolClient;
-  /** Whether nothing has happened since to the connections of its kind: the server may be another one now. */
+  /** Whether its pool is still in use. If not, the server may be another one now. */
   isCurrent(): boolean;
-  /** Gives it back; with an error, it is not used again. */
+  /** Gives it back. With an error, it is not used again. */
   release(error?: unknown): void;
 }
 
-/** One that cannot say so counts as one: most servers that take no writes are. */
+/** True also where the server cannot say: most servers that take no writes are replicas. */
 async function isReplica(client: ClientBase): Promise<boolean> {
   try {
     const { rows } = await client.query<{ replica: boolean }>("SELECT pg_is_in_recovery() AS replica");

@@ -1,7 +1,11 @@
+import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
-import { StoreError } from "../errors.ts";
+import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
-import { type StateSource, toSnapshot } from "../shared/stored-state.ts";
+import { toHistory } from "../shared/history.ts";
+import { Lifetime } from "../shared/lifetime.ts";
+import { type StateSource, toSnapshot } from "../shared/stored-rows.ts";
+import { rebuiltRows } from "../shared/verify.ts";
 import type {
   Clock,
   Command,
@@ -16,17 +20,17 @@ import type {
   View,
 } from "../store.ts";
 import { toImportError } from "../transfer/fill.ts";
-import { longRun } from "./begin.ts";
+import { beginRead, longRun } from "./begin.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
-import { refold, verifyHistory } from "./history.ts";
+import { historyOf, verify } from "./history.ts";
+import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { PostgresTransactions } from "./transactions.ts";
-import { exportHistory, importHistory } from "./transfer.ts";
 
 export interface PostgresOptions {
   readonly projection: Projection;
@@ -48,7 +52,7 @@ function toDatabase(url: string, given: Partial<PostgresSettings> = {}) {
   return { database: new Database(location, settings), settings };
 }
 
-/** Opens the store in a database, and creates its schema where there is none. */
+/** Opens the store in a database. Creates the schema where there is none. */
 export async function openPostgresStore(url: string, options: PostgresOptions): Promise<Store> {
   const { database, settings } = toDatabase(url, options.postgres);
   try {
@@ -60,7 +64,7 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
   }
 }
 
-/** Brings the schema to the newest, by hand: the next who opens the store would. */
+/** Brings the schema to the newest, as opening the store does. */
 export async function migratePostgresStore(url: string, given?: Partial<PostgresSettings>): Promise<Migration> {
   const { database } = toDatabase(url, given);
   try {
@@ -78,11 +82,11 @@ class PostgresStore implements Store {
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
   readonly #queue: CommitQueue;
-  readonly #others = new Set<Promise<unknown>>();
-  #closed: Promise<void> | undefined;
+  readonly #lifetime: Lifetime;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
+    this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
@@ -91,85 +95,70 @@ class PostgresStore implements Store {
   }
 
   async read(reads: readonly Read[], options?: ReadOptions): Promise<View> {
-    this.#refuseClosed();
+    this.#lifetime.refuseClosed();
     return this.#reader.read(reads, options);
   }
 
   async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    this.#refuseClosed();
-    return this.#during(async () => {
-      const { rows } = await this.#database.use((client) =>
-        client.query<StateRow>(
-          `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`,
-          [type],
-        ),
-      );
-      return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
-    });
+    const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
+    const { rows } = await this.#use((client) => client.query<StateRow>(sql, [type]));
+    return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
-    this.#refuseClosed();
+    this.#lifetime.refuseClosed();
     return (await this.#queue.execute(command)) as CommandResult<Value>;
   }
 
   async verify(): ReturnType<Store["verify"]> {
-    this.#refuseClosed();
-    return this.#during(() => this.#database.use((client) => verifyHistory(client, this.#source.projection)));
+    return this.#use((client) => verify(client, this.#source.projection));
   }
 
   async rebuild(): ReturnType<Store["rebuild"]> {
-    this.#refuseClosed();
+    this.#lifetime.refuseClosed();
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
-      const { rows, events, aggregates } = await refold(await this.#transactions.lengthen(), this.#source);
-      counts = { events, aggregates };
+      const client = await this.#transactions.lengthen();
+      const { rows, ...counted } = await rebuiltRows(historyOf(client), this.#source);
+      counts = counted;
       return rows;
     });
     return counts;
   }
 
   async export<Value>(use: (history: History) => Promise<Value>): Promise<Value> {
-    this.#refuseClosed();
-    return this.#during(() => this.#database.use((client) => exportHistory(client, this.#source, use)));
+    return this.#use(async (client) => {
+      await client.query(beginRead(longRun));
+      const used = await use(toHistory(historyOf(client), this.#source));
+      await client.query("COMMIT");
+      return used;
+    });
   }
 
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
-    this.#refuseClosed();
     const given = { ...this.#source, events, check };
-    const importing = this.#during(() =>
-      this.#database.use((client) => importHistory(client, { ...given, begin: this.#database.beginWrite(longRun) })),
+    const importing = this.#use((client) =>
+      importHistory(client, { ...given, begin: this.#database.beginWrite(longRun) }),
     );
-    await importing.catch((error: unknown) => {
-      throw toImportError(toStoreError(error, given.name));
+    await importing.catch((error: StoreError) => {
+      throw toImportError(error);
     });
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#end();
-    return this.#closed;
+    return this.#lifetime.close(async () => {
+      await Promise.all([this.#queue.drain(), this.#reader.drain(), this.#lifetime.settled()]);
+      this.#transactions.close();
+      await this.#database.close();
+    });
   }
 
-  async #end(): Promise<void> {
-    await Promise.allSettled([this.#queue.drain(), this.#reader.drain(), ...this.#others]);
-    this.#transactions.close();
-    await this.#database.close();
-  }
-
-  /** Work that `close` waits for. */
-  async #during<T>(work: () => Promise<T>): Promise<T> {
-    const working = work();
-    this.#others.add(working);
+  /** Work on a connection of its own, which `close` waits for. */
+  async #use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     try {
-      return await working;
+      return await this.#lifetime.during(() => this.#database.use(work));
     } catch (error) {
       throw toStoreError(error, this.#database.name);
-    } finally {
-      this.#others.delete(working);
     }
-  }
-
-  #refuseClosed(): void {
-    if (this.#closed !== undefined) throw new StoreError("closed", `The store ${this.#database.name} is closed.`);
   }
 }

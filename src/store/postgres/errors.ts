@@ -7,17 +7,17 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-/** Whether the server itself said so: the connection was there. */
+/** Whether the server answered with it: the connection was there. */
 const isOfServer = (error: unknown): boolean => error instanceof pg.DatabaseError;
 
-/** Whether the connection is lost, or was never made; what was asked over it may have happened. */
+/** Whether the connection is lost, or was never made. What was sent over it may have happened. */
 export function isLost(error: unknown): boolean {
   if (error instanceof StoreError || error instanceof ReadOnlyServer) return false;
-  // 57P0x: the server is starting, stopping or was told to end this session. 25P03, 57P05: it was idle for too long.
+  // 57P0x: the server starts, stops, or ends this session. 25P03, 57P05: the session was idle for too long.
   return !isOfServer(error) || /^(08...|57P0[1-5]|25P03)$/.test(codeOf(error) ?? "");
 }
 
-/** A server that says of itself that it takes no writes: a replica, or one that is set so. */
+/** The server takes no writes: it is a replica, or set so. */
 export class ReadOnlyServer extends Error {
   // read_only_sql_transaction, as it would say of a write
   readonly code = "25006";
@@ -29,10 +29,10 @@ export class ReadOnlyServer extends Error {
   }
 }
 
-/** Whether the server takes no writes: it is a replica, or was made one. */
+/** Whether the server takes no writes, by its own error or by ours. */
 export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
 
-/** The store's error for one of the driver's, which becomes its cause. `name` is told to the operator. */
+/** The store's error for one of the driver's, which becomes its cause. `name` is the store's, for the message. */
 export function toStoreError(error: unknown, name: string): StoreError {
   if (error instanceof StoreError) return error;
   const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string) =>
@@ -66,7 +66,7 @@ export function toStoreError(error: unknown, name: string): StoreError {
   switch (code.slice(0, 2)) {
     case "22": // data_exception
       return fail("unavailable", `cannot keep a value (error ${code}): ${reasonOf(error)}.`);
-    // Their messages name users, databases, addresses and limits, and no password.
+    // These messages name users, databases, addresses and limits, and no passwords.
     case "28": // invalid_authorization_specification
       return fail("unavailable", `refuses the user or the password: ${reasonOf(error)}.`);
     case "53": // insufficient_resources
@@ -86,7 +86,7 @@ const readOnlySentence = (error: unknown): string =>
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
   const message = (error instanceof Error ? error.message : String(error)).split("\n", 1).join("");
-  // The driver's word for it, in its own terms.
+  // In the driver's words, this reads as a bug.
   if (/client password must be a/.test(message)) return "it wants a password, and the store location gives none";
   return message.replace(/\.$/, "") || (codeOf(error) ?? "unknown");
 }

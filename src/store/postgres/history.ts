@@ -1,53 +1,38 @@
 import type { ClientBase } from "pg";
-import { Fold, ProblemList, rebuiltRows, type StoredEvent, type StoredUniqueKey } from "../shared/fold.ts";
-import type { Rows } from "../shared/rows.ts";
-import type { StateSource, StoredState } from "../shared/stored-state.ts";
-import type { History, Problem, Projection } from "../store.ts";
-import { toHistory } from "../transfer/fill.ts";
+import { Fold } from "../shared/fold.ts";
+import type { StoredHistory } from "../shared/history.ts";
+import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/stored-rows.ts";
+import { compare } from "../shared/verify.ts";
+import type { Projection, Store } from "../store.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
-import { readHead, type StateRow, stateColumns, toStoredState } from "./fetch.ts";
+import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
+import { readHead } from "./head.ts";
 import { fromText } from "./text.ts";
 
-// All read the whole history, page by page: a few megabytes at a time, whatever its length. Folding a page takes time as well, in
-// which the server hears nothing, so all of this goes on in transactions of a long run.
+// The history is read by pages of a few megabytes. The server hears nothing while a page is used, so its transaction has the limits of a
+// long run.
 
 const pageRows = 5000;
 
-/** See Store.verify. Within one transaction of its own, all of it is as of one moment. */
-export async function verifyHistory(
-  client: ClientBase,
-  projection: Projection,
-): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }> {
-  const problems = new ProblemList();
-  const fold = new Fold(projection, problems);
-  await client.query(beginRead(longRun));
-  for await (const event of selectEvents(client)) fold.add(event);
-  const { position } = await readHead(client);
-  if (position !== fold.lastPosition) {
-    problems.add(`The head is at position ${position}, and the last event at ${fold.lastPosition}.`);
-  }
-  const comparison = fold.comparison();
-  for await (const stored of selectAggregates(client)) comparison.aggregate(stored);
-  for await (const stored of selectKeys(client)) comparison.key(stored);
-  comparison.end();
-  await client.query("COMMIT");
-  return { problems: problems.list(), events: fold.events, aggregates: fold.aggregates };
-}
-
-/** The rows that make the projection anew, read in the transaction that writes them. Rejects with `corrupt` where the history itself is broken. */
-export async function refold(
-  client: ClientBase,
-  { name, projection }: { readonly name: string; readonly projection: Projection },
-): Promise<{ readonly rows: Rows; readonly events: number; readonly aggregates: number }> {
-  const problems = new ProblemList();
-  const fold = new Fold(projection, problems);
-  for await (const event of selectEvents(client)) fold.add(event);
-  return { rows: rebuiltRows(fold, { problems, name }), events: fold.events, aggregates: fold.aggregates };
-}
-
 /** What a connection sees, in the transaction that it has begun. */
-export const historyOf = (client: ClientBase, source: StateSource): History =>
-  toHistory({ events: () => selectEvents(client), aggregates: () => selectAggregates(client) }, source);
+export const historyOf = (client: ClientBase): StoredHistory => ({
+  events: () => selectEvents(client),
+  aggregates: () => selectAggregates(client),
+  keys: () => selectKeys(client),
+});
+
+/** See Store.verify. One transaction, so all of it is as of one moment. */
+export async function verify(client: ClientBase, projection: Projection): ReturnType<Store["verify"]> {
+  const fold = new Fold(projection);
+  await client.query(beginRead(longRun));
+  await compare(historyOf(client), fold);
+  const { position } = await readHead(client);
+  await client.query("COMMIT");
+  if (position !== fold.last.position) {
+    fold.problems.add(`The head is at position ${position}, and the last event at ${fold.last.position}.`);
+  }
+  return { problems: fold.problems.list(), ...fold.counts };
+}
 
 async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {

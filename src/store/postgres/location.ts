@@ -7,13 +7,13 @@ export interface PostgresLocation {
   readonly name: string;
   /** One for each host of the URL, in its order. */
   readonly hosts: readonly ClientConfig[];
-  /** What the URL says of it, in milliseconds. */
+  /** From the URL, in milliseconds. */
   readonly connectTimeoutMs?: number;
 }
 
 /**
- * Reads `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?PARAMETERS`, as libpq does with several hosts. Whatever
- * `target_session_attrs` says, a server that takes writes is looked for. Throws StoreError `unavailable` for what is none.
+ * Reads `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?PARAMETERS`, with several hosts as libpq does. `target_session_attrs` is
+ * ignored: the store looks for a server that takes writes. Throws StoreError `unavailable` for any other text.
  */
 export function parsePostgresUrl(url: string): PostgresLocation {
   const { start, addresses, path, parameters } = split(url);
@@ -21,20 +21,20 @@ export function parsePostgresUrl(url: string): PostgresLocation {
   adaptParameters(parameters);
   const query = parameters.size === 0 ? "" : `?${parameters}`;
   const hosts = addresses.map((address) => toConfig(start + address + path + query));
-  // Of what was understood, never of the URL's own text: a password in the wrong place would be shown.
+  // From the parsed parts, never from the URL's text: that would show a password in the wrong place.
   const name = `postgres://${hosts.map(nameOfHost).join(",")}/${hosts[0]?.database}`;
   return { name, hosts, ...(connectTimeoutMs !== undefined && { connectTimeoutMs }) };
 }
 
 interface Parts {
-  /** All before the hosts. */
+  /** Scheme, user and password. */
   readonly start: string;
   readonly addresses: readonly string[];
   readonly path: string;
   readonly parameters: URLSearchParams;
 }
 
-/** An `@`, `/`, `?` or `#` of a password that is not encoded moves the rest of it to another part, so nothing has one too many. */
+/** An `@`, `/`, `?` or `#` in a password that is not encoded would move its rest to another part, so no part may hold one. */
 function split(url: string): Parts {
   const [, scheme, credentials = "", addresses, path = "", query = ""] =
     /^(postgres(?:ql)?:\/\/)([^@/?#]*@)?([^@/?#]*)(\/[^@?#]*)?(?:\?([^@#]*))?$/s.exec(url) ?? [];
@@ -68,27 +68,29 @@ function nameOfHost({ host = "", port }: ClientConfig): string {
 
 const sslModes = ["disable", "prefer", "require", "verify-ca", "verify-full", "no-verify"];
 
-/** The driver's own reading would differ, or be told on each start. */
+/** The driver reads these parameters in other ways, or warns on each start. */
 function adaptParameters(parameters: URLSearchParams): void {
-  // The driver would send it on as a setting of the session.
+  // The driver would send it as a setting of the session.
   parameters.delete("target_session_attrs");
   const mode = parameters.get("sslmode");
   if (mode === null) return;
   if (!sslModes.includes(mode)) {
-    throw unavailable(`The store location has an sslmode that is none: give one of ${sslModes.join(", ")}.`);
+    throw unavailable(`The store location has an unknown sslmode: give one of ${sslModes.join(", ")}.`);
   }
-  // It takes these three for verify-full, with a warning of several lines.
+  // The driver takes these three as verify-full, with a warning of several lines.
   const isTakenForMore = ["prefer", "require", "verify-ca"].includes(mode);
   if (isTakenForMore && parameters.get("uselibpqcompat") !== "true") parameters.set("sslmode", "verify-full");
 }
 
-/** As libpq has it: whole seconds, and 0 for what is usual. */
+/** As in libpq: whole seconds, and 0 for the default. */
 function takeConnectTimeout(parameters: URLSearchParams): number | undefined {
   const given = parameters.get("connect_timeout");
   parameters.delete("connect_timeout");
   if (given === null || given === "0") return undefined;
   if (!/^[1-9][0-9]{0,2}$/.test(given)) {
-    throw unavailable("The store location has a connect_timeout that is none: give whole seconds, up to 999.");
+    throw unavailable(
+      "The store location has a connect_timeout that is not understood: give whole seconds, up to 999.",
+    );
   }
   return Number(given) * 1000;
 }

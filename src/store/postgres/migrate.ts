@@ -6,9 +6,8 @@ import { codeOf } from "./errors.ts";
 import { migrations } from "./migrations.ts";
 
 /**
- * Brings a store to the newest schema; a database without one counts as version 0. Processes that start together wait for
- * each other. A user without the right to change the schema will do where it is the newest. Throws StoreError
- * `unsupported_schema` for one of a newer version, and
+ * Brings a store to the newest schema. A database without one counts as version 0. Processes that start together wait for each other.
+ * Where the schema is the newest, the user needs no right to change it. Throws StoreError `unsupported_schema` for a newer version, and
  * `unavailable` for a database that is not in UTF-8.
  */
 export async function migrate(client: ClientBase, name: string): Promise<Migration> {
@@ -27,16 +26,16 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
   }
 }
 
-/** A step may have to write every row anew, and another process waits that long for it. */
+/** A step may have to rewrite every row, and another process waits that long for it. */
 const longestMs = 3_600_000;
 
 /**
- * Who waits for a table that an export or a dump reads makes every node wait that comes after: then it is better not to start, and
- * to try again.
+ * While a migration waits for a table that an export or a dump reads, every node waits behind it: then it is better not to start, and to
+ * try again.
  */
 const lockMs = 5000;
 
-/** Resolves to the version before, which another process may have changed a moment ago. */
+/** Resolves to the version before, which another process may just have changed. */
 async function runMigrations(client: ClientBase, name: string): Promise<number> {
   await client.query(beginWrite({ statementMs: longestMs, idleMs: lockMs }));
   const run = (text: string) => client.query<{ version: number }>(patient(text, [], longestMs));
@@ -55,7 +54,7 @@ async function runMigrations(client: ClientBase, name: string): Promise<number> 
   }
 }
 
-/** A database of another encoding takes a store, and fails with the first name that has a character too many. */
+/** A database of another encoding would fail later, with the first name that it has no character for. */
 async function refuseOtherEncodings(client: ClientBase, name: string): Promise<void> {
   const { rows } = await client.query<{ server_encoding: string }>("SHOW server_encoding");
   const encoding = rows[0]?.server_encoding ?? "";
@@ -83,7 +82,7 @@ async function createVersion(client: ClientBase): Promise<void> {
     "INSERT INTO portcullis.schema_version VALUES (1, 0) ON CONFLICT (id) DO NOTHING",
   ]) {
     await client.query(statement).catch((error: unknown) => {
-      // IF NOT EXISTS does not look at what another session creates at the same time; now it is there.
+      // IF NOT EXISTS does not see what another session creates at the same time. Now it is there.
       if (!["23505", "40001", "42P06", "42P07", "42710"].includes(codeOf(error) ?? "")) throw error;
       return client.query(statement);
     });

@@ -1,11 +1,12 @@
 import type { PoolClient } from "pg";
-import type { StateSource } from "../shared/stored-state.ts";
+import type { StateSource } from "../shared/stored-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { FetchedMoment, readHead } from "./fetch.ts";
+import { FetchedMoment } from "./fetch.ts";
+import { readHead } from "./head.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -15,8 +16,8 @@ interface Waiting {
 }
 
 /**
- * Reads what is committed. Everything that was read stays in memory until any node commits, which the head tells: reads that
- * wait go together, and ask for it once, after all of them began. One such question is on its way at a time.
+ * Reads what is committed. Everything read stays in memory until a node commits, which changes the head. Reads that wait share one query
+ * for the head, sent after all of them began. One such query is on its way at a time.
  */
 export class Reader {
   readonly #database: Database;
@@ -30,8 +31,8 @@ export class Reader {
   }
 
   read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
-    // What is in memory was there at the last question, or later than `seen` was.
-    const known = seen === undefined ? undefined : this.#known(reads, follow);
+    // The moment in memory is that of `seen`, or a later one.
+    const known = seen === undefined ? undefined : this.#view(reads, follow);
     if (known !== undefined) return Promise.resolve(known);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ reads, follow, resolve, reject });
@@ -39,21 +40,17 @@ export class Reader {
     });
   }
 
-  /** Resolves when nobody waits. */
+  /** Resolves when no read waits. */
   async drain(): Promise<void> {
     await this.#serving;
   }
 
-  #known(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    if (this.#moment.revision === undefined || !this.#moment.holdsAll(reads)) return undefined;
-    const view = collectView(reads, this.#moment);
-    const others = follow?.(view) ?? [];
-    if (others.length === 0) return view;
-    return this.#moment.holdsAll(others) ? collectView([...reads, ...others], this.#moment) : undefined;
+  #view(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
+    return this.#moment.revision === undefined ? undefined : this.#moment.view(reads, follow);
   }
 
   async #serve(): Promise<void> {
-    // The event loop first takes in what there is.
+    // Reads that arrive in the same turn of the event loop go together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = new Set(this.#waiting.splice(0));
@@ -61,7 +58,7 @@ export class Reader {
       try {
         await retryIfLost(() => this.#ask(batch));
       } catch (error) {
-        // A server that does not answer would keep those who came meanwhile waiting once more, each for as long again.
+        // Reads that came meanwhile would wait as long again for a server that does not answer.
         const isSilent = performance.now() - started > atOnceMs;
         const failed = isSilent ? [...batch, ...this.#waiting.splice(0)] : batch;
         for (const { reject } of failed) reject(toStoreError(error, this.#database.name));
@@ -75,7 +72,7 @@ export class Reader {
       this.#moment.moveTo(await readHead(client));
       this.#moment.trim();
       for (const waiting of open) {
-        this.#settle(open, waiting, () => this.#known(waiting.reads, waiting.follow));
+        this.#settle(open, waiting, () => this.#view(waiting.reads, waiting.follow));
       }
       if (open.size > 0) await this.#fetchFor(client, open);
     });
@@ -86,20 +83,22 @@ export class Reader {
     const [head] = await Promise.all([readHead(client), begun]);
     this.#moment.moveTo(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);
-    await this.#moment.complete(client, reads, () => undefined);
-    for (const waiting of open) await this.#fetchOne(client, open, waiting);
+    await this.#moment.fetch(client, reads);
+    const followed: Read[] = [];
+    for (const waiting of open) {
+      this.#settle(open, waiting, () => {
+        followed.push(...(waiting.follow?.(collectView(waiting.reads, this.#moment)) ?? []));
+        return undefined;
+      });
+    }
+    await this.#moment.fetch(client, followed);
+    for (const waiting of open) {
+      this.#settle(open, waiting, () => collectView(waiting.reads, this.#moment, waiting.follow));
+    }
     await client.query("COMMIT");
   }
 
-  async #fetchOne(client: PoolClient, open: Set<Waiting>, waiting: Waiting): Promise<void> {
-    const { reads, follow } = waiting;
-    const made = await this.#moment.complete(client, reads, () => collectView(reads, this.#moment, follow));
-    this.#settle(open, waiting, () => {
-      if ("failure" in made) throw made.failure;
-      return made.value;
-    });
-  }
-
+  /** Answers a read, unless there is no view of it yet. */
   #settle(open: Set<Waiting>, waiting: Waiting, view: () => View | undefined): void {
     try {
       const found = view();

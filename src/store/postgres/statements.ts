@@ -1,5 +1,5 @@
 import type { Rows } from "../shared/rows.ts";
-import type { Head } from "./fetch.ts";
+import type { Head } from "./head.ts";
 import { toText } from "./text.ts";
 
 export interface Statement {
@@ -7,24 +7,24 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
-/** Who commits, and which of its commits it is. */
+/** The process that commits, and which of its commits this is. */
 export interface Writer {
   readonly id: string;
   readonly number: number;
-  /** Of no other commit of anyone. */
+  /** Of this commit alone. */
   readonly commitId: string;
 }
 
-/** Records that ended are removed a few with each that is put, so that they never pile up. */
+/** With each record that is put, a few expired ones are removed, so that they never pile up. */
 const removedPerPut = 2;
 
-/** More than nearly every commit has. A projection made anew would be one statement of any length otherwise. */
+/** More than nearly every commit has. It bounds the statements of a rebuild. */
 const rowsPerStatement = 2000;
 
-/** A commit is looked for within seconds; a day leaves room for clocks that differ. */
+/** A lost commit is looked for within seconds. A day leaves room for clocks that differ. */
 const writerKeptMs = 24 * 60 * 60 * 1000;
 
-/** What one transaction does, in order. The rows go as arrays, one for each column. */
+/** The statements of one transaction, in order. Rows go as arrays, one for each column. */
 export function toStatements(
   rows: Rows,
   { head, writer }: { readonly head: Head; readonly writer: Writer },
@@ -98,7 +98,7 @@ export function toStatements(
       ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`,
     values: [writer.id, writer.number, Math.floor(rows.now)],
   });
-  // The first of a process: those of processes that are long gone make room.
+  // With the first commit of a process, those of processes that are long gone are removed.
   if (writer.number === 1) {
     statements.push({
       text: "DELETE FROM portcullis.writers WHERE committed_at < $1",

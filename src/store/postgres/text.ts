@@ -1,4 +1,4 @@
-// PostgreSQL's texts hold every character but NUL, and ours may: it is written as \0, and a backslash as two.
+// PostgreSQL's text holds every character but NUL. So NUL is written as \0, and a backslash as two.
 
 export const toText = (value: string): string =>
   value.replace(/[\\\0]/g, (character) => (character === "\0" ? "\\0" : "\\\\"));

@@ -2,28 +2,28 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
-import { type BatchContext, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
+import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
 import type { Rows } from "../shared/rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
 import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
 import { isLost, toStoreError } from "./errors.ts";
-import { FetchedMoment, type Head, readHead } from "./fetch.ts";
+import { FetchedMoment } from "./fetch.ts";
+import { type Head, readHead } from "./head.ts";
 import { type Statement, toStatements } from "./statements.ts";
 
-interface Options extends Omit<BatchContext, "committed"> {
+interface Options extends Omit<BatchContext, "committed" | "fetch"> {
   readonly database: Database;
-  /** How long a commit of which nobody knows the outcome is looked for, in milliseconds. */
+  /** How long a lost commit is looked for, in milliseconds. */
   readonly outcomeTimeoutMs: number;
 }
 
 const retryMs = 100;
 
 /**
- * Writes one transaction at a time, of all nodes together: each begins with the lock of the head row, which gives positions
- * without gaps, in the order of the commits. Each commit leaves its number in a row of its writer, by which it is found
- * again where the connection was lost before the answer.
+ * Writes one transaction at a time among all nodes: each begins by locking the head row, which gives positions without gaps in the order
+ * of the commits. Each commit writes its number to its writer's row, to be found there where the connection is lost before the answer.
  */
 export class PostgresTransactions implements Transactions {
   readonly #options: Options;
@@ -34,7 +34,7 @@ export class PostgresTransactions implements Transactions {
   #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
-  /** The commit that is on its way, with the search for its outcome. */
+  /** The commit that is on its way, or the search for it. */
   #committing: Promise<void> = Promise.resolve();
 
   constructor(options: Options) {
@@ -51,7 +51,7 @@ export class PostgresTransactions implements Transactions {
   }
 
   async #lockHead(): Promise<Head> {
-    // What was found out over other connections is not found out once more by waiting over this one.
+    // Another connection was lost: this one would only find that out after a wait.
     if (this.#connection?.isCurrent() === false) this.#drop(this.#connection, new Error("not current"));
     if (this.#connection === undefined) {
       await this.#untilKnown();
@@ -70,8 +70,8 @@ export class PostgresTransactions implements Transactions {
   }
 
   /**
-   * Where a commit was lost with its connection, its outcome is looked for first, which takes the lock as well. Usually it is found
-   * at once; who came after it does not wait for a search that takes longer.
+   * Waits for the search for a lost commit, which takes the lock as well. It usually ends at once, and no one waits for a search that
+   * takes longer.
    */
   async #untilKnown(): Promise<void> {
     const { name } = this.#options.database;
@@ -79,22 +79,27 @@ export class PostgresTransactions implements Transactions {
       atOnceMs,
       this.#committing.catch(() => {}),
     ).catch((cause: unknown) => {
-      throw new StoreError("unavailable", `The store ${name} was lost while it committed, and is looked for.`, cause);
+      throw new StoreError(
+        "unavailable",
+        `The store ${name} was lost while it committed, and is being looked for.`,
+        cause,
+      );
     });
   }
 
-  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+  async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
     const { client } = this.#begun();
-    this.#committed.moveTo(this.#head as Head);
-    this.#committed.trim();
-    const reads = commands.flatMap((command) => command.reads);
-    const context = { ...this.#options, committed: this.#committed };
-    const made = await this.#committed.complete(client, reads, () => decideBatch(commands, context));
-    if ("failure" in made) throw made.failure;
-    return made.value;
+    const committed = this.#committed;
+    committed.moveTo(this.#head as Head);
+    committed.trim();
+    return decideBatch(commands, {
+      ...this.#options,
+      committed,
+      fetch: (reads) => committed.fetch(client, reads),
+    });
   }
 
-  /** Gives the transaction that has begun the time to go through the whole store; resolves to its connection. */
+  /** Gives the transaction that has begun the limits of a long run. Resolves to its connection. */
   async lengthen(): Promise<ClientBase> {
     const { client } = this.#begun();
     await client.query(setLimits(longRun));
@@ -129,7 +134,7 @@ export class PostgresTransactions implements Transactions {
     throw first ?? new Error(`the server answered COMMIT with ${last?.status === "fulfilled" && last.value.command}`);
   }
 
-  /** Resolves where the commit is found, and rejects with `conflict` where it is not there and never will be. */
+  /** Resolves where the commit is found. Rejects with `conflict` where it never happened. */
   async #findOutcome(number: number, cause: unknown): Promise<void> {
     const { database, outcomeTimeoutMs } = this.#options;
     const until = performance.now() + outcomeTimeoutMs;
@@ -152,7 +157,7 @@ export class PostgresTransactions implements Transactions {
     const { database } = this.#options;
     return database.use(async (client) => {
       const begun = client.query(database.beginWrite());
-      // With the lock, nothing of the lost transaction can still be under way.
+      // With the lock, the lost transaction can no longer be under way.
       await Promise.all([begun, readHead(client, "FOR UPDATE")]);
       const { rows } = await client.query<{ last_commit: string }>(
         "SELECT last_commit FROM portcullis.writers WHERE id = $1",
@@ -186,7 +191,6 @@ export class PostgresTransactions implements Transactions {
     return toStoreError(error, this.#options.database.name);
   }
 
-  /** Gives the connection back. */
   close(): void {
     this.#connection?.release();
     this.#connection = undefined;
@@ -197,7 +201,7 @@ export class PostgresTransactions implements Transactions {
     throw new StoreError("unavailable", `The connection to the store ${this.#options.database.name} was lost.`);
   }
 
-  /** Several statements may fail with the same connection. */
+  /** Once: several statements may fail with one connection. */
   #drop(connection: Connection, error: unknown): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
@@ -205,7 +209,7 @@ export class PostgresTransactions implements Transactions {
   }
 }
 
-/** What it comes to, if that is not too late. What began goes on by itself. */
+/** Rejects after the limit. The work goes on by itself. */
 function within<T>(limitMs: number, working: Promise<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const timer = setTimeout(() => reject(new Error(`there was no answer in ${Math.round(limitMs)} ms`)), limitMs);

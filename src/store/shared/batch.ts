@@ -7,6 +7,7 @@ import type {
   Command,
   CommandResult,
   Projection,
+  Read,
   RecordChange,
   RecordedEvent,
   RecordRef,
@@ -14,9 +15,10 @@ import type {
   StoreRecord,
   View,
 } from "../store.ts";
+import { keyChanges } from "./unique-keys.ts";
 import { collectView, isSameRef, type Moment, nameOfRecord, nameOfRef, nameOfUniqueKey } from "./view.ts";
 
-/** A unique key that changes hands: from nobody, to nobody, or from one aggregate to another. */
+/** A unique key that an aggregate gives up, takes, or hands to another. */
 export interface UniqueKeyMove {
   readonly key: UniqueKey;
   readonly from: AggregateRef | undefined;
@@ -31,7 +33,7 @@ export interface Writes {
   readonly keyMoves: readonly UniqueKeyMove[];
   /** The last value of every record that changed. */
   readonly records: readonly RecordChange[];
-  /** Records that ended by then may be removed: milliseconds since 1970 UTC. */
+  /** Records that expired by then may be removed: milliseconds since 1970 UTC. */
   readonly now: number;
 }
 
@@ -43,43 +45,63 @@ export type Ending =
   | { readonly kind: "failed"; readonly error: unknown };
 
 export interface BatchContext {
-  /** The store as committed. Nobody else may write until the batch is written. */
+  /** The store as committed. No one else may write until the batch is written. */
   readonly committed: Moment;
+  /** Brings these into `committed`, for an engine that cannot load them while a command is decided. */
+  readonly fetch?: (reads: readonly Read[]) => Promise<void>;
   readonly projection: Projection;
   readonly clock: Clock;
 }
 
-/**
- * Decides commands one after the other, each against what is committed and what those before it in the batch decided. One
- * that fails leaves no trace for the next.
- */
-export function decideBatch(
-  commands: readonly Command<unknown>[],
-  context: BatchContext,
-): { readonly endings: readonly Ending[]; readonly writes: Writes } {
-  const draft = new Draft(context.committed);
-  const endings = commands.map((command): Ending => {
-    try {
-      return { kind: "done", result: decide(command, draft, context) };
-    } catch (error) {
-      return { kind: "failed", error };
-    }
-  });
-  return { endings, writes: draft.writes(context.clock()) };
+/** The result of a batch, which is to be written as one. */
+export interface DecidedBatch {
+  /** In the order of the commands. */
+  readonly endings: readonly Ending[];
+  readonly writes: Writes;
 }
 
-function decide(command: Command<unknown>, batch: Draft, context: BatchContext): CommandResult<unknown> {
-  const view = collectView(command.reads, batch);
-  const { changes, records = [], value } = command.decide(view);
+/**
+ * Decides commands one after the other, each on what is committed and what those before it in the batch decided. A command that
+ * fails leaves no trace for the next. Rejects only where `fetch` does.
+ */
+export async function decideBatch(commands: readonly Command<unknown>[], context: BatchContext): Promise<DecidedBatch> {
+  await context.fetch?.(commands.flatMap(({ reads }) => reads));
+  const batch = new Draft(context.committed);
+  const endings: Ending[] = [];
+  for (const command of commands) endings.push(await decide(command, batch, context));
+  return { endings, writes: batch.writes(context.clock()) };
+}
+
+async function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Promise<Ending> {
   const draft = new Draft(batch);
-  for (const change of changes) append(change, { command, view, draft, context });
-  draft.moveKeys(context.projection);
+  const decided = attempt(() => append(command, draft, context));
+  if (decided.kind === "failed") return decided;
+  const changes = draft.keyChanges(context.projection);
+  if (changes.length > 0) await context.fetch?.(changes.flatMap(({ freed, taken }) => [...freed, ...taken]));
+  return attempt(() => {
+    draft.moveKeys(changes);
+    batch.absorb(draft);
+    return decided.result;
+  });
+}
+
+function attempt(work: () => CommandResult<unknown>): Ending {
+  try {
+    return { kind: "done", result: work() };
+  } catch (error) {
+    return { kind: "failed", error };
+  }
+}
+
+function append(command: Command<unknown>, draft: Draft, context: BatchContext): CommandResult<unknown> {
+  const view = collectView(command.reads, draft);
+  const { changes, records = [], value } = command.decide(view);
+  for (const change of changes) appendEvents(change, { command, view, draft, context });
   for (const change of records) draft.putRecord(change);
-  batch.absorb(draft);
   return { value, events: draft.events };
 }
 
-function append(
+function appendEvents(
   { ref, events }: Change,
   into: {
     readonly command: Command<unknown>;
@@ -102,7 +124,11 @@ function append(
   }
 }
 
-/** Changes not yet written, laid over what they build on: a command's over its batch's, a batch's over the committed store. */
+interface KeyChanges extends ReturnType<typeof keyChanges> {
+  readonly ref: AggregateRef;
+}
+
+/** Changes that are not written yet, over what they build on: a command's over its batch's, and a batch's over the store. */
 class Draft implements Moment {
   readonly events: RecordedEvent[] = [];
   readonly #below: Moment;
@@ -138,7 +164,7 @@ class Draft implements Moment {
 
   putRecord(change: RecordChange): void {
     const { record, id } = change.ref;
-    // SQL text would keep a lone surrogate as another character, and the record would no longer be found.
+    // A database would store a lone surrogate as another character, and not find the record again.
     if (!id.isWellFormed()) throw new Error(`the id of a record of kind ${record} is not well-formed Unicode`);
     this.#records.set(nameOfRecord(change.ref), change);
   }
@@ -148,26 +174,20 @@ class Draft implements Moment {
     this.#aggregates.set(nameOfRef(after.ref), after);
   }
 
-  /** Gives keys up before it claims any, so that one command can pass a key from one aggregate to another. */
-  moveKeys(projection: Projection): void {
-    const changed = [...this.#aggregates.values()].map((after) => {
-      const before = this.#below.load(after.ref);
-      return {
-        ref: after.ref,
-        before: projection.uniqueKeysOf(after.ref.type, before.state),
-        after: projection.uniqueKeysOf(after.ref.type, after.state),
-      };
-    });
-    for (const { before, after } of changed) {
-      const kept = new Set(after.map(nameOfUniqueKey));
-      for (const key of before) {
-        if (!kept.has(nameOfUniqueKey(key))) this.#holders.set(nameOfUniqueKey(key), { key, holder: undefined });
-      }
+  /** Lists the aggregates whose unique keys change. */
+  keyChanges(projection: Projection): readonly KeyChanges[] {
+    return [...this.#aggregates.values()]
+      .map((after) => ({ ref: after.ref, ...keyChanges(this.#below.load(after.ref), after, projection) }))
+      .filter(({ freed, taken }) => freed.length + taken.length > 0);
+  }
+
+  /** Gives keys up before it takes any, so that one command can pass a key from one aggregate to another. */
+  moveKeys(changes: readonly KeyChanges[]): void {
+    for (const key of changes.flatMap(({ freed }) => freed)) {
+      this.#holders.set(nameOfUniqueKey(key), { key, holder: undefined });
     }
-    for (const { ref, before, after } of changed) {
-      const held = new Set(before.map(nameOfUniqueKey));
-      for (const key of after) {
-        if (held.has(nameOfUniqueKey(key))) continue;
+    for (const { ref, taken } of changes) {
+      for (const key of taken) {
         const holder = this.findHolder(key);
         if (holder !== undefined && !isSameRef(holder, ref)) {
           // The value stays out of the message: it may be a token's digest.
@@ -176,7 +196,7 @@ class Draft implements Moment {
             `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`,
           );
         }
-        // SQL text would keep a lone surrogate as another character, and the key would no longer be found.
+        // As for a record's id.
         if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
         this.#holders.set(nameOfUniqueKey(key), { key, holder: ref });
       }

@@ -1,13 +1,13 @@
 import type { StoreError } from "../errors.ts";
 import type { Command, CommandResult } from "../store.ts";
-import { type decideBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
+import { type DecidedBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
 import { type Rows, toRows } from "./rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;
-/** Enough for a store that obeys its lock, where once is enough, and soon over for one that does not. */
+/** Once is enough where a lock keeps other writers out. This bounds the rest. */
 const maxAttempts = 5;
-/** What fails later than this has waited for a store that does not answer. */
+/** A failure after more than this means that the store does not answer. */
 const silentMs = 1000;
 
 interface Waiting {
@@ -17,7 +17,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Makes the rows of a transaction by other means than commands, as the only writer. */
+/** Makes the rows of a transaction without commands. No one else writes meanwhile. */
 type Rewrite = () => Promise<Rows>;
 interface WaitingRewrite {
   readonly rewrite: Rewrite;
@@ -25,26 +25,26 @@ interface WaitingRewrite {
   readonly reject: (error: unknown) => void;
 }
 
-/** Told of each commit of commands, how many shared it. */
+/** Called after each commit of commands, with how many shared it. */
 export type CommitListener = (commands: number) => void;
 
-/** How an engine writes: one transaction at a time, and nobody else writes during it. */
+/** How an engine writes: one transaction at a time, during which no one else writes. */
 export interface Transactions {
-  /** Resolves when nobody else can write until `commit` or `rollback`. The one before may still be on its way. */
+  /** Resolves when no one else can write until `commit` or `rollback`. The commit before may still be on its way. */
   begin(): Promise<void>;
   /** Decides commands in the transaction that has begun, once the one before has ended. */
-  decide(commands: readonly Command<unknown>[]): Promise<ReturnType<typeof decideBatch>>;
+  decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch>;
   /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
-  /** Told what was written, or undefined where it is not known or the transaction failed. */
+  /** Called with what was written; undefined where that is not known or the transaction failed. */
   ended(writes: Writes | undefined): void;
   toStoreError(error: unknown): StoreError;
 }
 
 /**
- * Group commit: what is asked for while a transaction is being written goes into the next one together. A turn begins a
- * transaction, decides what waits, and sends the rows; the next turn is asked for at once, so that the writer need not wait.
+ * Group commit: the commands that arrive while a transaction is being written share the next one. A turn begins a transaction,
+ * decides the waiting commands, and sends the rows. The next turn then begins at once, so that the writer need not wait.
  */
 export class CommitQueue {
   readonly #transactions: Transactions;
@@ -72,7 +72,7 @@ export class CommitQueue {
     });
   }
 
-  /** Resolves when everything that was asked for has ended. */
+  /** Resolves when everything that was queued has ended. */
   async drain(): Promise<void> {
     for (let awaited: Promise<void> | undefined; awaited !== this.#lastTurn; ) {
       awaited = this.#lastTurn;
@@ -91,7 +91,7 @@ export class CommitQueue {
       await this.#transactions.begin();
       await turnBefore;
     } catch (error) {
-      // All of them, also the latest, and at once: the store takes no writes now, whatever becomes of the commit before.
+      // All that wait, and at once: the store takes no writes now, whatever becomes of the commit before.
       for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
       this.#turnWanted = false;
       await turnBefore;
@@ -108,7 +108,7 @@ export class CommitQueue {
 
   #takeCommands(): Waiting[] {
     const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 0);
-    // What failed goes alone: where one command always fails, those that shared its commit get theirs.
+    // A command that failed goes alone: where it always fails, those that shared its commit succeed.
     const count = others === 0 ? 1 : others === -1 ? maxBatch : Math.min(others, maxBatch);
     return this.#waiting.splice(0, count) as Waiting[];
   }
@@ -122,7 +122,7 @@ export class CommitQueue {
       });
       this.#transactions.ended(writes);
       if (!isEmpty(writes)) this.#onCommit?.(batch.length);
-      // A refusal too is answered after the commit: it may rest on what a command before it in the batch decided.
+      // Refusals are answered after the commit as well: they may rest on a command before them in the batch.
       for (const [index, waiting] of batch.entries()) settle(waiting, endings[index]);
     } catch (error) {
       this.#transactions.ended(undefined);
@@ -146,8 +146,8 @@ export class CommitQueue {
   }
 
   /**
-   * Ends the transaction that has begun: with the rows, or with nothing written where there are none or making them fails.
-   * The next transaction is asked for at once where somebody waits, not only when this one is on disk.
+   * Ends the transaction that has begun: commits the rows, or rolls back where there are none or making them fails. The next turn
+   * begins before this commit is on disk.
    */
   async #transact<T extends { readonly rows: Rows | undefined }>(make: () => Promise<T>): Promise<T> {
     const transactions = this.#transactions;
@@ -159,7 +159,7 @@ export class CommitQueue {
       const ended = transactions.rollback();
       if (performance.now() - started > silentMs) this.#rejectUnavailable(error);
       this.#endTurn();
-      await ended.catch(() => {}); // The first failure tells more.
+      await ended.catch(() => {}); // The first failure says more.
       throw error;
     }
     const ended = made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows);
@@ -168,7 +168,7 @@ export class CommitQueue {
     return made;
   }
 
-  /** A store that did not answer the one would keep those behind it waiting for as long again. */
+  /** Those behind would wait as long again for a store that does not answer. */
   #rejectUnavailable(error: unknown): void {
     const failure = this.#transactions.toStoreError(error);
     if (failure.code !== "unavailable") return;

@@ -1,8 +1,8 @@
 import type { Snapshot } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { digestOf } from "./stored-state.ts";
+import { digestOf } from "./stored-rows.ts";
 
-// Rows as engines write them: arrays of plain values, which are cheap to copy between threads.
+// Rows as engines write them: arrays of plain values, which are cheap to copy between threads. `stored-rows.ts` has them as they are read.
 
 type EventRow = readonly [
   position: number,
@@ -29,7 +29,7 @@ export interface Rows {
   readonly takenKeys: readonly KeyRow[];
   readonly removedRecords: readonly (readonly [kind: string, id: string])[];
   readonly putRecords: readonly RecordRow[];
-  /** Where records are put, some that ended by then are removed: milliseconds since 1970 UTC. */
+  /** With each record that is put, some that expired by then are removed: milliseconds since 1970 UTC. */
   readonly now: number;
 }
 

@@ -1,7 +1,7 @@
 import type { UniqueKey } from "../../domain/states.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 
-/** What a view is made from: everything in it is as of `position`. */
+/** The store as of one `position`: views are collected from it. */
 export interface Moment {
   readonly position: number;
   readonly recordedAt: number;
@@ -10,12 +10,9 @@ export interface Moment {
   loadRecord(ref: RecordRef): StoreRecord | undefined;
 }
 
-/** One text per aggregate: no type has a colon in its name. */
+// Keys of maps. No type and no kind has a colon in its name.
 export const nameOfRef = (ref: AggregateRef): string => `${ref.type}:${ref.id}`;
-/** One text per key: no kind has a colon in its name. */
 export const nameOfUniqueKey = (key: UniqueKey): string => `${key.kind}:${key.value}`;
-
-/** One text per record: no kind has a colon in its name. */
 export const nameOfRecord = (ref: RecordRef): string => `${ref.record}:${ref.id}`;
 
 export const isUniqueKey = (read: Read): read is UniqueKey => "kind" in read;
@@ -23,7 +20,7 @@ export const isRecordRef = (read: Read): read is RecordRef => "record" in read;
 
 export const isSameRef = (a: AggregateRef, b: AggregateRef): boolean => a.type === b.type && a.id === b.id;
 
-/** Reads everything now. An aggregate found by a key counts as read, so it may be got, and changed, by its id as well. */
+/** Reads everything now. An aggregate found by a key counts as read: it can be got and changed by its id, too. */
 export function collectView(reads: readonly Read[], moment: Moment, follow?: ReadOptions["follow"]): View {
   const view = new CollectedView(moment);
   view.add(reads, moment);
@@ -31,7 +28,7 @@ export function collectView(reads: readonly Read[], moment: Moment, follow?: Rea
   return view;
 }
 
-/** Lists rather than maps: a view is of two or three things, and one is made for most of what a server does. */
+/** With lists instead of maps: a view holds two or three things, and nearly every call makes one. */
 class CollectedView implements View {
   readonly position: number;
   readonly recordedAt: number;

@@ -4,10 +4,10 @@ import { createFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
 import { openUnchanged } from "./file.ts";
 
-/** In one step: SQLite would begin anew after each commit that comes between two. */
+/** In one step: SQLite starts over after each commit between two steps. */
 const rate = 2 ** 31 - 1;
 
-/** Copies a store as of one moment to a new file, beside processes that read and write it. */
+/** Copies a store, as of one moment, to a new file. Other processes can read and write it meanwhile. */
 export async function backupStoreFile(
   path: string,
   { to, busyTimeoutMs }: { readonly to: string; readonly busyTimeoutMs: number },

@@ -1,17 +1,17 @@
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 
-// No connection has a busy timeout: SQLite would sleep in it and stop the thread. retry.ts waits without stopping anything.
+// No connection has a busy timeout: SQLite would block the thread. retry.ts waits without that.
 const timeout = 0;
 
-/** A connection that cannot write, whatever it is asked. */
+/** A connection that cannot write. */
 export function connectReadOnly(path: string): DatabaseSync {
   return configured(new DatabaseSync(path, { readOnly: true, timeout }));
 }
 
 /**
- * A connection that sees the main file alone, takes no lock and leaves nothing beside the file. Reading the header with
- * node:fs instead would be wrong: to close any descriptor of a file drops the locks that SQLite holds on it in this process.
+ * A connection that sees the main file only, takes no lock and leaves nothing beside the file. node:fs cannot read the header instead:
+ * to close any descriptor of a file drops the locks that SQLite holds on it in this process.
  */
 export function connectImmutable(path: string): DatabaseSync {
   const url = pathToFileURL(path);
@@ -19,11 +19,11 @@ export function connectImmutable(path: string): DatabaseSync {
   return configured(new DatabaseSync(url, { readOnly: true, timeout }));
 }
 
-/** A connection whose commits are on disk when they return; it checks that SQLite agreed to that. */
+/** A connection whose commits are on disk when they return. Throws where SQLite did not agree to that. */
 export function connectForWriting(path: string): DatabaseSync {
   const db = configured(new DatabaseSync(path, { timeout }));
   try {
-    // The last two matter on macOS alone, where fsync does not reach the disk.
+    // The last two matter only on macOS, where fsync does not reach the disk.
     db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
     db.exec("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864");
     const full = 2;
@@ -42,7 +42,7 @@ export function readPragma<Name extends keyof Pragmas>(db: DatabaseSync, name: N
   return db.prepare(`PRAGMA ${name}`).get()?.[name] as Pragmas[Name];
 }
 
-/** Nothing in a file from elsewhere may run code of its choice, and a malformed page is found when it is read. */
+/** A file from elsewhere must not run code of its choice, and a malformed page is found when it is read. */
 function configured(db: DatabaseSync): DatabaseSync {
   db.exec("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
   db.enableDefensive(true);

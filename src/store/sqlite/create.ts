@@ -7,7 +7,7 @@ import { migrate } from "./migrate.ts";
 
 const staleAfterMs = 60 * 60 * 1000;
 
-/** Creates an empty store, and its directory where there is none. Does nothing where another process was first. */
+/** Creates an empty store, and its directory. Does nothing where another process was first. */
 export async function createStoreFile(path: string): Promise<void> {
   makeDirectory(dirname(path));
   try {
@@ -18,9 +18,8 @@ export async function createStoreFile(path: string): Promise<void> {
 }
 
 /**
- * Creates a file, for this user alone, that is complete the moment it has its name: a process that is killed on the way
- * leaves at most a file under a temporary name. `build` is given that name, of a file that is empty. Rejects with Node's
- * EEXIST where there is a file.
+ * Creates a file, for this user only, that is complete once it has its name: a killed process leaves at most a file under a temporary
+ * name. `build` gets that name, of an empty file. Rejects with Node's EEXIST where there is a file.
  */
 export async function createFile(path: string, build: (temporary: string) => unknown): Promise<void> {
   if (existsSync(path)) throw Object.assign(new Error("the file exists"), { code: "EEXIST" });
@@ -62,7 +61,7 @@ function link(temporary: string, path: string): void {
   }
 }
 
-/** Removes what a killed process left. A younger file may belong to one that is at work. */
+/** Removes what killed processes left. A younger file may belong to a running one. */
 function removeStale(path: string): void {
   for (const name of readdirSync(dirname(path))) {
     if (!name.startsWith(`${basename(path)}.new-`)) continue;

@@ -1,8 +1,11 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import { StoreError } from "../errors.ts";
+import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
+import { type StoredHistory, toHistory } from "../shared/history.ts";
+import { Lifetime } from "../shared/lifetime.ts";
+import { rebuiltRows } from "../shared/verify.ts";
 import type {
   Clock,
   Command,
@@ -20,14 +23,14 @@ import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
-import { type HistoryOptions, refold, verifyHistory } from "./history.ts";
+import { copyHistory, historyOf, verify } from "./history.ts";
+import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
 import { ThreadWriter } from "./thread-writer.ts";
 import { SqliteTransactions } from "./transactions.ts";
-import { exportHistory, importHistory, makeRows } from "./transfer.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -38,22 +41,28 @@ export interface SqliteOptions {
   readonly onCommit?: CommitListener | undefined;
 }
 
-/** Opens the store in a file, and creates the file and its directory where there is none. */
+/** Opens the store in a file. Creates the file and its directory where there is none. */
 export async function openSqliteStore(file: string, options: SqliteOptions): Promise<Store> {
   const path = resolve(file);
   const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
   try {
     const file = identify(path);
-    const writer = new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs });
     return new SqliteStore({
       ...options,
       name: path,
       reader: new Reader(db, { name: path, projection: options.projection }),
-      writer,
+      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }),
       checkFile: () => refuseReplaced(path, file),
-      openHistory: () => connectReadOnly(path),
+      async withHistory(use) {
+        const own = await retryWhileBusy(() => connectReadOnly(path), { limitMs: options.busyTimeoutMs });
+        try {
+          own.exec("BEGIN");
+          return await use(historyOf(own), own);
+        } finally {
+          own.close();
+        }
+      },
       openForWriting: () => connectForWriting(path),
-      isShared: false,
     });
   } catch (error) {
     db.close();
@@ -74,9 +83,8 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
     reader,
     writer,
     checkFile() {},
-    openHistory: () => db,
+    withHistory: async (use) => use(copyHistory(db), db),
     openForWriting: undefined,
-    isShared: true,
   });
 }
 
@@ -86,11 +94,10 @@ interface Parts extends SqliteOptions {
   readonly writer: Writer;
   /** Throws where the store's file is no longer at its path. */
   readonly checkFile: () => void;
-  /** The connection for what reads the whole history, which closes it unless it is the reader's own. */
-  readonly openHistory: () => DatabaseSync;
+  /** Gives the whole history, as of one moment, with the connection that reads it. */
+  readonly withHistory: <T>(use: (stored: StoredHistory, db: DatabaseSync) => Promise<T>) => Promise<T>;
   /** A connection for an import, which closes it; undefined where there can be no second one. */
   readonly openForWriting: (() => DatabaseSync) | undefined;
-  readonly isShared: boolean;
 }
 
 interface WaitingRead {
@@ -103,23 +110,23 @@ interface WaitingRead {
 class SqliteStore implements Store {
   readonly #parts: Parts;
   readonly #queue: CommitQueue;
-  readonly #others = new Set<Promise<unknown>>();
+  readonly #lifetime: Lifetime;
   #waiting: WaitingRead[] = [];
-  #closed: Promise<void> | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#lifetime = new Lifetime(parts.name);
     this.#queue = new CommitQueue(new SqliteTransactions(parts), parts.onCommit);
   }
 
   /**
-   * Reads wait until the event loop has taken in what there is, and then share one look at the file: it comes after all of
-   * them began, and a busy server receives many calls at a time.
+   * Reads that arrive in one turn of the event loop share one look at the file, after all of them began: a busy server receives many
+   * calls at a time.
    */
   read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
     if (seen !== undefined) return this.#whenFree(() => this.#parts.reader.read(reads, follow));
     return new Promise((resolve, reject) => {
-      this.#refuseClosed();
+      this.#lifetime.refuseClosed();
       if (this.#waiting.length === 0) setImmediate(() => this.#serveWaiting());
       this.#waiting.push({ reads, follow, resolve, reject });
     });
@@ -156,70 +163,66 @@ class SqliteStore implements Store {
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
-    this.#refuseClosed();
+    this.#lifetime.refuseClosed();
     return (await this.#queue.execute(command)) as CommandResult<Value>;
   }
 
   async verify(): ReturnType<Store["verify"]> {
-    this.#refuseClosed();
-    return this.#during(this.#onHistory((db, options) => verifyHistory(db, options)));
+    return this.#during(({ withHistory, ...options }) => withHistory((stored, db) => verify(db, stored, options)));
   }
 
   async export<Value>(use: (history: History) => Promise<Value>): Promise<Value> {
-    this.#refuseClosed();
-    return this.#during(this.#onHistory((db, options) => exportHistory(db, options, use)));
+    return this.#during(({ withHistory, ...source }) => withHistory((stored) => use(toHistory(stored, source))));
   }
 
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
-    this.#refuseClosed();
-    const { name, reader, checkFile, openForWriting } = this.#parts;
-    checkFile();
-    const given = { ...this.#parts, events, check };
-    const importing =
-      openForWriting === undefined
-        ? this.#queue.rewrite(() => makeRows(reader, given))
+    const importing = this.#during(({ checkFile, openForWriting, ...options }) => {
+      checkFile();
+      const given = { ...options, events, check };
+      return openForWriting === undefined
+        ? this.#queue.rewrite(() => makeRows(options.reader, given))
         : importHistory(openForWriting, given);
-    await this.#during(importing).catch((error: unknown) => {
-      throw toImportError(toStoreError(error, name));
+    });
+    await importing.catch((error: StoreError) => {
+      throw toImportError(error);
     });
   }
 
   async rebuild(): ReturnType<Store["rebuild"]> {
-    this.#refuseClosed();
     let counts = { events: 0, aggregates: 0 };
-    await this.#queue.rewrite(async () => {
-      const { rows, events, aggregates } = await this.#onHistory((db, options) => refold(db, options));
-      counts = { events, aggregates };
-      return rows;
-    });
+    await this.#during(({ withHistory, ...options }) =>
+      this.#queue.rewrite(async () => {
+        const { rows, ...counted } = await withHistory((stored) => rebuiltRows(stored, options));
+        counts = counted;
+        return rows;
+      }),
+    );
     return counts;
   }
 
   close(): Promise<void> {
-    if (this.#closed === undefined) {
+    return this.#lifetime.close(async () => {
       this.#serveWaiting();
-      this.#closed = this.#end();
-    }
-    return this.#closed;
-  }
-
-  async #end(): Promise<void> {
-    await Promise.allSettled([this.#queue.drain(), ...this.#others]);
-    // The writer last: the last connection to close leaves the store in one file.
-    this.#parts.reader.close();
-    await this.#parts.writer.close();
+      await Promise.all([this.#queue.drain(), this.#lifetime.settled()]);
+      // The writer last: the last connection to close leaves the store in one file.
+      this.#parts.reader.close();
+      await this.#parts.writer.close();
+    });
   }
 
   /** Work that `close` waits for. */
-  #during<T>(work: Promise<T>): Promise<T> {
-    this.#others.add(work);
-    return work.finally(() => this.#others.delete(work));
+  async #during<T>(work: (parts: Parts) => Promise<T>): Promise<T> {
+    try {
+      return await this.#lifetime.during(async () => work(this.#parts));
+    } catch (error) {
+      throw toStoreError(error, this.#parts.name);
+    }
   }
 
-  /** Reads at once where that is possible, which is nearly always: only recovery after a crash keeps readers out. */
+  /** Reads at once, nearly always: only recovery after a crash keeps readers out. */
   #whenFree<T>(read: () => T): Promise<T> {
     const attempt = (): T => {
-      this.#refuseClosed();
+      this.#lifetime.refuseClosed();
       return read();
     };
     const { name, busyTimeoutMs } = this.#parts;
@@ -232,23 +235,5 @@ class SqliteStore implements Store {
       if (!isBusy(error)) return Promise.reject(toStoreError(error, name));
       return retryWhileBusy(attempt, { limitMs: busyTimeoutMs }).catch(fail);
     }
-  }
-
-  async #onHistory<T>(use: (db: DatabaseSync, options: HistoryOptions) => Promise<T>): Promise<T> {
-    const { name, projection, busyTimeoutMs, openHistory, isShared } = this.#parts;
-    try {
-      const db = await retryWhileBusy(openHistory, { limitMs: busyTimeoutMs });
-      try {
-        return await use(db, { name, projection, isShared });
-      } finally {
-        if (!isShared) db.close();
-      }
-    } catch (error) {
-      throw toStoreError(error, name);
-    }
-  }
-
-  #refuseClosed(): void {
-    if (this.#closed !== undefined) throw new StoreError("closed", `The store ${this.#parts.name} is closed.`);
   }
 }

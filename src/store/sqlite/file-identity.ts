@@ -11,7 +11,7 @@ export function identify(path: string): FileIdentity {
   return { device, inode };
 }
 
-/** Throws, as for a file that is gone, where the path is now another file: an open connection would go on with the old one. */
+/** Throws ENOENT where the path is now another file: an open connection would go on with the old one. */
 export function refuseReplaced(path: string, identity: FileIdentity): void {
   const { device, inode } = identify(path);
   if (device === identity.device && inode === identity.inode) return;

@@ -11,8 +11,8 @@ import { primaryCode, resultCodes } from "./result-codes.ts";
 import { retryWhileBusy } from "./retry.ts";
 
 /**
- * Opens a store for reading, after it was created or brought to the newest schema where it had to be. A file that is not a
- * store, or one of a newer version, is refused and left as it was.
+ * Opens a store for reading, after creating it or bringing it to the newest schema. Refuses a file that is not a store, or is of a newer
+ * version, and leaves it as it was.
  */
 export async function openStoreFile(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
   try {
@@ -24,7 +24,7 @@ export async function openStoreFile(path: string, busy: { readonly limitMs: numb
   }
 }
 
-/** Opens a store for reading as it is, of whatever version. It must be there. */
+/** Opens an existing store for reading, in whatever schema version it has. */
 export async function openUnchanged(path: string, busy: { readonly limitMs: number }): Promise<DatabaseSync> {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
@@ -35,7 +35,7 @@ export async function openUnchanged(path: string, busy: { readonly limitMs: numb
   }
 }
 
-/** Brings a store to the newest schema, by hand: the next who opens it would. */
+/** Brings a store to the newest schema, as opening it does. */
 export async function migrateStoreFile(path: string, busy: { readonly limitMs: number }): Promise<Migration> {
   try {
     return { from: await bringToNewest(path, busy), to: schemaVersion };
@@ -58,7 +58,7 @@ async function create(path: string): Promise<void> {
   try {
     await createStoreFile(path);
   } catch (error) {
-    // Such as under /proc. Later, the same code means that something was there and is gone.
+    // Such as under /proc. Elsewhere the same code means that a file was there and is gone.
     if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error;
     throw new StoreError("unavailable", `The store ${path} cannot be created: its directory cannot be made.`, error);
   }
@@ -78,7 +78,7 @@ function isThere(path: string): boolean {
   return true;
 }
 
-/** Refuses, by the header alone and without a trace, what an ordinary connection should not touch. */
+/** Refuses, by the header alone, what an ordinary connection should not touch. */
 function look(path: string): void {
   if (statSync(path).size === 0) throw foreign(path, "is empty");
   try {
@@ -122,7 +122,7 @@ function foreign(path: string, sentence: string): StoreError {
   );
 }
 
-/** Whether a file whose beginning is damaged was a store. SQLite does not read it, so no lock of ours can be on it. */
+/** Whether a file with a damaged beginning was a store. SQLite does not read it, so it holds no locks to drop. */
 function hasOurMark(path: string): boolean {
   const descriptor = openSync(path, "r");
   try {

@@ -4,7 +4,7 @@ import { toStoreError } from "./errors.ts";
 import { WriteConnection } from "./write-connection.ts";
 import type { Writer } from "./writer.ts";
 
-/** Writes on the reader's own connection: for a store in memory, which no second connection can see. */
+/** Writes on the reader's connection: no second one can see a store in memory. */
 export function createInlineWriter(
   db: DatabaseSync,
   store: { readonly name: string; readonly onCommit: () => void },
@@ -12,7 +12,7 @@ export function createInlineWriter(
   const connection = new WriteConnection(db);
   let isUntouched = false;
   return {
-    // Nobody else can write, and a transaction held open across a wait would show its rows to readers.
+    // No one else can write. A transaction that is open across an await would show its rows to readers.
     async begin() {
       return { isUntouched };
     },

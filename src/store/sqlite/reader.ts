@@ -1,24 +1,21 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
-import { StoreError } from "../errors.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
-import { parseJson } from "../shared/json.ts";
-import { type StateSource, type StoredState, toSnapshot } from "../shared/stored-state.ts";
+import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/stored-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { toStoreError } from "./errors.ts";
 
 /**
- * Reads what is committed. Everything that was read stays in memory until any connection commits, which SQLite tells by a
- * counter: asking for it takes some microseconds and shows the writes of other processes too.
+ * Reads what is committed. Everything read stays in memory until any connection commits. SQLite counts commits, those of other
+ * processes included, and the count costs some microseconds to read.
  */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #source: StateSource;
   readonly #cached: CachedMoment;
   #seenCommits: number | undefined;
-  /** Whether what is in memory was still what is committed at the last look. */
   #isCurrent = false;
   readonly #statements: Record<
     "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
@@ -41,19 +38,15 @@ export class Reader {
     this.#cached = new CachedMoment(this);
   }
 
-  /** Finds out whether what is in memory is still what is committed. */
+  /** Checks whether what is in memory is still what is committed. */
   look(): void {
     this.#isCurrent = this.#seenCommits !== undefined && this.#commits() === this.#seenCommits;
   }
 
   /** As of the last look, or later. */
   read(reads: readonly Read[], follow?: ReadOptions["follow"]): View {
-    if (this.#isCurrent && this.#cached.holdsAll(reads)) {
-      const view = collectView(reads, this.#cached);
-      const others = follow?.(view) ?? [];
-      if (others.length === 0) return view;
-      if (this.#cached.holdsAll(others)) return collectView([...reads, ...others], this.#cached);
-    }
+    const known = this.#isCurrent ? this.#cached.view(reads, follow) : undefined;
+    if (known !== undefined) return known;
     this.#cached.trim();
     this.#statements.begin.run();
     try {
@@ -63,12 +56,12 @@ export class Reader {
       this.#isCurrent = true;
       return collectView(reads, this.#cached, follow);
     } finally {
-      // A read transaction has nothing to lose; where reading failed, SQLite may have ended it already.
+      // Where reading failed, SQLite may have ended the transaction already.
       if (this.#db.isTransaction) this.#statements.commit.run();
     }
   }
 
-  /** What a cache of what is committed now starts from; it loads the rest on demand. */
+  /** Where the store is now: a cache starts from this. */
   newest(): { readonly position: number; readonly recordedAt: number } {
     const [position = 0, recordedAt = 0] = row<[number, number]>(this.#statements.newest) ?? [];
     return { position, recordedAt };
@@ -91,9 +84,7 @@ export class Reader {
   loadRecord(ref: RecordRef): StoreRecord | undefined {
     return this.#translated(() => {
       const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
-      if (found === undefined) return undefined;
-      const value = this.#parseRecord(found[0], ref);
-      return found[1] === null ? { value } : { value, expiresAt: found[1] };
+      return found && toRecord({ kind: ref.record, value: found[0], expiresAt: found[1] }, this.#source);
     });
   }
 
@@ -102,7 +93,7 @@ export class Reader {
     return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
   }
 
-  /** Drops what was read: for a write on this very connection, which SQLite's counter leaves out. */
+  /** Forgets what was read, after a write on this very connection, which SQLite does not count. */
   forget(): void {
     this.#seenCommits = undefined;
     this.#isCurrent = false;
@@ -116,7 +107,7 @@ export class Reader {
     return row<[number]>(this.#statements.commits)?.[0] as number;
   }
 
-  /** A command that is being decided reads too, and must end with the store's error rather than the driver's. */
+  /** Commands read too while they are decided, and must fail with a StoreError. */
   #translated<T>(load: () => T): T {
     try {
       return load();
@@ -124,18 +115,9 @@ export class Reader {
       throw toStoreError(error, this.#source.name);
     }
   }
-
-  #parseRecord(text: string, { record }: RecordRef): unknown {
-    try {
-      return parseJson(text);
-    } catch (error) {
-      const problem = `A record of kind ${record} in the store ${this.#source.name} is damaged`;
-      throw new StoreError("corrupt", `${problem}. Remove it, or restore the store from a backup.`, error);
-    }
-  }
 }
 
-/** A digest of an earlier version does not count where a process that knows no digests has written the state since. */
+/** A digest of an earlier version does not count: a process that knows no digests has written the state since. */
 export const selectStates = `SELECT a.type, a.id, a.version, a.state,
     CASE WHEN d.version < a.version AND EXISTS
       (SELECT 1 FROM events WHERE aggregate_type = a.type AND aggregate_id = a.id AND sequence = a.version)

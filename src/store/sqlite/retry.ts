@@ -6,12 +6,12 @@ export function isBusy(error: unknown): boolean {
   return primaryCode(error) === resultCodes.busy;
 }
 
-/** No wait between two attempts is longer; the writer thread's pauses build on it. */
+/** The longest wait between two attempts. The pauses of the writer's thread build on it. */
 export const longestWaitMs = 5;
 
 /**
- * Tries until the lock is free, and rejects with the last busy error after `limitMs`. The waits grow, and are random so
- * that two that wait do not keep meeting.
+ * Tries until the lock is free, and rejects with the last busy error after `limitMs`. The waits grow, and are random so that two
+ * processes do not keep meeting.
  */
 export async function retryWhileBusy<T>(attempt: () => T, { limitMs }: { readonly limitMs: number }): Promise<T> {
   const started = performance.now();

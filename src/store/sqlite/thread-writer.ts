@@ -13,7 +13,7 @@ const threadUrl = new URL(
   import.meta.url,
 );
 
-/** A thread takes Node's compile cache from its environment alone; without it, a checkout strips types again, for 17 MB. */
+/** A thread takes Node's compile cache only from its environment. Without it, a checkout strips types again, for 17 MB. */
 function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
   const directory = getCompileCacheDir();
   return directory === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: dirname(directory) } };
@@ -26,8 +26,8 @@ interface Pending {
 }
 
 /**
- * Writes on a thread of its own, which starts with the first transaction and again where it died. It keeps the process
- * alive only while a call is pending.
+ * Writes on a thread (`writer-worker.ts`), which starts with the first transaction, and again after it died. It keeps the process alive
+ * only while a call is pending.
  */
 export class ThreadWriter implements Writer {
   readonly #settings: WriterThreadSettings;
@@ -74,7 +74,7 @@ export class ThreadWriter implements Writer {
     const thread = new Worker(threadUrl, {
       workerData: this.#settings,
       name: "portcullis store writer",
-      // Some of the process's own flags, such as --input-type, would keep a thread from starting.
+      // With some of the process's flags, such as --input-type, no thread starts.
       execArgv: [],
       ...sharedCompileCache(),
     });

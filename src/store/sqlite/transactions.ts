@@ -1,5 +1,5 @@
 import type { StoreError } from "../errors.ts";
-import { type BatchContext, decideBatch, type Writes } from "../shared/batch.ts";
+import { type BatchContext, type DecidedBatch, decideBatch, type Writes } from "../shared/batch.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
 import type { Rows } from "../shared/rows.ts";
@@ -19,7 +19,7 @@ interface Options extends Omit<BatchContext, "committed"> {
 /** Decides on the event loop what the writer then writes. */
 export class SqliteTransactions implements Transactions {
   readonly #options: Options;
-  /** What is committed, as long as nobody else writes: a transaction seldom has to read at all. */
+  /** What is committed, as long as no one else writes: a transaction seldom has to read. */
   readonly #committed: CachedMoment;
   #isCurrent = false;
   #isUntouched = false;
@@ -34,11 +34,11 @@ export class SqliteTransactions implements Transactions {
     this.#isUntouched = isUntouched;
   }
 
-  async decide(commands: readonly Command<unknown>[]): ReturnType<Transactions["decide"]> {
+  async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
     this.#committed.trim();
     if (!this.#isUntouched || !this.#isCurrent) {
       const { reader, busyTimeoutMs } = this.#options;
-      // Nobody else writes now, so what is read needs no transaction to be of one moment.
+      // No one else writes now, so all that is read is of one moment.
       this.#committed.startOver(await retryWhileBusy(() => reader.newest(), { limitMs: busyTimeoutMs }));
       this.#isCurrent = true;
     }

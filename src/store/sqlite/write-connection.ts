@@ -1,10 +1,10 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { Rows } from "../shared/rows.ts";
 
-/** More than one, so that ended records become fewer, whatever is put; and few, so that no commit is long. */
+/** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;
 
-/** Writes rows on one connection. Everything here blocks its thread and throws the driver's own error. */
+/** Writes rows on one connection. Its methods block the thread and throw the driver's errors. */
 export class WriteConnection {
   readonly #db: DatabaseSync;
   #othersCommits: unknown;
@@ -84,7 +84,7 @@ export class WriteConnection {
   }
 
   rollback(): void {
-    // SQLite ends a transaction by itself after some errors, such as a full disk.
+    // After some errors, such as a full disk, SQLite has ended the transaction already.
     if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
   }
 

@@ -6,8 +6,8 @@ import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
 import { WriteConnection } from "./write-connection.ts";
 
-// The thread that owns the writing connection: a commit that waits for the disk stops nobody but itself. It imports little,
-// because it is started with the server.
+// The thread with the writing connection: a commit that waits for the disk does not block the event loop. It imports little, to start
+// fast.
 
 export interface WriterThreadSettings {
   readonly path: string;
@@ -23,14 +23,14 @@ type TransactionRequest =
 /** After `close` the thread ends. */
 export type WriterRequest = TransactionRequest | { readonly kind: "close" };
 
-/** One reply for each request but `close`, in order. Errors lose their own fields between threads, so those that matter are copied. */
+/** One for each request but `close`, in order. Errors lose fields between threads, so those that matter are copied. */
 export type WriterReply =
   | { readonly ok: true; readonly isUntouched: boolean }
   | { readonly ok: false; readonly message: string; readonly code: unknown; readonly errcode: unknown };
 
-/** How long this process may write without a break before others get a turn. */
+/** How long this process may write before others get a turn. */
 const turnMs = 200;
-/** Long enough for everyone who waits to try at least once. */
+/** Long enough for every waiting process to try once. */
 const pauseMs = longestWaitMs + 2;
 
 const settings = workerData as WriterThreadSettings;
@@ -80,7 +80,7 @@ function end(finish: (current: WriteConnection) => void): void {
   try {
     finish(connection);
   } catch (error) {
-    // After a disk error the connection may remember what is not there; the next transaction starts on a new one.
+    // After a disk error, the connection's cache may be wrong.
     connection.close();
     connection = undefined;
     throw error;
@@ -89,7 +89,7 @@ function end(finish: (current: WriteConnection) => void): void {
   }
 }
 
-/** SQLite's lock has no queue: without a pause, one process that always has something to write keeps the others out. */
+/** SQLite's lock has no queue: without pauses, a process that always writes keeps the others out. */
 async function letOthersWrite(): Promise<void> {
   const now = performance.now();
   if (now - lastEndedAt > pauseMs) turnStartedAt = now;

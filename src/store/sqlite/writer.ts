@@ -6,8 +6,8 @@ import type { Rows } from "../shared/rows.ts";
  */
 export interface Writer {
   /**
-   * Resolves when no other connection can write until `commit` or `rollback`; to whether the store is as the last
-   * transaction of this writer left it, with nothing committed by others since.
+   * Resolves when no other connection can write until `commit` or `rollback`; to whether no other has committed since the last
+   * transaction of this writer.
    */
   begin(): Promise<{ readonly isUntouched: boolean }>;
   /** Resolves when the rows are on disk. Where it rejects, none of them is; with `conflict` where one contradicts the store. */

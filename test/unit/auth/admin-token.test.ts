@@ -43,7 +43,7 @@ describe("provideAdminToken", () => {
 
   it.each(["", "\n", "short\n", `two ${"words".repeat(10)}`])("refuses a file that holds %j", (text) => {
     writeFileSync(join(root, "admin.token"), text);
-    expect(() => provideAdminToken(root)).toThrow("the file holds no token: remove it");
+    expect(() => provideAdminToken(root)).toThrow("the file contains no token: remove it");
   });
 
   it("gives the same token to processes that start at once", async () => {

@@ -14,7 +14,7 @@ const published: Readonly<Record<AuthErrorCode, readonly [kind: string, id: stri
   issuer_unavailable: [
     "unavailable",
     undefined,
-    "the token cannot be checked just now, because its issuer does not answer; try again",
+    "the token cannot be checked, because its issuer does not answer; try again",
   ],
   organization_header_invalid: ["invalid", undefined, "the header x-zitadel-orgid must be sent once"],
   organization_unknown: ["permission_denied", "AUTH-Bs7Ds", "Organisation doesn't exist"],

@@ -75,7 +75,7 @@ describe("createPermissionTable", () => {
   });
 
   it("throws for an RPC of a public service that asks for a permission", () => {
-    const refusal = new Error("rpc zitadel.admin.v1.AdminService.GetLoginPolicy is public and asks for a permission");
+    const refusal = new Error("rpc zitadel.admin.v1.AdminService.GetLoginPolicy is public but has a permission");
     expect(() => createPermissionTable(AdminService.methods, [AdminService])).toThrow(refusal);
     const { healthz, getLoginPolicy } = AdminService.method;
     expect(() => createPermissionTable(AdminService.methods, [healthz, getLoginPolicy])).toThrow(refusal);
@@ -84,7 +84,7 @@ describe("createPermissionTable", () => {
   it.each(["", "policy", "policy.execute"])("throws for the permission %j, which no role grants", (permission) => {
     const { methods } = serviceOf({ name: "Odd", permission });
     expect(() => createPermissionTable(methods)).toThrow(
-      new Error(`rpc test.Things.Odd asks for a permission that no role grants: ${permission}`),
+      new Error(`rpc test.Things.Odd has a permission that no role grants: ${permission}`),
     );
   });
 });

@@ -17,7 +17,7 @@ it.each([
   ["PORTCULLIS_ADMIN_TOKN", "PORTCULLIS_ADMIN_TOKEN"],
   ["PORTCULLIS_POSTGRES_POOLSIZE", "PORTCULLIS_POSTGRES_POOL_SIZE"],
 ])("takes %s for %s", (name, meant) => {
-  expect(warnedOf(name)).toEqual([`${name} is no setting, and is ignored: did you mean ${meant}?`]);
+  expect(warnedOf(name)).toEqual([`${name} is not a setting and is ignored: did you mean ${meant}?`]);
 });
 
 it("says nothing of what it knows, nor of what is like nothing it knows", () => {

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { CallContext } from "../../call/context.ts";
-import type { UnaryExchange } from "../../call/exchange.ts";
+import type { Exchange } from "../../call/exchange.ts";
 import { readBody } from "../../http/body.ts";
 import { toNodeHeaders } from "../../http/headers.ts";
 import { mediaType, type RequestHead, rawQuery } from "../../http/request.ts";
@@ -53,7 +53,7 @@ function callHeaders({ responseHeader, responseTrailer }: CallContext) {
   return toNodeHeaders(responseHeader);
 }
 
-function readPost({ head, source }: UnaryExchange, maxBytes: number): Promise<Buffer> {
+function readPost({ head, source }: Exchange, maxBytes: number): Promise<Buffer> {
   checkLength(Number(head.headers["content-length"] ?? 0), maxBytes);
   return readBody(source, (length) => checkLength(length, maxBytes));
 }

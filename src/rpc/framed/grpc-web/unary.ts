@@ -1,11 +1,11 @@
 import type { Readable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus, trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
-import type { UnaryExchange } from "../../call/exchange.ts";
+import type { Exchange } from "../../call/exchange.ts";
 import { readBody } from "../../http/body.ts";
 import { toNodeHeaders } from "../../http/headers.ts";
 import { checkLength, envelope, openEnvelope, readEnvelope } from "../envelope.ts";
-import { normalizeMessage } from "../grpc/status-message.ts";
+import { normalizeMessage } from "../grpc/status.ts";
 import { grpcHeaders } from "../grpc/unary.ts";
 import type { UnaryProtocol } from "../unary.ts";
 import { decodeText, isText } from "./text.ts";
@@ -16,7 +16,7 @@ export const grpcWebUnary: UnaryProtocol = {
   name: "grpc-web",
   read: ({ head, source }, maxBytes) => (isText(head) ? readText(source, maxBytes) : readEnvelope(source, maxBytes)),
   open: (sent, head, maxBytes) => openEnvelope(isText(head) ? decodeText(sent.toString("latin1")) : sent, maxBytes),
-  send({ head, reply }, { context, bytes, isJson, encoding }) {
+  send(exchange, { context, bytes, isJson, encoding }) {
     const { responseHeader, responseTrailer } = context;
     let trailers = success;
     if (!isEmpty(responseTrailer)) {
@@ -24,14 +24,14 @@ export const grpcWebUnary: UnaryProtocol = {
       trailers = trailerFrame(responseTrailer);
     }
     const body = Buffer.concat([envelope(bytes, encoding === undefined ? 0 : 1), trailers]);
-    sendFrames({ head, reply }, { header: responseHeader, isJson, body, ...(encoding && { encoding }) });
+    sendFrames(exchange, { header: responseHeader, isJson, body, ...(encoding && { encoding }) });
   },
-  sendError({ head, reply }, { context, error }) {
+  sendError(exchange, { context, error }) {
     const { responseHeader, responseTrailer } = context;
     setTrailerStatus(responseTrailer, error);
     normalizeMessage(responseTrailer);
     const body = trailerFrame(responseTrailer);
-    sendFrames({ head, reply }, { header: responseHeader, isJson: grpcHeaders.isJson(head), body });
+    sendFrames(exchange, { header: responseHeader, isJson: grpcHeaders.isJson(exchange.head), body });
   },
 };
 
@@ -43,7 +43,7 @@ const isEmpty = (headers: Headers): boolean => headers.keys().next().done === tr
 const success = trailerFrame(new Headers({ "grpc-status": "0" }));
 
 function sendFrames(
-  { head, reply }: Pick<UnaryExchange, "head" | "reply">,
+  { head, reply }: Exchange,
   answer: { readonly header: Headers; readonly isJson: boolean; readonly body: Buffer; readonly encoding?: string },
 ): void {
   const { header, isJson, body, encoding } = answer;

@@ -3,7 +3,7 @@ import { toNodeHeaders } from "../../http/headers.ts";
 import { mediaType, type RequestHead } from "../../http/request.ts";
 import { envelope, openEnvelope, readEnvelope } from "../envelope.ts";
 import type { UnaryProtocol } from "../unary.ts";
-import { normalizeMessage } from "./status-message.ts";
+import { normalizeMessage } from "./status.ts";
 
 /** What gRPC and gRPC-Web say alike in the headers of a request. */
 export const grpcHeaders = {

@@ -248,7 +248,7 @@ describe("pageHeaders", () => {
     "1app:",
     ":",
   ])("throws for %j, which could change the policy", (source) => {
-    expect(() => pageHeaders({ formActions: [source] })).toThrow(new Error(`"${source}" is no scheme.`));
+    expect(() => pageHeaders({ formActions: [source] })).toThrow(new Error(`"${source}" is not a scheme.`));
   });
 });
 

@@ -97,7 +97,7 @@ const refused: readonly Refused[] = [
     title: "removing the default organization",
     act: () => directory.removeOrganization(organizationAfter(), { id: "org-1", isDefault: true }),
     code: "organization_is_default",
-    message: "the organization org-1 is the default one, which stays",
+    message: "the default organization org-1 cannot be removed",
   },
   {
     title: "an organization that was removed",
@@ -109,7 +109,7 @@ const refused: readonly Refused[] = [
     title: "a role nobody knows",
     act: () => directory.grantOf("toString", "org-1"),
     code: "role_unknown",
-    message: expect.stringMatching(/^toString is no role; the roles are IAM_OWNER, .*, SELF_MANAGEMENT_GLOBAL$/),
+    message: expect.stringMatching(/^toString is not a role; the roles are IAM_OWNER, .*, SELF_MANAGEMENT_GLOBAL$/),
   },
   {
     title: "a role on the instance with an organization",
@@ -121,7 +121,7 @@ const refused: readonly Refused[] = [
     title: "a role held already",
     act: () => directory.grantRole(userOf({ roles: [owner] }), owner),
     code: "role_held",
-    message: "ada has the role ORG_OWNER there already",
+    message: "ada already has the role ORG_OWNER there",
   },
   {
     title: "revoking a role not held",
@@ -183,7 +183,7 @@ const refused: readonly Refused[] = [
     act: () =>
       directory.addClient(application({ redirectUris: ["https://app.example/cb", uri] }), { nameTaken: false }),
     code: "redirect_uri_invalid" as const,
-    message: `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a scheme of its own with a dot in it, and no fragment or wildcard: ${uri}`,
+    message: `a redirect URI is https://…, http:// on this machine (127.0.0.1, [::1] or localhost), or has a private scheme that contains a dot; it has no fragment and no wildcard: ${uri}`,
   })),
 ];
 

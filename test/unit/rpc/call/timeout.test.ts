@@ -92,7 +92,7 @@ describe("readTimeout", () => {
     const form = forms[name];
     expect([error?.code, error?.rawMessage, timeoutMs]).toEqual([
       Code.InvalidArgument,
-      `the header ${name} says no time that can be waited: send ${form}`,
+      `the header ${name} is not a valid timeout: send ${form}`,
       undefined,
     ]);
     expect(error?.findDetails(BadRequestSchema)[0]?.fieldViolations).toMatchObject([
@@ -121,6 +121,6 @@ describe("readTimeout", () => {
 
   it("refuses one header that says no time, whatever the others say", () => {
     const { error } = readTimeout({ [grpc]: "1S", [connect]: "1", [google]: "soon" }, grpc, connect, google);
-    expect(error?.rawMessage).toMatch(/^the header x-server-timeout says no time that can be waited: /);
+    expect(error?.rawMessage).toMatch(/^the header x-server-timeout is not a valid timeout: /);
   });
 });

@@ -24,7 +24,7 @@ import { ManagementService } from "../../../../gen/zitadel/management_pb.ts";
 import { issuerPaths } from "../../../../src/auth/issuer/paths.ts";
 import { createOpenApi } from "../../../../src/rpc/openapi/document.ts";
 import { createRouteTable } from "../../../../src/rpc/rest/route-table.ts";
-import { streamTypes } from "../../../../src/rpc/rest/stream.ts";
+import { streamTypes } from "../../../../src/rpc/rest/stream-writer.ts";
 import { createRpcTable } from "../../../../src/rpc/rpc-table.ts";
 import { createApiDocument } from "../../../../src/web/openapi.ts";
 import { ruleOf, serviceOf } from "../../../fixtures/builders.ts";

@@ -6,7 +6,6 @@ import { DurationSchema, FieldMaskSchema, TimestampSchema } from "@bufbuild/prot
 import { ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../../gen/google/rpc/error_details_pb.ts";
-import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
 import { mergeBody } from "../../../../src/rpc/rest/body.ts";
 import { bindPath } from "../../../../src/rpc/rest/path-binding.ts";
 import { checkMessage, formOf } from "../../../../src/rpc/rest/proto-json.ts";
@@ -19,8 +18,8 @@ const thing = thingType();
 /** What a JSON value makes of a field, as proto JSON; `undefined` where it is unset, which is its default. */
 async function byBody(field: string, value: string): Promise<JsonValue | undefined> {
   const route = routeOf(ruleOf("post", "/x", { body: field }));
-  const headers = { "content-type": "application/json" };
-  const request = Object.assign(Readable.from([Buffer.from(value)]), { headers }) as unknown as ListenerRequest;
+  const head = { method: "POST", url: "/", headers: { "content-type": "application/json" } };
+  const request = { head, source: Readable.from([Buffer.from(value)]) };
   const message = create(route.rpc.spec.method.input);
   await mergeBody(reflect(route.rpc.spec.method.input, message), route, request, {
     registry,

@@ -12,6 +12,7 @@ import {
 } from "../../../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../../../gen/google/rpc/status_pb.ts";
 import { ErrorDetailSchema, file_zitadel_message } from "../../../../gen/zitadel/message_pb.ts";
+import { ResponseReply } from "../../../../src/rpc/http/reply.ts";
 import { HttpRefusalError, sendStatus } from "../../../../src/rpc/rest/status.ts";
 
 const registry = createRegistry(file_zitadel_message, file_google_rpc_error_details);
@@ -37,7 +38,7 @@ async function sent(
 ) {
   answer = (response) => {
     before?.(response);
-    sendStatus(response, reason, { registry, ...options });
+    sendStatus(new ResponseReply(response.req, response), reason, { registry, ...options });
     if (!response.writableEnded) response.end();
   };
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;

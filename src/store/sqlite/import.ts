@@ -1,22 +1,13 @@
 import type { DatabaseSync } from "node:sqlite";
 import { CachedMoment } from "../shared/cached-moment.ts";
+import { toHistory } from "../shared/history.ts";
 import { type Rows, toRows } from "../shared/rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
-import { type HistoryOptions, historyOf } from "./history.ts";
+import { historyOf } from "./history.ts";
 import { Reader } from "./reader.ts";
 import { retryWhileBusy } from "./retry.ts";
 import { WriteConnection } from "./write-connection.ts";
-
-/** See Store.export. */
-export async function exportHistory<T>(
-  db: DatabaseSync,
-  options: HistoryOptions,
-  use: (history: History) => Promise<T>,
-): Promise<T> {
-  if (!options.isShared) db.exec("BEGIN");
-  return use(historyOf(db, options));
-}
 
 export interface Import {
   readonly name: string;
@@ -26,11 +17,9 @@ export interface Import {
   readonly check: (history: History) => Promise<void>;
 }
 
-/** See Store.import. Everything is written over a connection of its own, in one transaction. */
-export async function importHistory(
-  open: () => DatabaseSync,
-  { name, projection, busyTimeoutMs, events, check }: Import,
-): Promise<void> {
+/** See Store.import. Writes everything over a connection of its own, in one transaction. */
+export async function importHistory(open: () => DatabaseSync, options: Import): Promise<void> {
+  const { name, projection, busyTimeoutMs, events, check } = options;
   const limit = { limitMs: busyTimeoutMs };
   const db = await retryWhileBusy(open, limit);
   try {
@@ -38,13 +27,9 @@ export async function importHistory(
     await retryWhileBusy(() => connection.begin(), limit);
     const reader = new Reader(db, { name, projection });
     refuseFilled(reader.newest(), name);
-    const filling = {
-      written: new CachedMoment(reader),
-      load: async <T>(_: unknown, make: () => T) => make(),
-      write: async (rows: Rows) => connection.write(rows),
-    };
-    await fill(events, filling, projection);
-    await check(historyOf(db, { name, projection, isShared: false }));
+    const written = new CachedMoment(reader);
+    await fill(events, { written, write: async (rows) => connection.write(rows) }, projection);
+    await check(toHistory(historyOf(db), options));
     db.exec("COMMIT");
     emptyLog(db);
   } finally {
@@ -53,14 +38,14 @@ export async function importHistory(
   }
 }
 
-/** The write-ahead log is as long as everything that was written. That it is kept, as by a disk that is full, does no harm. */
+/** The write-ahead log is as long as the import. It does no harm where it stays, as on a full disk. */
 function emptyLog(db: DatabaseSync): void {
   try {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch {}
 }
 
-/** The rows of an import, for a store that has one connection for everybody: a transaction would show them half written. */
+/** The rows of an import into a store with one connection for all, where readers would see an open transaction. */
 export async function makeRows(reader: Reader, { name, projection, events, check }: Import): Promise<Rows> {
   refuseFilled(reader.newest(), name);
   const all: RecordedEvent[] = [];

@@ -1,4 +1,7 @@
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Reply } from "../../http/reply.ts";
+import type { HttpRefusal } from "../../http/status.ts";
 
 /**
  * Puts `grpc-message` into the form that the gRPC specification describes: only what is not printable ASCII, and the
@@ -20,6 +23,17 @@ export function withNormalMessage(response: UniversalServerResponse): UniversalS
   }
   if (body === undefined) normalizeMessage(trailer);
   return { ...response, ...(body && { body: normalizeAtEnd(body) }) };
+}
+
+/**
+ * Answers with the status alone, in the headers and with HTTP status 200: where there is no message, clients of gRPC and of
+ * gRPC-Web read it there and nowhere else.
+ */
+export function sendTrailersOnly(reply: Reply, { error, header }: HttpRefusal, contentType: string): void {
+  const trailer = new Headers();
+  setTrailerStatus(trailer, error);
+  normalizeMessage(trailer);
+  reply.send({ status: 200, header: { ...header, "content-type": contentType, ...Object.fromEntries(trailer) } });
 }
 
 function escapeMessage(text: string): string {

@@ -1,5 +1,5 @@
 import { isLoopback } from "../../domain/loopback.ts";
-import { IssuerError } from "./failure.ts";
+import { IssuerError } from "./issuer-error.ts";
 
 const timeoutMs = 5000;
 
@@ -10,8 +10,8 @@ interface FetchOptions {
 }
 
 /**
- * A fetch for one issuer: over TLS, or in plain text where the issuer itself is on this machine; no redirect is followed,
- * and no answer waited for longer than 5 s or read beyond `maxBytes`.
+ * A fetch for one issuer: over TLS, or in plaintext if the issuer is on a loopback address. It follows no redirect, waits 5 s
+ * for an answer, and reads at most `maxBytes`.
  */
 export function createIssuerFetch(options: {
   readonly issuer: string;
@@ -23,9 +23,9 @@ export function createIssuerFetch(options: {
   return async (text, { method, headers, body }) => {
     const url = new URL(text);
     if (url.protocol !== "https:" && !(plainTextAllowed && isLocalPlainText(url))) {
-      throw new IssuerError("an address of it is not https");
+      throw new IssuerError("one of its addresses is not https");
     }
-    if (url.username !== "" || url.password !== "") throw new IssuerError("an address of it has a password");
+    if (url.username !== "" || url.password !== "") throw new IssuerError("one of its addresses contains a password");
     const response = await fetch(url, {
       method,
       headers,
@@ -40,13 +40,13 @@ export function createIssuerFetch(options: {
 
 const isLocalPlainText = ({ protocol, hostname }: URL): boolean => protocol === "http:" && isLoopback(hostname);
 
-/** Counts what comes out of decompression, so a small answer that grows is refused as well. */
+/** Counts decompressed bytes, so that a small compressed answer cannot grow beyond the limit. */
 async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.length;
-    // Leaving the loop cancels the body.
+    // The throw ends the loop, which cancels the body.
     if (size > maxBytes) throw new IssuerError(`its answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }

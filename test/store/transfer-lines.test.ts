@@ -3,7 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/store/open.ts";
 import type { Store } from "../../src/store/store.ts";
-import { LineReader, type Totals, type Watch, writeLines } from "../../src/store/transfer/history-lines.ts";
+import { exportLines as exportTo, type Totals, type Watch } from "../../src/store/transfer/export.ts";
+import { importLines } from "../../src/store/transfer/import.ts";
 import { type Postgres, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, addOrganization, addUser, countUp, passToken, removeOrganization } from "./fixtures/commands.ts";
 import { given } from "./fixtures/iterables.ts";
@@ -20,18 +21,12 @@ const watch: Watch = (items) => items;
 async function exportLines(store: Store): Promise<string[]> {
   const lines: string[] = [];
   const write = async (line: string) => void lines.push(line);
-  await store.export((history) => writeLines(history, { write, watch }));
+  await exportTo(store, { write, watch });
   return lines;
 }
 
-async function importFrom(store: Store, chunks: readonly (string | Buffer)[]): Promise<Totals> {
-  const reader = new LineReader(given(chunks.map((chunk) => Buffer.from(chunk))), "The file");
-  let totals: Totals | undefined;
-  await store.import(reader.events(), async (history) => {
-    totals = await reader.check(history.aggregates());
-  });
-  return totals as Totals;
-}
+const importFrom = (store: Store, chunks: readonly (string | Buffer)[]): Promise<Totals> =>
+  importLines(store, { bytes: given(chunks.map((chunk) => Buffer.from(chunk))), name: "The file", watch });
 
 const makeStore = {
   sqlite: () => openAt(makePath()),
@@ -179,8 +174,8 @@ const broken: readonly (readonly [
   ["with a broken number", /no event in line 3/, (lines) => edit(lines, 2, { recordedAt: 1.5 })],
   ["with a text for a payload", /no event in line 3/, (lines) => edit(lines, 2, { payload: "x" })],
   ["with half a character", /no event in line 3/, (lines) => edit(lines, 2, { actor: "\ud800" })],
-  ["of another state", /tells another state/, (lines) => edit(lines, last(lines), { stateDigest: "0".repeat(64) })],
-  ["of more aggregates", /tells another state/, (lines) => edit(lines, last(lines), { aggregates: 21 })],
+  ["of another state", /in another state/, (lines) => edit(lines, last(lines), { stateDigest: "0".repeat(64) })],
+  ["of more aggregates", /in another state/, (lines) => edit(lines, last(lines), { aggregates: 21 })],
   [
     "with an endless line",
     /line 2 of more than 4194304 bytes/,

@@ -1,17 +1,17 @@
 import type { Claims } from "./claims.ts";
 import type { OutsideIssuerSettings } from "./settings.ts";
 
-/** How far an issuer's clock may be off. */
+/** The most that an issuer's clock may be wrong. */
 export const clockToleranceSeconds = 10;
 
 /** Claims that only other kinds of token have: ID tokens, and security events such as logout tokens. */
 const foreignClaims = ["at_hash", "c_hash", "s_hash", "events"];
-/** Keycloak's tokens say in a claim `typ` what they are. */
+/** Keycloak names the kind of a token in the claim `typ`. */
 const foreignTypes = ["id", "refresh", "offline", "logout"];
 
 /**
- * Whether claims are those of an access token of this issuer, for this service and for now. It is all that is checked of an
- * introspection's answer; of a JWT it follows jose, which leaves some of this out and demands that `iss` and `exp` are there.
+ * Whether claims are those of a current access token of this issuer for this service. Introspection relies on this check alone.
+ * For a JWT, jose has verified the signature, and that `iss` and `exp` are present.
  */
 export function isAccessToken(
   claims: Claims,
@@ -28,7 +28,7 @@ export function isAccessToken(
     isTimeWithin(iat, { until: latest }) &&
     foreignClaims.every((name) => !Object.hasOwn(claims, name)) &&
     !(typeof typ === "string" && foreignTypes.includes(typ.toLowerCase())) &&
-    // Such a token counts only with a proof that its holder has a key (RFC 7800), and nothing here could check one.
+    // Such a token needs a proof that the sender has a key (RFC 7800), which this server does not check.
     cnf === undefined
   );
 }
@@ -36,18 +36,18 @@ export function isAccessToken(
 export const isForAudience = (aud: unknown, { audience }: OutsideIssuerSettings): boolean =>
   aud === audience || (Array.isArray(aud) && aud.includes(audience));
 
-/** Why a token for somebody else is refused. */
+/** Why a token for another audience is refused. */
 export const describeAudience = (aud: unknown, { audience }: OutsideIssuerSettings): string =>
-  `its aud is ${JSON.stringify(aud) ?? "missing"}, and has to be or hold "${audience}"`;
+  `its aud is ${JSON.stringify(aud) ?? "missing"}, and must be or contain "${audience}"`;
 
-/** Why claims are refused that `isAccessToken` says no to, for another reason than the audience. */
-export const otherClaims = "its claims are those of another kind of token, or of another time";
+/** Why `isAccessToken` refuses claims for another reason than the audience. */
+export const otherClaims = "it is another kind of token, or not valid at this time";
 
-export const subjectMissing = "its sub is no id";
+export const subjectMissing = "its sub cannot be an id";
 
 function isTimeWithin(value: unknown, { after, until }: { readonly after?: number; readonly until?: number }): boolean {
   if (value === undefined) return true;
-  // JSON's 1e999 is Infinity: a token that never ends.
+  // JSON's 1e999 parses as Infinity, which would never expire.
   if (typeof value !== "number" || !Number.isFinite(value)) return false;
   return (after === undefined || value > after) && (until === undefined || value <= until);
 }

@@ -5,28 +5,35 @@ import { createBuckets, takeFromAll } from "../rate-limits.ts";
 const retryAfterMs = 5000;
 const backgroundAgainAfterMs = 30_000;
 const oldAfterMs = 10 * 60 * 1000;
-/** What strangers can make us ask an issuer. One that rotates its keys needs one request; the rest is for a flood of invented ones. */
+/** Limits the requests to an issuer that invented key ids cause. A rotation of its keys needs one. */
 const refreshes = { capacity: 20, refillMs: 3_000 };
 
-/** Something an issuer publishes. */
-export interface Held<T> {
+/** A document that an issuer publishes. */
+export interface CachedDocument<T> {
   /**
-   * What is held, fetched where nothing is yet. What is older than 10 minutes is returned as well, and fetched again in the
-   * background. Rejects with an AuthError `issuer_unavailable` where nothing is held and none could be fetched; for 5 s after
-   * that it does so without asking.
+   * The cached document, or a fetched one if the cache is empty. After 10 minutes it fetches the document again in the
+   * background. Rejects with an AuthError `issuer_unavailable` if the cache is empty and the issuer does not answer; it then
+   * waits 5 s before it asks again.
    */
   get(): Promise<T>;
-  /** The attempt that is on its way, which resolves to whether it succeeded; undefined where there is none. */
+  /** Resolves to whether the attempt in progress succeeded; undefined if there is none. */
   readonly pending: Promise<boolean> | undefined;
   /**
-   * Fetches again, or joins the attempt that is on its way. Resolves to whether that succeeded; if not, what was held still is.
-   * It resolves to false without asking for 5 s after a failure, and beyond 20 times at once and once more every 3 s.
+   * Fetches the document again, or joins the attempt in progress. Resolves to whether that succeeded; a failure keeps the
+   * cached document. For 5 s after a failure, and beyond 20 attempts at once and one more every 3 s, it resolves to false
+   * without asking.
    */
   refresh(): Promise<boolean>;
 }
 
-/** Holds what `load` resolves to. Concurrent callers share one attempt. */
-export function createHeld<T>({ load, clock }: { readonly load: () => Promise<T>; readonly clock: Clock }): Held<T> {
+/** Caches the document that `load` resolves to. Concurrent callers share one attempt. */
+export function createCachedDocument<T>({
+  load,
+  clock,
+}: {
+  readonly load: () => Promise<T>;
+  readonly clock: Clock;
+}): CachedDocument<T> {
   const budget = createBuckets(clock).at("refresh", refreshes);
   let held: { readonly value: T; readonly loadedAt: number } | undefined;
   let last: { readonly endedAt: number; readonly succeeded: boolean } | undefined;
@@ -38,20 +45,20 @@ export function createHeld<T>({ load, clock }: { readonly load: () => Promise<T>
       held = { value: await load(), loadedAt: clock() };
       succeeded = true;
     } catch {
-      // The loader has reported it.
+      // `load` has reported it.
     }
     last = { endedAt: clock(), succeeded };
     pending = undefined;
     return succeeded;
   };
 
-  /** Whether the last attempt is less long ago. A clock that was set back must not keep attempts away for as long. */
+  /** Whether the last attempt ended within this time. False after the clock was set back, so that attempts go on. */
   const isWithin = (ms: number): boolean => {
     const sinceMs = last === undefined ? -1 : clock() - last.endedAt;
     return sinceMs >= 0 && sinceMs < ms;
   };
 
-  /** Joins the attempt in progress, or starts one where the last is long enough ago. */
+  /** Joins the attempt in progress, or starts one unless the last ended within this time. */
   const attemptAfter = async (waitMs: number): Promise<void> => {
     if (pending === undefined && !isWithin(waitMs)) pending = attempt();
     await pending;

@@ -1,10 +1,8 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type Interceptor, type MethodImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { callUnary } from "../../../../src/rpc/call/call.ts";
-import { CallerTurns, callerKey, connectionKey } from "../../../../src/rpc/call/caller-turns.ts";
 import { CallContext } from "../../../../src/rpc/call/context.ts";
-import type { ListenerRequest } from "../../../../src/rpc/listener/handler.ts";
+import { invoke } from "../../../../src/rpc/call/invoke.ts";
 import { createRpcTable } from "../../../../src/rpc/rpc-table.ts";
 import { BareRequestSchema, EchoService } from "../../../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 
@@ -18,31 +16,24 @@ function specOf(impl: MethodImpl<typeof method>) {
 }
 
 const contextOf = (headers: Record<string, string> = {}, timeoutMs?: number) =>
-  new CallContext({
-    method,
-    protocolName: "rest",
-    // All of a request that a context looks at.
-    head: {
-      method: "POST",
-      url: "/x",
-      headers: { host: "test", ...headers },
-      socket: {},
-    } as unknown as ListenerRequest,
-    values: createContextValues(),
-    timeoutMs,
-  });
+  new CallContext(
+    {
+      head: { method: "POST", url: "/x", headers: { host: "test", ...headers } },
+      contextValues: createContextValues(),
+    },
+    { method, protocolName: "rest", timeoutMs },
+  );
 
-/** A call that the gate lets pass. */
-const invoke = (
+const run = (
   spec: ReturnType<typeof specOf>,
   context: CallContext,
   message: Message,
   interceptors: readonly Interceptor[],
-) => callUnary({ spec, context, readMessage: () => message }, { gate() {}, interceptors, maxRequestBytes: 0 });
+) => invoke(spec, { context, message, interceptors });
 
 const request = () => create(BareRequestSchema, { text: "hi" });
 
-describe("interceptors and implementation", () => {
+describe("invoke", () => {
   it("runs interceptors from the first, the outermost, to the last", async () => {
     const order: string[] = [];
     const named =
@@ -58,14 +49,14 @@ describe("interceptors and implementation", () => {
       order.push("implementation");
       return { text: "x" };
     });
-    await invoke(spec, contextOf(), request(), [named("first"), named("second")]);
+    await run(spec, contextOf(), request(), [named("first"), named("second")]);
     expect(order).toEqual(["first in", "second in", "implementation", "second out", "first out"]);
   });
 
   it("leaves the list of interceptors as it was", async () => {
     const list: Interceptor[] = [(next) => next, (next) => (call) => next(call)];
     const before = [...list];
-    await invoke(
+    await run(
       specOf(() => ({})),
       contextOf(),
       request(),
@@ -75,7 +66,7 @@ describe("interceptors and implementation", () => {
   });
 
   it("makes a message of what the implementation returns", async () => {
-    const message = await invoke(
+    const message = await run(
       specOf(({ text }) => ({ text })),
       contextOf(),
       request(),
@@ -101,7 +92,7 @@ describe("interceptors and implementation", () => {
       expect(call.signal).toBe(context.signal);
       return next(call);
     };
-    await invoke(
+    await run(
       specOf(() => ({})),
       context,
       request(),
@@ -126,7 +117,7 @@ describe("interceptors and implementation", () => {
         ...(!call.stream && { message: create(BareRequestSchema, { text: "other" }) }),
       } as typeof call);
     const spec = specOf(({ text }, { requestHeader }) => ({ text: `${text} ${requestHeader.get("x-own")}` }));
-    const message = await invoke(spec, contextOf({ "x-own": "1" }), request(), [replace]);
+    const message = await run(spec, contextOf({ "x-own": "1" }), request(), [replace]);
     expect(message).toMatchObject({ text: "other 2" });
   });
 
@@ -143,7 +134,7 @@ describe("interceptors and implementation", () => {
       responseHeader.set("x-implementation", "m");
       return {};
     });
-    await invoke(spec, context, request(), [add]);
+    await run(spec, context, request(), [add]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({
       "x-gate": "g",
       "x-implementation": "m",
@@ -162,7 +153,7 @@ describe("interceptors and implementation", () => {
       responseHeader.set("x-old", "o");
       return {};
     });
-    await invoke(spec, context, request(), [replace]);
+    await run(spec, context, request(), [replace]);
     expect(Object.fromEntries(context.responseHeader)).toEqual({ "x-new": "n" });
   });
 
@@ -171,107 +162,7 @@ describe("interceptors and implementation", () => {
       const spec = specOf(() => {
         throw reason;
       });
-      await expect(invoke(spec, contextOf(), request(), [])).rejects.toBe(reason);
-    }
-  });
-});
-
-describe("callUnary", () => {
-  const options = { interceptors: [], maxRequestBytes: 0 };
-
-  it("asks the gate, then reads the message, then calls", async () => {
-    const order: string[] = [];
-    await callUnary(
-      {
-        spec: specOf(() => {
-          order.push("implementation");
-          return {};
-        }),
-        context: contextOf(),
-        async readMessage() {
-          order.push("message");
-          return request();
-        },
-      },
-      {
-        ...options,
-        async gate() {
-          await Promise.resolve();
-          order.push("gate");
-        },
-      },
-    );
-    expect(order).toEqual(["gate", "message", "implementation"]);
-  });
-
-  it("reads nothing where the gate refuses", async () => {
-    const refusal = new ConnectError("closed", Code.PermissionDenied);
-    const call = callUnary(
-      {
-        spec: specOf(() => {
-          throw new Error("called");
-        }),
-        context: contextOf(),
-        readMessage: () => {
-          throw new Error("read");
-        },
-      },
-      {
-        ...options,
-        gate() {
-          throw refusal;
-        },
-      },
-    );
-    await expect(call).rejects.toBe(refusal);
-  });
-});
-
-describe("turns", () => {
-  it.each([
-    { what: "forgets its address", forget: () => undefined },
-    {
-      what: "throws when it is asked for its address",
-      forget: () => {
-        throw new Error("the session is gone");
-      },
-    },
-  ])("are given back for a connection that $what when it closes", async ({ forget }) => {
-    const turns = new CallerTurns({ maxInFlight: 1 });
-    for (let call = 0; call < 3; call += 1) {
-      const context = contextOf();
-      let isOpen = true;
-      context.values.set(connectionKey, {
-        get remoteAddress() {
-          if (!isOpen) return forget();
-          isOpen = false;
-          return "192.0.2.1";
-        },
-      });
-      const answer = callUnary(
-        { spec: specOf(() => ({ text: "x" })), context, readMessage: request },
-        { gate() {}, interceptors: [], maxRequestBytes: 0, turns },
-      );
-      await expect(answer).resolves.toMatchObject({ text: "x" });
-    }
-  });
-
-  it("are given back where an implementation throws", async () => {
-    const turns = new CallerTurns({ maxInFlight: 1 });
-    for (let call = 0; call < 3; call += 1) {
-      const context = contextOf();
-      context.values.set(callerKey, "ada");
-      const answer = callUnary(
-        {
-          spec: specOf(() => {
-            throw new ConnectError("no", Code.Aborted);
-          }),
-          context,
-          readMessage: request,
-        },
-        { gate() {}, interceptors: [], maxRequestBytes: 0, turns },
-      );
-      await expect(answer).rejects.toMatchObject({ code: Code.Aborted });
+      await expect(run(spec, contextOf(), request(), [])).rejects.toBe(reason);
     }
   });
 });

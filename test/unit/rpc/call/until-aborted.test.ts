@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { untilAborted } from "../../../../src/rpc/call/call.ts";
+import { untilAborted } from "../../../../src/rpc/call/until-aborted.ts";
 
 describe("untilAborted", () => {
   it("is what the work comes to", async () => {

@@ -1,0 +1,27 @@
+import type { Codec } from "../codec.ts";
+import type { RequestHead } from "../http/request.ts";
+import type { Reframing, ServeStream } from "./stream.ts";
+import { createUnary, type UnaryOptions, type UnaryProtocol } from "./unary.ts";
+
+/** What the codecs of gRPC, gRPC-Web and Connect share. */
+export interface FramedOptions extends UnaryOptions {
+  readonly serveStream: ServeStream;
+  /** Whether unary calls too are served as streams are. */
+  readonly stockHandlers?: boolean;
+}
+
+/** Serves unary calls directly, and streams by Connect's handlers. */
+export function createFramed(
+  protocol: UnaryProtocol,
+  options: FramedOptions,
+  reframe: (head: RequestHead) => Reframing = () => ({}),
+): Pick<Codec, "serve" | "serveUnary"> {
+  const serveUnary = options.stockHandlers ? undefined : createUnary(protocol, options);
+  return {
+    ...(serveUnary && { serveUnary }),
+    serve: (exchange, target) =>
+      serveUnary !== undefined && target.rpc.spec.kind === "unary"
+        ? serveUnary(exchange, target)
+        : options.serveStream(exchange, target, reframe(exchange.head)),
+  };
+}
