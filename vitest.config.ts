@@ -1,23 +1,30 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
-/** A database takes a second or two to drop, and a file makes up to seventy of them where the server is given. */
-const hookTimeout = 300_000;
-
 const project = (name: string, testTimeout = 20_000) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
 });
+
+/** One whose tests use databases: they share one PostgreSQL server. */
+const withPostgres = (name: string, testTimeout: number) => {
+  const { test } = project(name, testTimeout);
+  return { test: { ...test, globalSetup: "test/fixtures/shared-postgres.ts" } };
+};
 
 export default defineConfig({
   test: {
     reporters: ["default"],
+    // Many tests wait for processes and time limits: one file more than there are processors keeps those busy.
+    maxWorkers: availableParallelism() + 1,
     projects: [
-      project("unit"),
-      project("store", 60_000),
-      project("protocol", 60_000),
+      // Pure code: its files share a worker, so that what they import is loaded once.
+      { test: { ...project("unit").test, isolate: false } },
+      withPostgres("store", 60_000),
+      withPostgres("protocol", 60_000),
       project("acceptance", 60_000),
       project("identity", 60_000),
-      project("process", 120_000),
-      project("cluster", 300_000),
+      withPostgres("process", 120_000),
+      withPostgres("cluster", 300_000),
       {
         test: {
           ...project("interop", 60_000).test,

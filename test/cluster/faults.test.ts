@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { OwnServer, query } from "../fixtures/postgres.ts";
+import { isWhole } from "../fixtures/sample.ts";
 import { type Cut, CuttingProxy } from "./cutting-proxy.ts";
 import { killAll, pause } from "./database-processes.ts";
 import { Nodes } from "./nodes.ts";
@@ -7,8 +8,8 @@ import { Replica } from "./replica.ts";
 import { count, expectSound, print } from "./sound.ts";
 import { addOrganizations, Workload } from "./workload.ts";
 
-/** Calls before each fault, and after the last one. */
-const calm = 300;
+/** Calls before each fault, and after the last one: eight and more of each client. */
+const calm = isWhole ? 300 : 100;
 
 /** A server with an empty database for the store. */
 async function startDatabase() {

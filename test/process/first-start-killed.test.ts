@@ -5,7 +5,6 @@ import { Api } from "./api.ts";
 import { databasePath, readEvents, verifyStore } from "./database.ts";
 import { skipBecause, whyNoStrace } from "./machine.ts";
 import { PortcullisProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
-import { createRandom } from "./random.ts";
 
 // Whenever the first start is killed, the next one works.
 
@@ -44,18 +43,6 @@ async function endAtServing(first: PortcullisProcess): Promise<boolean> {
 }
 
 describe.concurrent("a first start that is killed", () => {
-  const random = createRandom(7);
-  const delaysMs = Array.from({ length: 3 }, () => Math.floor(100 + random() * 300));
-  it.each(delaysMs)("after %d ms is made up for by the next", async (delayMs) => {
-    using directory = new TemporaryDirectory();
-    const data = directory.join("data");
-    await using first = new PortcullisProcess(serve(data));
-    const timer = setTimeout(() => first.kill("SIGKILL"), delayMs);
-    await endAtServing(first);
-    clearTimeout(timer);
-    await checkNextStart(data);
-  });
-
   it.each([1, 6, 16])("at change %d in its directory is made up for by the next", async (count) => {
     using directory = new TemporaryDirectory();
     const data = directory.join("data");

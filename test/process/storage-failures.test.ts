@@ -1,6 +1,6 @@
 import { closeSync, cpSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Answer, Api, newFactors } from "./api.ts";
 import { databasePath, readEvents } from "./database.ts";
 import { SmallDisk, skipBecause, whyNoDisk } from "./machine.ts";
@@ -66,7 +66,7 @@ describe("a full disk", () => {
       expect(await api.listFactors()).toEqual([...there]);
       expect(readEvents(data)).toHaveLength(written);
       expect(await runCommand(["store", "verify", "--data", data])).toMatchObject({ exitCode: 0 });
-      while ((await readiness()) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+      await vi.waitUntil(async () => (await readiness()) === 200, { interval: 20, timeout: 60_000 });
     }
     expect(await server.stop()).toMatchObject({ exitCode: 0 });
     await using again = await startServer({ data });

@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import { request } from "node:https";
 import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type ServerProcess, startServer, TemporaryDirectory } from "./portcullis.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url));
@@ -102,7 +102,7 @@ describe.concurrent("a server with TLS", () => {
     await using server = await startServer({ data: directory.join("data"), flags });
     const before = await serialOf(server);
     place("second");
-    while ((await serialOf(server)) === before) await new Promise((resolve) => setTimeout(resolve, 200));
+    await vi.waitUntil(async () => (await serialOf(server)) !== before, { interval: 200, timeout: 60_000 });
     expect(server.stderr).toContain("the certificate has changed");
     expect((await server.stop()).exitCode).toBe(0);
   });

@@ -16,12 +16,13 @@ import {
   settingsFrame,
   windowUpdateFrame,
 } from "../fixtures/http2-frames.ts";
+import { isWhole } from "../fixtures/sample.ts";
 import { paths } from "../fixtures/server.ts";
 import { frame } from "../fixtures/wire.ts";
 import { type FrameClient, frameClient, session2 } from "./listener-clients.ts";
 
 /** Of each of the six; a minute in all where there is time. */
-const attackMs = process.env["PORTCULLIS_TEST_LONG"] === "1" ? 10_000 : 500;
+const attackMs = isWhole ? 10_000 : 500;
 const connections = 20;
 const callsAtOnce = 100;
 

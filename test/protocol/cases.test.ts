@@ -2,12 +2,9 @@ import { paths } from "../fixtures/server.ts";
 import { defineCases } from "./define-cases.ts";
 
 const framed = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON"];
+const location = async () => "memory:";
+const [direct, stock] = paths.map((path) => framed.map((protocol) => ({ protocol, ...path })));
 
-// Each protocol on each path that it can take.
-defineCases(
-  [
-    ...paths.flatMap((path) => framed.map((protocol) => ({ protocol, ...path }))),
-    { protocol: "REST", path: "only", stockHandlers: false },
-  ],
-  async () => "memory:",
-);
+defineCases([...(direct ?? []), { protocol: "REST", path: "only", stockHandlers: false }], { location });
+// What Connect's handlers make of a protocol is the subject of both-paths.test.ts.
+defineCases(stock ?? [], { location, isSampled: true });

@@ -1,6 +1,7 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, createClients } from "../fixtures/clients.ts";
+import { sample, sampleNote } from "../fixtures/sample.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import type { Case } from "./case.ts";
 import { accessCases } from "./cases/access.ts";
@@ -16,8 +17,15 @@ export interface Way {
 
 const unknownOrganization = "404404404404404404";
 
-/** Every case of the wire API, each on a server of its own with an empty store at a location. */
-export function defineCases(ways: readonly Way[], location: () => Promise<string>): void {
+export interface CasesOptions {
+  /** Makes an empty store, and resolves to its location. */
+  readonly location: () => Promise<string>;
+  /** Whether each case goes only one of the ways, in turn; all of them in `npm run test:all`. */
+  readonly isSampled?: boolean;
+}
+
+/** Every case of the wire API, each on a server of its own. */
+export function defineCases(ways: readonly Way[], { location, isSampled = false }: CasesOptions): void {
   const opened: { close(): unknown }[] = [];
   afterEach(async () => {
     for (const one of opened.splice(0)) await one.close();
@@ -28,8 +36,9 @@ export function defineCases(ways: readonly Way[], location: () => Promise<string
     ["policies", policyCases],
     ["access", accessCases],
   ] as const)("%s", (_, cases) => {
-    describe.each(ways)("over $protocol, on the $path path", (way) => {
-      it.each(cases)("$name", async (given) => {
+    describe.each(ways)(`over $protocol, on the $path path${isSampled ? ` (${sampleNote})` : ""}`, (way) => {
+      const each = isSampled ? ways.length : 1;
+      it.each(sample(cases, { each, offset: ways.indexOf(way) }))("$name", async (given) => {
         const { server, client } = await prepare(given, way, { location: await location(), opened });
         const organizations = {
           default: server.defaultOrganization,

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { connect, type Socket } from "node:net";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
 import {
@@ -54,6 +54,12 @@ function callMeanwhile(listener: Listener) {
     isOver = true;
     await calling;
   };
+}
+
+/** Stops the clock by which listeners that are opened from now on look at their connections; `vi.advanceTimersByTime` moves it. */
+function stopClock(): void {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
 }
 
 /** Sends as fast as the server reads until the connection ends, at most so many. */
@@ -344,6 +350,7 @@ describe.each([
   });
 
   it("loses nothing while it reads, slowly", async () => {
+    stopClock();
     const { handler } = largeHandler();
     const listener = await open({ ...options, handler, limits: { writeTimeoutMs: 1_000 } });
     const { socket, closed } = await rawClient(listener, large1);
@@ -356,12 +363,14 @@ describe.each([
       received.second += chunk.length;
     });
     // Stops for less than the time again and again, and for longer in all.
-    for (let turn = 0; turn < 9; turn += 1) {
+    for (let turn = 1; turn <= 9; turn += 1) {
       for (const one of [socket, stream]) one.pause();
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      vi.advanceTimersByTime(300);
       for (const one of [socket, stream]) one.resume();
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      while (received.first < turn * 2_000_000) await once(socket, "data");
+      while (received.second < turn * 200_000) await once(stream, "data");
     }
+    vi.useRealTimers();
     await new Promise((resolve) => (stream.closed ? resolve(undefined) : stream.once("close", resolve)));
     expect(received.second).toBe(large.length);
     while (received.first < large.length && !socket.closed) await Promise.race([once(socket, "data"), closed]);
@@ -370,6 +379,7 @@ describe.each([
   });
 
   it("loses nothing where no bytes wait, however long the server is silent", async () => {
+    stopClock();
     const held: ListenerResponse[] = [];
     const handler: ListenerHandler = (_req, res) => {
       (res as { write(chunk: string): unknown }).write("begun");
@@ -379,8 +389,9 @@ describe.each([
     const client = await rawClient(listener, large1);
     const stream = session2(listener).request({ ":path": "/" });
     await Promise.all([client.until(/begun/), once(stream, "data")]);
-    // Several times what those have who do not read.
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // Several times what a client has that does not read.
+    vi.advanceTimersByTime(400);
+    vi.useRealTimers();
     for (const res of held) res.end();
     await Promise.all([client.until(/0\r\n\r\n$/), once(stream, "end")]);
     expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);

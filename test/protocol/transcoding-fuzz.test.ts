@@ -7,12 +7,13 @@ import { AdminService, file_zitadel_admin } from "../../gen/zitadel/admin_pb.ts"
 import { file_zitadel_management, ManagementService } from "../../gen/zitadel/management_pb.ts";
 import { TranscodingService } from "../fixtures/gen/portcullis/test/v1/transcoding_pb.ts";
 import { type Binding, bindingsOf, type Random, randomMessage, randomOf, say } from "../fixtures/random-messages.ts";
+import { isWhole } from "../fixtures/sample.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { registry as ownTypes, startTranscoding, type TranscodingServer } from "../fixtures/transcoding.ts";
 import { type Exchange, exchange, type Reply } from "../fixtures/wire.ts";
 import { rawClient } from "./listener-clients.ts";
 
-const seconds = Number(process.env["PORTCULLIS_FUZZ_SECONDS"] ?? (process.env["CI"] ? 60 : 5));
+const seconds = Number(process.env["PORTCULLIS_FUZZ_SECONDS"] ?? (isWhole ? 60 : 5));
 /** Set it to the number that a failure names, and that request is the first. */
 const firstSeed = Number(process.env["PORTCULLIS_FUZZ_SEED"] ?? randomInt(1_000_000_000));
 

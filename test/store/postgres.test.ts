@@ -1,21 +1,24 @@
 import { afterAll, beforeAll } from "vitest";
 import { openStore } from "../../src/store/open.ts";
-import { type Postgres, startPostgres } from "../fixtures/postgres.ts";
+import { emptyDatabase, type Postgres, startPostgres } from "../fixtures/postgres.ts";
 import { defineStoreSuite } from "./suite.ts";
 
 let postgres: Postgres;
-const databases = new Map<string, Promise<string>>();
+let location: string;
+let lastPlace: string | undefined;
 beforeAll(async () => {
   postgres = await startPostgres();
+  location = await postgres.createDatabase();
 });
 afterAll(() => postgres.stop());
 
 defineStoreSuite({
   name: "postgres",
   async open({ place, clock }) {
-    const database = databases.get(place) ?? postgres.createDatabase();
-    databases.set(place, database);
-    return openStore({ location: await database, clock });
+    // Each test has one place.
+    if (place !== lastPlace) await emptyDatabase(location);
+    lastPlace = place;
+    return openStore({ location, clock });
   },
   except: [],
 });

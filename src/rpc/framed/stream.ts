@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { JsonReadOptions, JsonWriteOptions, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -9,7 +9,7 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
-import { admitStream, type CallOptions } from "../call/admit.ts";
+import { admitStream } from "../call/admit.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { NodeExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
@@ -22,15 +22,10 @@ import { mediaType } from "../http/request.ts";
 import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import type { RpcTable } from "../rpc-table.ts";
+import type { FramedOptions } from "./options.ts";
 import { withOutcome } from "./stream-outcome.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "./universal.ts";
-
-export interface StreamOptions extends CallOptions {
-  readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Gets what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
-  readonly onFailure: OnFailure;
-}
 
 /** How a protocol's framing differs from the one that Connect's handlers know. */
 export interface Reframing {
@@ -42,7 +37,7 @@ export interface Reframing {
 export type ServeStream = (exchange: NodeExchange, target: Target, reframing: Reframing) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
-export function createServeStream(rpcs: RpcTable, options: StreamOptions): ServeStream {
+export function createServeStream(rpcs: RpcTable, options: FramedOptions): ServeStream {
   const { turns, maxRequestBytes: maxBytes, jsonOptions } = options;
   const router = createConnectRouter({
     interceptors: [
@@ -194,7 +189,10 @@ async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8A
   }
 }
 
-/** What an implementation throws because its client has gone is no failure. */
+/**
+ * Reports what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. After the
+ * client has gone, it is no failure.
+ */
 function reportFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
     const report = (reason: unknown): never => {

@@ -20,7 +20,7 @@ export const transportHeaders: ReadonlySet<string> = new Set([
   "content-type",
 ]);
 
-/** Headers or trailers in the form that Node sends, without those that are left out; undefined where none remains. */
+/** Headers or trailers in the form that Node sends, without those in `leftOut`; undefined where none remain. */
 export function toNodeHeaders(
   headers: Headers,
   leftOut: ReadonlySet<string> = transportHeaders,
