@@ -3,9 +3,10 @@ import { once } from "node:events";
 import type { Order } from "./attacker.ts";
 import { end, generatorCpu, pin, remember, root } from "./processes.ts";
 
-/** It shares the generator's CPU, which has the generator first, and leaves the server its own. */
-export function startAttacker() {
-  const [file, ...args] = pin(["nice", "-n", "19", process.execPath, "bench/attacker.ts"], generatorCpu);
+/** It shares the generator's CPU, which has the generator first by default, and leaves the server its own. */
+export function startAttacker({ niceness = 19 } = {}) {
+  const nice = ["nice", "-n", String(niceness)];
+  const [file, ...args] = pin([...nice, process.execPath, "bench/attacker.ts"], generatorCpu);
   const child = spawn(file, args, { cwd: root, stdio: ["ignore", "inherit", "inherit", "ipc"] });
   remember(child);
   return {
