@@ -5,19 +5,24 @@
 FROM docker.io/library/node:24-bookworm-slim AS package
 WORKDIR /source
 COPY package.json package-lock.json .npmrc ./
+COPY src/rpc/package.json src/rpc/
 RUN ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
 COPY . .
 RUN ["npm", "run", "build"]
-RUN ["npm", "pack", "--ignore-scripts", "--pack-destination", "/tmp"]
-RUN tar -xzf /tmp/portcullis-*.tgz -C /tmp && chmod 755 /tmp/package/bin/portcullis.js
+RUN ["npm", "pack", "--ignore-scripts", "--pack-destination", "/tmp", "./dist/rpc", "."]
+RUN tar -xzf /tmp/portcullis-[0-9]*.tgz -C /tmp && chmod 755 /tmp/package/bin/portcullis.js
+RUN mkdir /tmp/rpc && tar -xzf /tmp/portcullis-rpc-*.tgz -C /tmp/rpc
 
 # Installs the dependencies in the versions of package-lock.json. The optional package that exports traces is added, so that
 # setting OTEL_EXPORTER_OTLP_ENDPOINT is enough.
 FROM docker.io/library/node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY src/rpc/package.json src/rpc/
 RUN npm install --omit=dev --ignore-scripts --no-audit --no-fund --save-prod --save-exact \
     "@opentelemetry/sdk-node@$(node -p 'require("./package.json").devDependencies["@opentelemetry/sdk-node"]')"
+# A link to the sources, in place of which the package comes.
+RUN ["rm", "node_modules/@portcullis/rpc"]
 
 FROM docker.io/library/node:24-bookworm-slim
 ENV NODE_ENV=production \
@@ -29,6 +34,7 @@ WORKDIR /app
 RUN ["ln", "--symbolic", "/app/bin/portcullis.js", "/usr/local/bin/portcullis"]
 RUN ["install", "--directory", "--owner=1000", "--group=1000", "--mode=700", "/data"]
 COPY --from=dependencies /app/node_modules node_modules
+COPY --from=package /tmp/rpc/package node_modules/@portcullis/rpc
 COPY --from=package /tmp/package .
 # By number, so that Kubernetes can check that it is not root. This user owns only /data; the rest may be mounted read-only.
 USER 1000:1000

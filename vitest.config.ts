@@ -34,7 +34,7 @@ export default defineConfig({
         },
       },
       project("browser", 60_000),
-      project("package", 300_000),
+      { test: { ...project("package", 300_000).test, globalSetup: "test/package/pack.ts" } },
     ],
   },
 });

@@ -2,8 +2,7 @@ import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf
 import type { Interceptor } from "@connectrpc/connect";
 import type { Gate } from "./call/admit.ts";
 import { CallerTurns } from "./call/caller-turns.ts";
-import { toStandardError } from "./call/failure.ts";
-import type { Observe, OnFailure } from "./call/outcome.ts";
+import { type Observe, type OnFailure, toStandardError } from "./call/outcome.ts";
 import type { PublicStreamOptions } from "./call/public-streams.ts";
 import { aBoolean, aFunction, type Check, checkOptions, listOf } from "./check-options.ts";
 import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
@@ -12,7 +11,7 @@ import type { RpcTable } from "./rpc-table.ts";
 
 /** All may be left out. */
 export interface DispatchOptions extends Partial<RestOptions> {
-  /** Default: none. Then everybody may call every RPC, and what refuses a call is the interceptors or the implementation. */
+  /** Default: none. Then only interceptors and implementations refuse calls. */
   readonly gate?: Gate;
   /** In order, the outermost first. Default: none. */
   readonly interceptors?: readonly Interceptor[];
@@ -27,8 +26,8 @@ export interface DispatchOptions extends Partial<RestOptions> {
    */
   readonly registry?: Registry;
   /**
-   * Told of a failure that is a bug and that nobody else reports. The caller is answered with `internal`. Default: it is
-   * written to standard error, with its stack.
+   * Gets each failure that is a bug and that nothing else reports. The caller gets `internal`. Default: writes it to standard
+   * error, with its stack.
    */
   readonly onFailure?: OnFailure;
   /**
@@ -36,9 +35,9 @@ export interface DispatchOptions extends Partial<RestOptions> {
    * they take several times as long for the same answers.
    */
   readonly stockHandlers?: boolean;
-  /** Which streams anybody may open, and how many of them. Default: none is bounded but by the listener. */
+  /** Which streams need no token, and bounds for them. Default: only the bounds of the listener apply. */
   readonly publicStreams?: PublicStreamOptions;
-  /** Told of every request and how it ended: for metrics, traces and logs. */
+  /** Called for every request, and for its outcome: for metrics, traces and logs. */
   readonly observe?: Observe;
 }
 

@@ -93,6 +93,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "gen",
     "@bufbuild/protobuf",
   ],
+  "rpc.ts": ["@portcullis/rpc"],
   rpc: [
     "rpc/call",
     "rpc/gen",

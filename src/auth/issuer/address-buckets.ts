@@ -21,7 +21,7 @@ const timesOfWider = [2, 3];
  */
 export function createAddressBuckets({ clock, ...limit }: Limit & { readonly clock: ThrottleClock }): AddressBuckets {
   const addresses = createBuckets(clock);
-  // A separate cache, so that a flood of addresses does not evict the networks that it comes from.
+  // A separate cache, so that a flood of single addresses does not evict networks.
   const wider = createBuckets(clock);
   const familiar = new LRUCache<string, true>({ max: maxKeys });
   const limits = timesOfWider.map((times) => ({

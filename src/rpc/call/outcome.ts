@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Code, ContextValues } from "@connectrpc/connect";
 import type { RequestHead } from "../http/request.ts";
@@ -27,3 +28,8 @@ export type Observe = (call: ObservedCall) => (outcome: Outcome) => void;
 
 /** Gets a failure that is a bug, and the values of its call: `requestIdOf` and an observer's own keys say more of it. */
 export type OnFailure = (reason: unknown, contextValues: ContextValues) => void;
+
+/** The default of `OnFailure`: none must be lost in silence. */
+export function toStandardError(reason: unknown): void {
+  process.stderr.write(`${inspect(reason)}\n`);
+}

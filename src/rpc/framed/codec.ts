@@ -1,10 +1,11 @@
 import type { Codec } from "../codec.ts";
 import type { RequestHead } from "../http/request.ts";
+import type { FramedOptions } from "./options.ts";
 import type { Reframing, ServeStream } from "./stream.ts";
-import { createUnary, type UnaryOptions, type UnaryProtocol } from "./unary.ts";
+import { createUnary, type UnaryProtocol } from "./unary.ts";
 
 /** What the codecs of gRPC, gRPC-Web and Connect share. */
-export interface FramedOptions extends UnaryOptions {
+export interface CodecOptions extends FramedOptions {
   readonly serveStream: ServeStream;
   /** Whether unary calls too are served as streams are. */
   readonly stockHandlers?: boolean;
@@ -13,7 +14,7 @@ export interface FramedOptions extends UnaryOptions {
 /** Serves unary calls directly, and streams by Connect's handlers. */
 export function createFramed(
   protocol: UnaryProtocol,
-  options: FramedOptions,
+  options: CodecOptions,
   reframe: (head: RequestHead) => Reframing = () => ({}),
 ): Pick<Codec, "serve" | "serveUnary"> {
   const serveUnary = options.stockHandlers ? undefined : createUnary(protocol, options);

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
-import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import type { Outcome } from "../call/outcome.ts";
+import type { UniversalServerResponse } from "./universal.ts";
 
 /** HTTP statuses that Connect's handlers answer without a body, for what the server does not implement. */
 const unserved: ReadonlySet<number> = new Set([404, 405, 415, 505]);

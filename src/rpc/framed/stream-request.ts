@@ -1,8 +1,9 @@
 import { type DescMessage, fromBinary, fromJsonString, type JsonReadOptions } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { encodeEnvelope, transformSplitEnvelope, type UniversalServerRequest } from "@connectrpc/connect/protocol";
+import { encodeEnvelope, transformSplitEnvelope } from "@connectrpc/connect/protocol";
 import { decompress } from "../http/content-coding.ts";
 import { malformedMessage } from "./unary.ts";
+import type { UniversalServerRequest } from "./universal.ts";
 
 /** Node's timers, and with them Connect's deadlines, fire at once for more than this. It is nearly 25 days. */
 const longestTimeoutMs = 2 ** 31 - 1;

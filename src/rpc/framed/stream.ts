@@ -1,4 +1,5 @@
-import type { JsonReadOptions, JsonWriteOptions, Message } from "@bufbuild/protobuf";
+import type { ServerResponse } from "node:http";
+import type { Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -7,28 +8,24 @@ import {
   createContextKey,
   type Interceptor,
 } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { admitStream, type CallOptions } from "../call/admit.ts";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import { admitStream } from "../call/admit.ts";
 import type { CallerTurns } from "../call/caller-turns.ts";
 import type { NodeExchange } from "../call/exchange.ts";
 import type { OnFailure, Outcome } from "../call/outcome.ts";
+import { createOutlet } from "../call/outlet.ts";
 import { untilAborted, whileCalled } from "../call/until-aborted.ts";
 import type { Target } from "../codec.ts";
 import { compressions, knownEncodings } from "../http/content-coding.ts";
-import { withoutConnection } from "../http/headers.ts";
+import { connectionHeaders, toNodeHeaders } from "../http/headers.ts";
 import { mediaType } from "../http/request.ts";
+import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
-import { unreadAnswer } from "../listener/unread.ts";
 import type { RpcTable } from "../rpc-table.ts";
+import type { FramedOptions } from "./options.ts";
 import { withOutcome } from "./stream-outcome.ts";
 import { withCheckedMessages, withoutFarDeadline } from "./stream-request.ts";
-
-export interface StreamOptions extends CallOptions {
-  readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Gets what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. */
-  readonly onFailure: OnFailure;
-}
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "./universal.ts";
 
 /** How a protocol's framing differs from the one that Connect's handlers know. */
 export interface Reframing {
@@ -40,7 +37,7 @@ export interface Reframing {
 export type ServeStream = (exchange: NodeExchange, target: Target, reframing: Reframing) => Promise<Outcome>;
 
 /** Builds Connect's handlers for every RPC of the table. */
-export function createServeStream(rpcs: RpcTable, options: StreamOptions): ServeStream {
+export function createServeStream(rpcs: RpcTable, options: FramedOptions): ServeStream {
   const { turns, maxRequestBytes: maxBytes, jsonOptions } = options;
   const router = createConnectRouter({
     interceptors: [
@@ -67,16 +64,13 @@ export function createServeStream(rpcs: RpcTable, options: StreamOptions): Serve
     contextValues.set(pathBindingKey, bindPath);
     const received = receive(exchange);
     const request = withoutFarDeadline(decodeRequest?.(received) ?? received);
-    const closed = new Promise<void>((resolve) => response.once("close", resolve));
     try {
       const handled = await handle(withCheckedMessages(request, rpc.spec.method.input, { maxBytes, jsonOptions }));
       const { answer, outcome } = withOutcome(handled);
       const encoding = received.header.get("grpc-encoding");
       if (encoding !== null && !knownEncodings.includes(encoding))
         answer.header?.set("grpc-accept-encoding", knownEncodings.join(","));
-      const toSend = sendable(encodeResponse?.(answer) ?? answer, response);
-      // connect-node 2.2.0 waits for an event that no response emits, so its promise alone would never resolve.
-      await Promise.race([universalResponseToNodeResponse(toSend, response), closed]);
+      await sendAnswer(encodeResponse?.(answer) ?? answer, { response, signal: received.signal as AbortSignal });
       return response.writableEnded ? outcome() : Code.Canceled;
     } finally {
       // The call may have ended before its implementation, with which its turn would end.
@@ -103,19 +97,35 @@ function receive({ request, response, contextValues, end }: NodeExchange): Unive
   });
 }
 
-/** The answer of Connect's handlers as Node can send it. */
-function sendable({ status, body, ...rest }: UniversalServerResponse, response: ListenerResponse) {
-  return {
-    status,
-    ...(body && { body: countUnread(body, response) }),
-    // Read when the implementation has ended: headers with its first answer, and trailers after all of them.
-    get header() {
-      return withoutConnection(rest.header);
-    },
-    get trailer() {
-      return withoutConnection(rest.trailer);
-    },
-  } as UniversalServerResponse;
+/**
+ * Sends an answer of Connect's handlers, and waits until the client has it or is gone. Headers wait for the first piece, and
+ * trailers for the last, because the implementation may set some until then. connect-node's own function reads a request over
+ * HTTP/1.1 to its end first (2.3.0): a client that waits for the answer to an early refusal would wait in vain.
+ */
+async function sendAnswer(
+  { status, header, body, trailer }: UniversalServerResponse,
+  { response, signal }: { readonly response: ListenerResponse; readonly signal: AbortSignal },
+): Promise<void> {
+  // Both response types have these calls; the package "compression" of Express adds flush(), without which it holds pieces back.
+  const out = response as ServerResponse & { flush?(): void };
+  const outlet = createOutlet(response, signal);
+  const closed = new Promise<void>((resolve) => response.once("close", resolve));
+  const begin = () => {
+    if (!out.headersSent) out.writeHead(status, header && toNodeHeaders(header, connectionHeaders));
+  };
+  for await (const bytes of body ?? []) {
+    if (isGone(response)) return;
+    begin();
+    const isTaken = outlet.write(bytes);
+    out.flush?.();
+    if (!isTaken) await outlet.drained();
+  }
+  if (isGone(response)) return;
+  begin();
+  const trailers = trailer && toNodeHeaders(trailer, connectionHeaders);
+  if (trailers !== undefined) out.addTrailers(trailers);
+  out.end();
+  await closed;
 }
 
 /** Holds the path's values while a call in another framing runs on a REST route. */
@@ -159,16 +169,6 @@ function endTurn(turns: CallerTurns | undefined): Interceptor {
   };
 }
 
-/** Counts each piece of a body until the next one is asked for: by then the connection has taken it. */
-async function* countUnread(body: AsyncIterable<Uint8Array>, response: ListenerResponse): AsyncIterable<Uint8Array> {
-  const unread = unreadAnswer(response);
-  for await (const bytes of body) {
-    unread?.wait(bytes.length);
-    yield bytes;
-    unread?.taken();
-  }
-}
-
 /**
  * Ends each call with the reason of its signal, such as a deadline that has passed, whether or not its implementation looks at
  * it: Connect's handlers wait for one that does not, and take one that stops without an error for complete.
@@ -189,7 +189,10 @@ async function* untilGone(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8A
   }
 }
 
-/** What an implementation throws because its client has gone is no failure. */
+/**
+ * Reports what interceptors and implementations throw that is no ConnectError: Connect's handlers answer, and forget it. After the
+ * client has gone, it is no failure.
+ */
 function reportFailures(onFailure: OnFailure): Interceptor {
   return (next) => async (request) => {
     const report = (reason: unknown): never => {

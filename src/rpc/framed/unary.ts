@@ -3,30 +3,24 @@ import {
   fromBinary,
   fromJsonString,
   type JsonReadOptions,
-  type JsonWriteOptions,
   type Message,
   toBinary,
   toJsonString,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
-import { admit, type CallOptions } from "../call/admit.ts";
+import { admit } from "../call/admit.ts";
 import { CallContext } from "../call/context.ts";
 import type { Exchange } from "../call/exchange.ts";
 import { invoke } from "../call/invoke.ts";
-import type { OnFailure, Outcome } from "../call/outcome.ts";
+import type { Outcome } from "../call/outcome.ts";
 import { readTimeout, type TimeHeaderName } from "../call/timeout.ts";
 import type { Target } from "../codec.ts";
 import { compress, compressions, decompress, knownEncodings } from "../http/content-coding.ts";
 import type { Reply } from "../http/reply.ts";
 import type { RequestHead } from "../http/request.ts";
 import type { Sent } from "./envelope.ts";
-
-export interface UnaryOptions extends CallOptions {
-  readonly jsonOptions: Partial<JsonReadOptions & JsonWriteOptions>;
-  /** Gets each failure that is a bug and that nothing else reports. The caller gets `internal`. */
-  readonly onFailure: OnFailure;
-}
+import type { FramedOptions } from "./options.ts";
 
 /** How one protocol carries the one message each way. */
 export interface UnaryProtocol {
@@ -59,7 +53,7 @@ export interface UnaryAnswer {
  * asynchronous generators that Connect has for streams of any kind. Resolves when the answer is on its way, or the client is
  * gone.
  */
-export const createUnary = (protocol: UnaryProtocol, options: UnaryOptions) =>
+export const createUnary = (protocol: UnaryProtocol, options: FramedOptions) =>
   async function serveUnary(exchange: Exchange, { rpc, bindPath }: Target): Promise<Outcome> {
     const { spec } = rpc;
     if (spec.kind !== "unary") throw new Error(`${spec.method.name} is not unary`);

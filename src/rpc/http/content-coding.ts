@@ -1,7 +1,6 @@
 import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, deflate, gunzip, gzip, inflate } from "node:zlib";
-import { Code, ConnectError } from "@connectrpc/connect";
-import type { Compression } from "@connectrpc/connect/protocol";
+import { Code, ConnectError, type ConnectRouterOptions } from "@connectrpc/connect";
 
 interface ContentCoding {
   readonly name: string;
@@ -45,19 +44,21 @@ export const responseEncodings: readonly string[] = codings
   .map(({ name }) => name);
 
 /** The codings as Connect takes them, to negotiate and for its own handlers. */
-export const compressions: Compression[] = codings.map(({ name, compress }) => ({
-  name,
-  compress: async (bytes) => new Uint8Array(await compress(bytes)),
-  async decompress(bytes, maxBytes) {
-    if (bytes.length === 0) return new Uint8Array();
-    const result = await decompress(bytes, name, maxBytes);
-    if (result.kind === "bytes") return new Uint8Array(result.bytes);
-    // In the words of Connect's own compressions.
-    if (result.kind === "damaged") throw new ConnectError("decompression failed", Code.InvalidArgument);
-    const text = `message is larger than configured readMaxBytes ${maxBytes} after decompression`;
-    throw new ConnectError(text, Code.ResourceExhausted);
-  },
-}));
+export const compressions: NonNullable<ConnectRouterOptions["acceptCompression"]> = codings.map(
+  ({ name, compress }) => ({
+    name,
+    compress: async (bytes) => new Uint8Array(await compress(bytes)),
+    async decompress(bytes, maxBytes) {
+      if (bytes.length === 0) return new Uint8Array();
+      const result = await decompress(bytes, name, maxBytes);
+      if (result.kind === "bytes") return new Uint8Array(result.bytes);
+      // In the words of Connect's own compressions.
+      if (result.kind === "damaged") throw new ConnectError("decompression failed", Code.InvalidArgument);
+      const text = `message is larger than configured readMaxBytes ${maxBytes} after decompression`;
+      throw new ConnectError(text, Code.ResourceExhausted);
+    },
+  }),
+);
 
 /** Fewer bytes fit into one packet anyway, and cost more to compress than to send. */
 const worthCompressingBytes = 1024;

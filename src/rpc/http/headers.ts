@@ -4,7 +4,7 @@ import type { OutgoingHttpHeaders } from "node:http";
  * Headers that describe the connection or the bytes sent, which a handler cannot know. It may set them by passing on the
  * headers of another server; Node throws at some of them, and believes others.
  */
-const connectionHeaders = [
+export const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
   "keep-alive",
@@ -13,24 +13,21 @@ const connectionHeaders = [
   "trailer",
   "transfer-encoding",
   "upgrade",
-];
+]);
 export const transportHeaders: ReadonlySet<string> = new Set([
   ...connectionHeaders,
   "content-encoding",
   "content-type",
 ]);
 
-/** Removes what describes the connection. For headers that Connect made, which describe the bytes themselves. */
-export function withoutConnection(headers: Headers | undefined): Headers | undefined {
-  for (const name of connectionHeaders) headers?.delete(name);
-  return headers;
-}
-
-/** Headers or trailers of a handler, in the form that Node sends; undefined where there are none. */
-export function toNodeHeaders(headers: Headers): OutgoingHttpHeaders | undefined {
+/** Headers or trailers in the form that Node sends, without those in `leftOut`; undefined where none remain. */
+export function toNodeHeaders(
+  headers: Headers,
+  leftOut: ReadonlySet<string> = transportHeaders,
+): OutgoingHttpHeaders | undefined {
   let node: OutgoingHttpHeaders | undefined;
   for (const [name, value] of headers) {
-    if (transportHeaders.has(name)) continue;
+    if (leftOut.has(name)) continue;
     node ??= {};
     // The only header whose values cannot be joined.
     if (name === "set-cookie") node[name] = headers.getSetCookie();

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { toStandardError } from "../call/failure.ts";
+import { toStandardError } from "../call/outcome.ts";
 import { compress, responseEncodings } from "../http/content-coding.ts";
 import { rawPath } from "../http/request.ts";
 import { send } from "../http/response.ts";

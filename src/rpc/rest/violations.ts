@@ -9,7 +9,7 @@ export const flaw = (part: "body" | "url", text: string, cause?: unknown): Conne
 export const shown = (text: string): string =>
   text.trim() === "" ? JSON.stringify(text) : text.slice(0, 100).toWellFormed();
 
-/** A text that is no value of its field. The message begins as grpc-gateway's does, which clients may know. */
+/** A text that is no value of its field. The message begins as grpc-gateway's does, which clients may look for. */
 export function mismatch(
   field: string,
   { text, wanted, cause }: { readonly text: string; readonly wanted: string; readonly cause: unknown },

@@ -21,21 +21,25 @@ export class WriteConnection {
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#countOthersCommits = db.prepare("PRAGMA data_version");
-    this.#insertEvent = db.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    // Columns are named, so that this program can still write beside a newer one that has added a column.
+    this.#insertEvent = db.prepare(
+      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
     this.#putAggregate = db.prepare(
-      "INSERT INTO aggregates VALUES (?, ?, ?, ?) " +
+      "INSERT INTO aggregates (type, id, version, state) VALUES (?, ?, ?, ?) " +
         "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
     );
     this.#putDigest = db.prepare(
-      "INSERT INTO state_digests VALUES (?, ?, ?, ?) " +
+      "INSERT INTO state_digests (type, id, version, digest) VALUES (?, ?, ?, ?) " +
         "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, digest = excluded.digest",
     );
     this.#freeKey = db.prepare(
       "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
     );
-    this.#takeKey = db.prepare("INSERT INTO keys VALUES (?, ?, ?, ?)");
+    this.#takeKey = db.prepare("INSERT INTO keys (kind, value, aggregate_type, aggregate_id) VALUES (?, ?, ?, ?)");
     this.#removeRecord = db.prepare("DELETE FROM records WHERE kind = ? AND id = ?");
-    this.#putRecord = db.prepare("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)");
+    this.#putRecord = db.prepare("INSERT OR REPLACE INTO records (kind, id, value, expires_at) VALUES (?, ?, ?, ?)");
     this.#removeEnded = db.prepare(
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,

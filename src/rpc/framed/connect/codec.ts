@@ -6,7 +6,7 @@ import type { Codec } from "../../codec.ts";
 import { hasForeignCharset, mediaType, type RequestHead, rawPath } from "../../http/request.ts";
 import type { HttpRefusal } from "../../http/status.ts";
 import { type Rpc, readRpcPath } from "../../rpc-table.ts";
-import { createFramed, type FramedOptions } from "../codec.ts";
+import { type CodecOptions, createFramed } from "../codec.ts";
 import { createConnectUnary, queryOf } from "./unary.ts";
 
 const unaryTypes = ["application/json", "application/proto"];
@@ -30,7 +30,7 @@ export function seemsConnect(head: RequestHead): boolean {
 }
 
 /** The Connect protocol, over any HTTP version. */
-export function createConnectCodec(options: FramedOptions): Codec {
+export function createConnectCodec(options: CodecOptions): Codec {
   const { serve } = createFramed(createConnectUnary(options), options);
   const refuse: Codec["refuse"] = ({ reply }, { error, status, header }) =>
     reply.send({

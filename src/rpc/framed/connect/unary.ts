@@ -7,10 +7,11 @@ import { readBody } from "../../http/body.ts";
 import { toNodeHeaders } from "../../http/headers.ts";
 import { mediaType, type RequestHead, rawQuery } from "../../http/request.ts";
 import { httpStatus } from "../../http/status.ts";
-import type { UnaryOptions, UnaryProtocol } from "../unary.ts";
+import type { FramedOptions } from "../options.ts";
+import type { UnaryProtocol } from "../unary.ts";
 
 /** Unary calls of the Connect protocol: POST, and GET for what has no side effects. */
-export function createConnectUnary({ jsonOptions }: Pick<UnaryOptions, "jsonOptions">): UnaryProtocol {
+export function createConnectUnary({ jsonOptions }: Pick<FramedOptions, "jsonOptions">): UnaryProtocol {
   return {
     name: "connect",
     isJson: (head) =>

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { mediaType, type RequestHead } from "../../http/request.ts";
+import type { UniversalServerRequest, UniversalServerResponse } from "../universal.ts";
 
 // The text form of gRPC-Web (grpc/doc/PROTOCOL-WEB.md): the binary form in base64, where each flush may be padded by itself.
 

@@ -1,7 +1,7 @@
-import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Reply } from "../../http/reply.ts";
 import type { HttpRefusal } from "../../http/status.ts";
+import type { UniversalServerResponse } from "../universal.ts";
 
 /**
  * Puts `grpc-message` into the form that the gRPC specification describes: only what is not printable ASCII, and the
