@@ -4,8 +4,8 @@
 //
 // For one case: npm run test:connect-conformance -- -- --trace --run 'Basic/**/unary/success'
 //
-// The runner is a program in Go. `--install`, or CI=true, builds it where it is missing. The last line counts the cases; one
-// that is known to fail (known-failing.txt) counts as skipped. Exits with 0 when no other failed.
+// The runner is a program in Go. `--install`, or CI=true, builds it where it is missing, and `--only-install` does only that. The
+// last line counts the cases; one that is known to fail (known-failing.txt) counts as skipped. Exits with 0 when no other failed.
 import { spawn, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +24,7 @@ const timeoutMs = 10 * 60_000;
 const { values, positionals } = parseArgs({
   options: {
     install: { type: "boolean", default: process.env["CI"] === "true" },
+    "only-install": { type: "boolean", default: false },
     path: { type: "string" },
     report: { type: "string" },
   },
@@ -31,7 +32,8 @@ const { values, positionals } = parseArgs({
 });
 const path = readPath(values.path);
 
-const runner = findRunner() ?? (values.install ? installRunner() : undefined);
+const onlyInstall = values["only-install"];
+const runner = findRunner() ?? (values.install || onlyInstall ? installRunner() : undefined);
 if (runner === undefined) {
   fail(
     `the runner of the conformance suite is missing. Run this with --install, which needs Go 1.26 or newer and does\n` +
@@ -39,7 +41,7 @@ if (runner === undefined) {
       `or put ${program} ${version} on the PATH, or name it in PORTCULLIS_CONNECTCONFORMANCE`,
   );
 }
-process.stdout.write(`${await run(runner)}\n`);
+if (!onlyInstall) process.stdout.write(`${await run(runner)}\n`);
 
 /** The one that is named, else one of the right version: cases come and go from one version to the next. */
 function findRunner(): string | undefined {

@@ -9,7 +9,7 @@ import { type Ended, run } from "./run.ts";
 export interface BuildOptions {
   /** Where the result is. It is kept between runs, and so is what is in it, so that a build can start from the last one. */
   readonly directory: string;
-  /** Files and folders that the build reads. */
+  /** Files and folders that the build reads, and the file that says how to build. */
   readonly inputs: readonly string[];
   /** What else decides on the result, such as versions of compilers. */
   readonly toolchain?: readonly string[];
@@ -18,7 +18,7 @@ export interface BuildOptions {
 
 /** Builds, unless the last build in the directory ended well and was the same, of the same. */
 export async function buildOnce({ directory, inputs, toolchain = [], build }: BuildOptions): Promise<void> {
-  const hash = createHash("sha256").update(JSON.stringify([toolchain, build.toString()]));
+  const hash = createHash("sha256").update(JSON.stringify(toolchain));
   for (const input of inputs) {
     for (const path of filesOf(input)) {
       // Names matter, but not where a folder is.

@@ -12,12 +12,12 @@ import { TestService } from "../fixtures/gen/grpc/testing/test_pb.ts";
 import { testService } from "./grpc-suite/service.ts";
 import { type Program, suites } from "./grpc-suite/suites.ts";
 import { ports } from "./ports.ts";
+import { cache } from "./protos.ts";
 import { requiredSuites } from "./required.ts";
 import { run } from "./run.ts";
 import { skipped } from "./skipped.ts";
 import { addRows } from "./table.ts";
 
-const cache = join(import.meta.dirname, "../../node_modules/.cache/interop");
 // The first time, downloads and a build take minutes.
 const prepareTimeoutMs = 600_000;
 const caseTimeoutMs = 120_000;

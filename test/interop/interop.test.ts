@@ -3,17 +3,17 @@
 //   npm run test:interop                                    all of them
 //   npm run test:interop -- interop.test.ts -t grpc-go      one of them
 //   PORTCULLIS_INTEROP_SKIP=grpc-go,curl npm run test:interop    without some, by the names of their folders; not in CI
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLoginPolicies } from "../../src/application/login-policy.ts";
 import { secondFactorKind } from "../../src/domain/login-policy/decide.ts";
 import { startTestServer } from "../fixtures/server.ts";
-import { must } from "./build.ts";
 import type { InteropClient, Prepared } from "./client.ts";
 import { defineExampleTests } from "./example.ts";
 import { certificatePath, ports } from "./ports.ts";
+import { cache, exportProtos } from "./protos.ts";
 import { required } from "./required.ts";
 import { type Ended, run } from "./run.ts";
 import { cannotOf, expectations, readSaid, relevant, type Said, sumUp } from "./script.ts";
@@ -21,10 +21,6 @@ import { clientFolders, skipped } from "./skipped.ts";
 import { openSlowProxy } from "./slow-proxy.ts";
 import { type StepName, stepNames } from "./steps.ts";
 import { addRows, type Row } from "./table.ts";
-
-const root = join(import.meta.dirname, "../..");
-const cache = join(root, "node_modules/.cache/interop");
-const protos = join(cache, "protos");
 
 // Downloads and the first builds of some languages take minutes.
 const prepareTimeoutMs = 600_000;
@@ -42,10 +38,9 @@ expect(Object.fromEntries(defined), "the clients, and those that required.ts lis
 
 const rows: Row[] = [];
 
+let protos: string;
 beforeAll(async () => {
-  rmSync(protos, { recursive: true, force: true });
-  mkdirSync(protos, { recursive: true });
-  await must(process.execPath, ["proto/export.ts", protos], { cwd: root });
+  protos = await exportProtos();
 }, prepareTimeoutMs);
 afterAll(() => addRows(rows));
 

@@ -5,30 +5,21 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { runCommand, runJson, TemporaryDirectory } from "../process/portcullis.ts";
-import { buildOnce, must, toolchainVersion } from "./build.ts";
 import { isLeftOut } from "./left-out.ts";
 import { certificatePath, type PortName, ports } from "./ports.ts";
+import { cache } from "./protos.ts";
 import { missingProgram, run } from "./run.ts";
+import { preparePython } from "./zitadel-python/prepare.ts";
 
 const folder = fileURLToPath(new URL("zitadel-python", import.meta.url));
-const directory = fileURLToPath(new URL("../../node_modules/.cache/interop/zitadel-python", import.meta.url));
-const python = join(directory, "venv/bin/python");
 const leftOut = isLeftOut(missingProgram("python3"));
 
+let python: string;
 beforeAll(async () => {
   if (leftOut) return;
-  const version = await toolchainVersion("python3", ["--version"], "install Python 3.10 or newer, with venv");
-  const requirements = join(folder, "requirements.txt");
+  const directory = join(cache, "zitadel-python");
   mkdirSync(directory, { recursive: true });
-  await buildOnce({
-    directory,
-    inputs: [requirements],
-    toolchain: [version],
-    build: async () => {
-      await must("python3", ["-m", "venv", "--clear", join(directory, "venv")]);
-      await must(python, ["-m", "pip", "install", "--quiet", "--requirement", requirements]);
-    },
-  });
+  python = await preparePython(directory);
 }, 600_000);
 
 describe.skipIf(leftOut).each(Object.keys(ports) as PortName[])("zitadel-client for Python, %s", (port) => {

@@ -1,7 +1,7 @@
 // Prints the table of clients when everything else was printed. It is the set-up of the project `interop` (vitest.config.ts).
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { cache } from "./protos.ts";
 
 export interface Row {
   readonly client: string;
@@ -10,12 +10,12 @@ export interface Row {
   readonly result: string;
 }
 
-const file = fileURLToPath(new URL("../../node_modules/.cache/interop/table.json", import.meta.url));
+const file = join(cache, "table.json");
 const columns = ["client", "version", "transport", "result"] as const;
 
 /** Keeps rows for the end of the run. Tests run in a process of their own, so that a file has to do. */
 export function addRows(rows: readonly Row[]): void {
-  mkdirSync(dirname(file), { recursive: true });
+  mkdirSync(cache, { recursive: true });
   writeFileSync(file, JSON.stringify([...readRows(), ...rows]));
 }
 

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export const program = fileURLToPath(new URL("../../bin/portcullis.js", import.meta.url));
@@ -98,7 +99,7 @@ export class PortcullisProcess implements AsyncDisposable {
   }
 
   /** Resolves with the first line on standard output, and rejects where it ends without one. */
-  async firstLine(timeoutMs = 20_000): Promise<string> {
+  async firstLine(timeoutMs = 60_000): Promise<string> {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise((resolve, reject) => {
@@ -137,11 +138,13 @@ export class PortcullisProcess implements AsyncDisposable {
   }
 }
 
-/** Asks again, each time it is answered, until the answer is as wanted; the test's own time ends it. Returns that answer. */
+/** Asks again and again until the answer is as wanted; the test's own time ends it. Returns that answer. */
 export async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
   for (;;) {
     const answer = await ask();
     if (isWanted(answer)) return answer;
+    // Leaves the processor to what is waited for.
+    await pause(20);
   }
 }
 
@@ -152,7 +155,7 @@ export const complaintsIn = (stderr: string): readonly string[] =>
 /** Runs a command to its end, which it must reach on its own. */
 export function runCommand(
   args: readonly string[],
-  { timeoutMs = 20_000, ...options }: ProcessOptions & { readonly timeoutMs?: number } = {},
+  { timeoutMs = 60_000, ...options }: ProcessOptions & { readonly timeoutMs?: number } = {},
 ): Promise<Ended> {
   return new PortcullisProcess(args, options).endedWithin(timeoutMs);
 }
@@ -199,7 +202,7 @@ export class ServerProcess extends PortcullisProcess {
   /** Ends it with SIGTERM, which it must obey. */
   async stop(): Promise<Ended> {
     this.kill("SIGTERM");
-    return this.endedWithin(15_000);
+    return this.endedWithin(30_000);
   }
 }
 

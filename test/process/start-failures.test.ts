@@ -25,7 +25,7 @@ const keyFile = fixture("localhost.key.pem");
 
 /** Runs `serve`, which must not start. A start that hangs fails the test. */
 function serve(data: string, flags: readonly string[] = [], options: ProcessOptions = {}): Promise<Ended> {
-  return runCommand(["serve", "--listen", "127.0.0.1:0", "--data", data, ...flags], { timeoutMs: 10_000, ...options });
+  return runCommand(["serve", "--listen", "127.0.0.1:0", "--data", data, ...flags], options);
 }
 
 function expectSentence(ended: Ended, sentence: RegExp): void {

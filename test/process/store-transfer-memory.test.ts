@@ -35,13 +35,15 @@ describe.each([
   ["sqlite", async (name: string) => `sqlite:${directory.join(name)}`],
   ["postgres", () => postgres.createDatabase()],
 ])("store export and import on %s", (engine, makeLocation) => {
-  it("keep no more in memory of a long history than of a short one, and show how far they are", async () => {
+  it("keep no more in memory of a long history than of a short one, and show how far they are", {
+    timeout: 300_000,
+  }, async () => {
     const [from, to] = [await makeLocation("from.db"), await makeLocation("to.db")];
     const store = await openStore({ location: from });
     await store.import(makeEvents(), async () => {});
     await store.close();
     const file = directory.join(`${engine}.jsonl`);
-    const run = (...args: string[]) => runCommand(["store", ...args], { env: smallHeap, timeoutMs: 60_000 });
+    const run = (...args: string[]) => runCommand(["store", ...args], { env: smallHeap, timeoutMs: 120_000 });
     const done = { exitCode: 0, stderr: "100000 events\n" };
     expect(await run("export", file, "--store", from)).toMatchObject(done);
     expect(await run("import", file, "--store", to)).toMatchObject(done);

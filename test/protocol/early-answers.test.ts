@@ -6,6 +6,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { isWhole } from "../fixtures/sample.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { factorsPath, policyPath, rpcPath } from "../fixtures/sturdy.ts";
 import { isLeftOut } from "../interop/left-out.ts";
@@ -14,8 +15,8 @@ import { tls } from "./listener-clients.ts";
 
 const body = Buffer.alloc(4 * 1024 * 1024, "a");
 /** Of the case that clients meet most; each other one gets some of them. */
-const calls = 100;
-const fewCalls = 20;
+const calls = isWhole ? 100 : 40;
+const fewCalls = isWhole ? 20 : 10;
 const atOnce = 10;
 
 interface Case {

@@ -18,7 +18,7 @@ export const client: InteropClient = {
     const protoc = await toolchainVersion("protoc", ["--version"], "install Debian's protobuf-compiler");
     await buildOnce({
       directory,
-      inputs: [protos, ...sources, program],
+      inputs: [import.meta.filename, protos, ...sources, program],
       toolchain: [go, protoc],
       build: async () => {
         for (const source of sources) copyFileSync(source, join(directory, basename(source)));

@@ -17,7 +17,7 @@ export const client: InteropClient = {
     const stubs = join(directory, "stubs");
     await buildOnce({
       directory,
-      inputs: [protos, requirements, generate],
+      inputs: [import.meta.filename, protos, requirements, generate],
       toolchain: [version],
       build: async () => {
         await must("python3", ["-m", "venv", "--clear", join(directory, "venv")]);

@@ -47,7 +47,7 @@ const grpcGo: Suite = {
     const go = await toolchainVersion("go", ["version"], "install Go 1.26 or newer");
     await buildOnce({
       directory,
-      inputs: [goModule],
+      inputs: [import.meta.filename, goModule],
       toolchain: [go],
       async build() {
         for (const file of readdirSync(goModule)) copyFileSync(join(goModule, file), join(directory, file));
@@ -80,7 +80,7 @@ const grpcJava: Suite = {
     const trusted = join(directory, "trusted.p12");
     await buildOnce({
       directory,
-      inputs: [pom, certificatePath],
+      inputs: [import.meta.filename, pom, certificatePath],
       async build() {
         for (const old of ["lib", "trusted.p12"]) rmSync(join(directory, old), { recursive: true, force: true });
         copyFileSync(pom, join(directory, "pom.xml"));

@@ -13,7 +13,7 @@ export const client: InteropClient = {
     const go = await toolchainVersion("go", ["version"], "install Go 1.24 or newer");
     await buildOnce({
       directory,
-      inputs: [],
+      inputs: [import.meta.filename],
       toolchain: [go, version],
       build: async () => {
         const env = { ...process.env, GOBIN: directory };

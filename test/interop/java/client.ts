@@ -18,7 +18,7 @@ export const client: InteropClient = {
     if (missing !== undefined) throw new Error(`${missing}; grpc-java needs a JDK of version 17 or newer, and Maven`);
     await buildOnce({
       directory,
-      inputs: [pom, sources, program, protos],
+      inputs: [import.meta.filename, pom, sources, program, protos],
       async build() {
         for (const old of ["src", "target"]) rmSync(join(directory, old), { recursive: true, force: true });
         cpSync(pom, join(directory, "pom.xml"));

@@ -19,7 +19,7 @@ export const client: InteropClient = {
     const target = join(directory, "target");
     await buildOnce({
       directory,
-      inputs: [...parts.map((part) => join(crate, part)), program, protos],
+      inputs: [import.meta.filename, ...parts.map((part) => join(crate, part)), program, protos],
       async build() {
         for (const part of parts) cpSync(join(crate, part), join(directory, part));
         cpSync(program, join(directory, "src/bin/interop.rs"));

@@ -113,7 +113,7 @@ describe("isRedirectUri", () => {
     const start = performance.now();
     expect(isRedirectUri(text)).toBe(expected);
     // It takes a few milliseconds; what is not linear would take minutes.
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 });
 
