@@ -1,6 +1,6 @@
 /**
- * Serves any Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. The order of use: a table of RPCs, a
- * dispatch over it, a listener. See examples/own-service, and examples/mounting where there is a server already.
+ * Serves Connect services on gRPC, gRPC-Web, Connect and REST JSON, on one port. `serve` does so with one call; its parts are a table
+ * of RPCs, a dispatch over it, and a listener. README.md lists all of this as the public API.
  */
 export type { CallOptions, Gate } from "./call/admit.ts";
 export { CallerTurns, type CallerTurnsOptions, callerKey } from "./call/caller-turns.ts";
