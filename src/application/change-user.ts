@@ -15,7 +15,7 @@ export interface Removal {
 /** The user of that name. */
 export const named = (name: string) => ({
   key: { kind: "user_name", value: name } satisfies UniqueKey as UniqueKey,
-  missing: () => new DirectoryError("user_missing", `there is no user named ${name}`),
+  missing: () => new DirectoryError("user_missing", `there is no user named ${name}: user list shows all names`),
 });
 
 /**

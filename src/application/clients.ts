@@ -51,7 +51,7 @@ export function createClients({ store, newId, actor }: CommandOptions) {
         decide(view) {
           const { state } = view.get(ref);
           if (state === undefined || state.removed) {
-            throw new DirectoryError("client_missing", `there is no application ${id}`);
+            throw new DirectoryError("client_missing", `there is no application ${id}: client list shows all ids`);
           }
           return { changes: [{ ref, events: removeClient() }], value: undefined };
         },

@@ -36,7 +36,7 @@ export function createCredentials(options: CommandOptions) {
     async revokeToken(tokenId: string, removal: Removal = {}): Promise<void> {
       await changeUser(options, {
         key: { kind: "token_id", value: tokenId },
-        missing: () => new DirectoryError("token_missing", `there is no token ${tokenId}`),
+        missing: () => new DirectoryError("token_missing", `there is no token ${tokenId}: token list shows all ids`),
         removal,
         decide: () => revokeToken(tokenId),
       });
@@ -77,7 +77,7 @@ export function createCredentials(options: CommandOptions) {
     async removeKey(keyId: string, removal: Removal = {}): Promise<void> {
       await changeUser(options, {
         key: { kind: "key_id", value: keyId },
-        missing: () => new DirectoryError("key_missing", `there is no key ${keyId}`),
+        missing: () => new DirectoryError("key_missing", `there is no key ${keyId}: key list shows all ids`),
         removal,
         decide: () => removeKey(keyId),
       });

@@ -27,6 +27,6 @@ export function configCommand(): Command {
 }
 
 function textOf(value: unknown): string {
-  if (value === null) return "-";
+  if (value === null) return "(not set)";
   return Array.isArray(value) ? value.join(" ") : String(value);
 }

@@ -4,7 +4,7 @@ import { loadDocument } from "../web/load-document.ts";
 
 export function openapiCommand(): Command {
   return new Command("openapi")
-    .description("print the OpenAPI 3.1 document of the REST API, which a server has at /openapi.json")
+    .description("print the OpenAPI 3.1 document of the REST API; a server serves it at /openapi.json")
     .option("--yaml", "print YAML")
     .addOption(
       new Option(

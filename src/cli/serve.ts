@@ -1,6 +1,6 @@
 import type { Listener } from "@portcullis/rpc";
 import { Command } from "commander";
-import { type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
+import { adminTokenVariables, type Config, ConfigError, type RawConfig, readConfig } from "../config.ts";
 import { isLoopback } from "../domain/loopback.ts";
 import type { Log } from "../process/log.ts";
 import { createReadiness } from "../process/readiness.ts";
@@ -20,13 +20,19 @@ const graceMs = 8_000;
 /** Time for a slow reader to take the last lines of the log. */
 const logFlushMs = 500;
 
+const { direct, file } = adminTokenVariables;
+const adminTokenHelp = `
+Token of the user admin (no flag, because every user of the machine can read flags):
+  By default, a random one in admin.token of the data directory. To choose it, set
+  ${direct}, or ${file} to a file that contains it.`;
+
 export function serveCommand(): Command {
-  return withSettings(new Command("serve").description("run the server"), serverSettings).action(
-    async (raw: RawConfig, command: Command) => {
+  return withSettings(new Command("serve").description("run the server"), serverSettings)
+    .addHelpText("after", adminTokenHelp)
+    .action(async (raw: RawConfig, command: Command) => {
       const config = readConfig(raw, process.env);
       await serve(config, settingsInUse({ command, raw, config }));
-    },
-  );
+    });
 }
 
 async function serve(config: Config, settings: readonly SettingInUse[]): Promise<void> {
@@ -183,9 +189,10 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
   } catch (cause) {
     const { code, isOfDebug } = cause as NodeJS.ErrnoException & { readonly isOfDebug?: boolean };
     if (code === undefined) throw cause;
-    const { host, port } = isOfDebug && debugListen ? debugListen : address;
-    const reason =
-      listenFailures[code] ?? (code.startsWith("ERR_OSSL") ? "OpenSSL rejects the TLS certificate or key" : code);
+    const [{ host, port }, flag] = isOfDebug && debugListen ? [debugListen, "--debug-listen"] : [address, "--listen"];
+    const failure = listenFailures[code];
+    const otherwise = code.startsWith("ERR_OSSL") ? "OpenSSL rejects the TLS certificate or key" : code;
+    const reason = failure === undefined ? otherwise : `${failure}; choose another address with ${flag}`;
     throw new ConfigError(`cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
 }
@@ -193,7 +200,7 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
 type ListeningOptions = Omit<ServerOptions, "store" | "clock" | "report">;
 
 const listenFailures: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the port is in use; choose another one",
+  EADDRINUSE: "the port is in use",
   EADDRNOTAVAIL: "this machine does not have that address",
   EACCES: "this user may not use that port",
   ENOTFOUND: "the host name is unknown",

@@ -47,7 +47,7 @@ export function existingStoreOf(options: StoreCommandOptions): OpenStoreOptions 
   const store = storeOf(options);
   const { engine, address } = parseLocation(store.location);
   if (engines[engine].place === "file" && !existsSync(address)) {
-    throw new ConfigError(`there is no store at ${address}: run serve first, or name its directory with --data`);
+    throw new ConfigError(`there is no store at ${address}: run serve first, or name the store with --data or --store`);
   }
   return store;
 }

@@ -22,10 +22,10 @@ interface RoleOptions extends StoreCommandOptions {
 }
 
 export function userCommand(): Command {
-  const user = new Command("user").description("service users and their roles");
+  const user = new Command("user").description("users and their roles");
 
   user.addCommand(
-    withRole(storeSubcommand("add", "add a service user"), {
+    withRole(storeSubcommand("add", "add a user: a person or a program"), {
       role: "first role of the user",
       org: "home organization of the user (default: the default organization)",
     }).action(async (name: string, options: RoleOptions) => {

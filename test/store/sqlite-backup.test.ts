@@ -64,7 +64,7 @@ describe("a copy of a SQLite file", () => {
     writeFileSync(taken, "kept");
     for (const to of [taken, path]) {
       const message = await expectStoreError(backupStore({ location: `sqlite:${path}`, to }), "unavailable");
-      expect(message).toBe(`The copy ${to} is not made: there is such a file already. Give another name.`);
+      expect(message).toBe(`The copy ${to} cannot be made: that file exists. Give another name.`);
     }
     expect(readFileSync(taken, "utf8")).toBe("kept");
   });
@@ -74,7 +74,7 @@ describe("a copy of a SQLite file", () => {
     await openAt(path);
     const to = join(dirname(path), "missing", "copy.db");
     const message = await expectStoreError(backupStore({ location: `sqlite:${path}`, to }), "unavailable");
-    expect(message).toBe(`The copy ${to} is not made: its directory does not exist. Make it first.`);
+    expect(message).toBe(`The copy ${to} cannot be made: its directory does not exist. Make it first.`);
     expect(existsSync(dirname(to))).toBe(false);
   });
 

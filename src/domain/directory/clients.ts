@@ -8,7 +8,8 @@ export function addClient(
   { nameTaken }: { readonly nameTaken: boolean },
 ): ClientEvent[] {
   checkName(registration.name);
-  if (nameTaken) throw new DirectoryError("name_taken", `there is an application named ${registration.name}`);
+  if (nameTaken)
+    throw new DirectoryError("name_taken", `there is an application named ${registration.name}: choose another name`);
   if (registration.redirectUris.length === 0) {
     throw new DirectoryError("redirect_uri_missing", "an application needs at least one redirect URI");
   }

@@ -15,9 +15,10 @@ export function addOrganization(wanted: {
     throw new DirectoryError("id_invalid", "an organization id has 1 to 200 letters, digits, hyphens or underscores");
   }
   if (wanted.sameId !== undefined) {
-    throw new DirectoryError("id_taken", `the organization id ${wanted.id} is or was in use`);
+    throw new DirectoryError("id_taken", `the organization id ${wanted.id} is or was in use: choose another one`);
   }
-  if (wanted.nameTaken) throw new DirectoryError("name_taken", `there is an organization named ${wanted.name}`);
+  if (wanted.nameTaken)
+    throw new DirectoryError("name_taken", `there is an organization named ${wanted.name}: choose another name`);
   return [{ type: "OrganizationAdded", version: 1, payload: { name: wanted.name } }];
 }
 
@@ -35,6 +36,6 @@ export function removeOrganization(
 /** Throws a DirectoryError `organization_missing` for an organization that does not exist or was removed. */
 export function checkOrganization(organization: OrganizationState | undefined, id: string): void {
   if (organization === undefined || organization.removed) {
-    throw new DirectoryError("organization_missing", `there is no organization ${id}`);
+    throw new DirectoryError("organization_missing", `there is no organization ${id}: org list shows all ids`);
   }
 }

@@ -9,7 +9,8 @@ export function addUser(wanted: {
   readonly grant: RoleGrant;
 }): UserEvent[] {
   checkName(wanted.name);
-  if (wanted.nameTaken) throw new DirectoryError("name_taken", `there is a user named ${wanted.name}`);
+  if (wanted.nameTaken)
+    throw new DirectoryError("name_taken", `there is a user named ${wanted.name}: choose another name`);
   const { name, organizationId, grant } = wanted;
   return [
     { type: "UserAdded", version: 1, payload: { name, organizationId } },

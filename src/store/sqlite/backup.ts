@@ -25,6 +25,6 @@ export async function backupStoreFile(
 }
 
 const sentences: Readonly<Record<string, string>> = {
-  EEXIST: "is not made: there is such a file already. Give another name.",
-  ENOENT: "is not made: its directory does not exist. Make it first.",
+  EEXIST: "cannot be made: that file exists. Give another name.",
+  ENOENT: "cannot be made: its directory does not exist. Make it first.",
 };
