@@ -13,6 +13,7 @@ import {
   type View,
 } from "../store/store.ts";
 
+/** What the request gate read earlier in the same call. */
 type Seen = Pick<ReadOptions, "seen">;
 
 /** The user who makes a change. */
@@ -25,6 +26,7 @@ export interface Target extends Author {
   readonly organizationId: string;
 }
 
+/** The factor in a request, and its kind. */
 export interface RequestedFactor<F> {
   readonly kind: decide.FactorKind<F>;
   readonly factor: Named<F>;

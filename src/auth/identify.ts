@@ -30,12 +30,12 @@ export function createIdentify(options: IdentifyOptions): Identify {
     if (personal !== undefined) return { caller: callerOf(personal), seen: personal.seen };
     const issued = acceptsIssued ? await identifyIssued(store, { token, now }) : undefined;
     if (issued !== undefined) return { caller: callerOf(issued) };
-    // Outside issuers never see an unknown token of ours.
-    const stranger = token.startsWith(tokenPrefix) ? undefined : await outside?.identify(token);
-    if (stranger === undefined) throw new AuthError("token_invalid");
-    const organizationId = stranger.organizationId ?? (await defaultOrganizationId(store));
-    const homeRoles = stranger.homeRoles.map((role) => ({ role, organizationId }));
-    return { caller: { userId: stranger.userId, organizationId, roles: [...stranger.roles, ...homeRoles] } };
+    // A token with our prefix never goes to an outside issuer, even if no user has it.
+    const outsider = token.startsWith(tokenPrefix) ? undefined : await outside?.identify(token);
+    if (outsider === undefined) throw new AuthError("token_invalid");
+    const organizationId = outsider.organizationId ?? (await defaultOrganizationId(store));
+    const homeRoles = outsider.homeRoles.map((role) => ({ role, organizationId }));
+    return { caller: { userId: outsider.userId, organizationId, roles: [...outsider.roles, ...homeRoles] } };
   };
 }
 

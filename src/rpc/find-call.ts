@@ -107,15 +107,17 @@ export function createFinder(rpcs: RpcTable, codecs: Codecs, options: DispatchSe
     }
   }
 
-  function calledByRest({ method, url, headers: sent }: ListenerRequest, target: RestTarget): Found {
+  function calledByRest(request: ListenerRequest, target: RestTarget): Found {
+    const { method, url, headers: sent } = request;
     const read = grpcMetadataHeaders ? readMetadataHeaders(sent) : { headers: sent };
     if ("refusal" in read) return refused(rest, read.refusal);
     const { headers } = read;
+    // The socket tells whether the request came over TLS.
+    const head = headers === sent ? request : { method, url, headers, socket: request.socket };
     return {
       protocol: "rest",
       method: target.route.rpc.spec.method,
-      serve: (exchange) =>
-        rest.serve(headers === sent ? exchange : { ...exchange, head: { method, url, headers } }, target),
+      serve: (exchange) => rest.serve(head === request ? exchange : { ...exchange, head }, target),
     };
   }
 

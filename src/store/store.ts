@@ -13,14 +13,14 @@ export const organizationRef = (id: string): AggregateRef<"organization"> => ({ 
 export const userRef = (id: string): AggregateRef<"user"> => ({ type: "user", id });
 export const clientRef = (id: string): AggregateRef<"client"> => ({ type: "client", id });
 
-/** An aggregate at one moment. `version` is the sequence of its last event; 0, with no state, before its first. */
+/** An aggregate at one moment. `version` is the sequence of its last event. Before its first one, it is 0 and there is no state. */
 export interface Snapshot<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
   readonly version: number;
   readonly state: StatesOf[T] | undefined;
 }
 
-/** Names a record: `record` is its kind, and within a kind `id` is its own. */
+/** Names a record: `record` is its kind, and `id` is unique within that kind. */
 export interface RecordRef {
   readonly record: string;
   readonly id: string;
@@ -40,20 +40,20 @@ export type Read = AggregateRef | UniqueKey | RecordRef;
 export interface ReadOptions {
   /** Returns what else to read, from what was found. Must be pure: it may be called more than once. */
   readonly follow?: (found: View) => readonly Read[];
-  /** A view of this store that was read earlier, within the same call. The new one may be as old as that, and costs less. */
+  /** A view of this store from earlier in the same call. The new view may be as old as that one, and then costs less. */
   readonly seen?: View | undefined;
 }
 
 /**
- * What one read found, all of it as of `position`. The request gate reads one, which the handler finds as the principal's `seen` and
- * gives to its own reads: so a call asks only once what is committed.
+ * What one read found, all of it as of `position`. The principal of a call contains the view that the request gate read. The
+ * handler passes it to its own reads, so that each call looks only once for new commits.
  */
 export interface View {
-  /** The aggregate, which must be among the reads: by its id, or by a key that it holds. Throws an Error otherwise. */
+  /** The aggregate. Throws an Error if neither its id nor a key that it holds is among the reads. */
   get<T extends AggregateType>(ref: AggregateRef<T>): Snapshot<T>;
-  /** The aggregate that holds the key, which must be among the reads; undefined where none does. Throws an Error otherwise. */
+  /** The aggregate that holds the key; undefined if none does. Throws an Error if the key is not among the reads. */
   find(key: UniqueKey): Snapshot | undefined;
-  /** The record, which must be among the reads; undefined where there is none. Throws an Error otherwise. */
+  /** The record; undefined if there is none. Throws an Error if it is not among the reads. */
   record(ref: RecordRef): StoreRecord | undefined;
   /** Global position of the newest event that the view reflects; 0 in an empty store. It never decreases from view to view. */
   readonly position: number;
@@ -76,9 +76,10 @@ export interface Change<T extends AggregateType = AggregateType> {
   readonly events: readonly EventsOf[T][];
 }
 
-/** Puts a record in place of the one before it, or removes that. */
+/** Replaces or removes a record. */
 export interface RecordChange {
   readonly ref: RecordRef;
+  /** Undefined removes the record. */
   readonly to: StoreRecord | undefined;
 }
 
@@ -138,7 +139,7 @@ export interface Store {
    * Decides and appends in one transaction: no other writer comes between. Must resolve only when events and projection are on disk.
    * Commands of one process are decided in the order of their calls, and those that wait share a commit. Must reject with what
    * `decide` threw, and with StoreError `conflict` when another process was first several times in a row, or when a unique key
-   * that the change takes belongs to another aggregate. On PostgreSQL, a key that is also among the reads costs no query more.
+   * that the change takes belongs to another aggregate. On PostgreSQL, a key that is also among the reads costs no further query.
    */
   execute<Value>(command: Command<Value>): Promise<CommandResult<Value>>;
 
@@ -152,15 +153,16 @@ export interface Store {
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
   /**
-   * Passes the history to `use`, until that ends. Others can write meanwhile. Rejects with what `use` throws, a StoreError.
+   * Passes the history to `use`, and ends with it. Others can write meanwhile. `use` should throw nothing but a StoreError, with
+   * which this rejects.
    */
   export<Value>(use: (history: History) => Promise<Value>): Promise<Value>;
 
   /**
    * Writes events exactly as they were recorded, with their projection, into a store without events, in one transaction. `check` gets
-   * what the store would then hold. What it or the events throw, a StoreError, leaves the store empty. Rejects with `conflict` where
-   * there are events, and with `corrupt` where one is not known or cannot follow. Other writers wait, and it may block the event
-   * loop: it is for a process that does not serve.
+   * what the store would then hold. The store stays empty if `check` or the events throw, which should be a StoreError. Rejects with
+   * `conflict` if the store has events, and with `corrupt` for an event that is unknown or cannot follow the one before. Other writers
+   * wait, and it may block the event loop, so call it only in a process that does not serve.
    */
   import(events: AsyncIterable<RecordedEvent>, check: (history: History) => Promise<void>): Promise<void>;
 

@@ -1,11 +1,16 @@
 // grpc-gateway's prefix for the headers of a call, as clients of ZITADEL's REST API send it.
+import { once } from "node:events";
+import { get } from "node:https";
 import type { Interceptor } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createDispatch } from "../../src/rpc/dispatch.ts";
+import { createRpcTable } from "../../src/rpc/rpc-table.ts";
+import { EchoService } from "../fixtures/gen/portcullis/test/v1/echo_pb.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import { expectConnectError, expectStatus } from "../fixtures/sturdy.ts";
 import { openTranscoding } from "../fixtures/transcoding.ts";
 import { type Exchange, exchange, type Reply } from "../fixtures/wire.ts";
-import { rawClient } from "./listener-clients.ts";
+import { open, rawClient, tls } from "./listener-clients.ts";
 
 const path = "/management/v1/policies/login";
 const versions = [1, 2] as const;
@@ -117,4 +122,23 @@ it("Grpc-Metadata- headers are headers like any where the option is off", async 
     headers: { "grpc-metadata-x-a": "1", "x-a": "2" },
   });
   expect(seen).toEqual(["2", "1"]);
+});
+
+it("Grpc-Metadata- headers leave the URL of a call over TLS as it is", async () => {
+  const seen: string[] = [];
+  const rpcs = createRpcTable((router) =>
+    router.service(EchoService, {
+      getRoom({ room }, { url, requestHeader }) {
+        seen.push(`${url} ${requestHeader.get("x-a")}`);
+        return { room };
+      },
+    }),
+  );
+  const { url } = await open({ tls, handler: createDispatch(rpcs, { grpcMetadataHeaders: true }) });
+  for (const name of ["x-a", "grpc-metadata-x-a"]) {
+    const request = get(`${url}/test/v1/rooms/a`, { ca: tls.cert, servername: "localhost", headers: { [name]: "1" } });
+    const [response] = await once(request, "response");
+    await once(response.resume(), "end");
+  }
+  expect(seen).toEqual(Array(2).fill(`${url}/test/v1/rooms/a 1`));
 });

@@ -29,7 +29,7 @@ const multiFactorTypes = {
   u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
 } as const satisfies Record<MultiFactor, MultiFactorType>;
 
-/** The factor with this wire number; undefined for `unspecified` and for unknown numbers. */
+/** The factor with this wire number, and its kind. The factor is undefined for `unspecified` and for unknown numbers. */
 export const toSecondFactor = (type: SecondFactorType) => ({
   kind: secondFactorKind,
   factor: nameOf<SecondFactor>(secondFactorTypes, type),

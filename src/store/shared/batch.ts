@@ -196,7 +196,7 @@ class Draft implements Moment {
             `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`,
           );
         }
-        // As for a record's id.
+        // A database would store a lone surrogate as another character, and not find the key again.
         if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
         this.#holders.set(nameOfUniqueKey(key), { key, holder: ref });
       }

@@ -48,7 +48,7 @@ export class CachedMoment implements Moment {
     this.#clear();
   }
 
-  /** Forgets everything where it has become too much. To be called while nothing relies on what is there. */
+  /** Forgets everything if it has become too much. Call it only while nothing relies on what is in memory. */
   trim(): void {
     if (this.#aggregates.size + this.#holders.size + this.#records.size > maxCached) this.#clear();
   }
@@ -99,24 +99,24 @@ export class CachedMoment implements Moment {
   }
 
   load(ref: AggregateRef): Snapshot {
-    return sound(this.#aggregates.keep(ref.type, ref.id, () => this.#loads.load(ref)));
+    return orThrow(this.#aggregates.getOrLoad(ref.type, ref.id, () => this.#loads.load(ref)));
   }
 
   findHolder(key: UniqueKey): AggregateRef | undefined {
-    return this.#holders.keep(key.kind, key.value, () => this.#loads.findHolder(key));
+    return this.#holders.getOrLoad(key.kind, key.value, () => this.#loads.findHolder(key));
   }
 
   loadRecord(ref: RecordRef): StoreRecord | undefined {
-    return sound(this.#records.keep(ref.record, ref.id, () => this.#loads.loadRecord(ref)));
+    return orThrow(this.#records.getOrLoad(ref.record, ref.id, () => this.#loads.loadRecord(ref)));
   }
 }
 
-function sound<T>(loaded: T | Damaged): T {
+function orThrow<T>(loaded: T | Damaged): T {
   if (loaded instanceof Damaged) throw loaded.error;
   return loaded;
 }
 
-/** Maps within a map, because a key joined of both texts makes a read from memory 40 % dearer (`bench/suites/postgres.ts`). */
+/** Maps in a map: one map with a joined text as its key makes a read from memory take 40 % longer (`bench/suites/postgres.ts`). */
 class Cache<T> {
   readonly #kinds = new Map<string, Map<string, T>>();
   size = 0;
@@ -137,7 +137,7 @@ class Cache<T> {
     this.size += names.size - before;
   }
 
-  keep(kind: string, name: string, load: () => T): T {
+  getOrLoad(kind: string, name: string, load: () => T): T {
     const cached = this.get(kind, name);
     if (cached !== undefined || this.has(kind, name)) return cached as T;
     const loaded = load();

@@ -8,12 +8,14 @@ export function keyChanges(
   after: Snapshot,
   { uniqueKeysOf }: Projection,
 ): { readonly freed: readonly UniqueKey[]; readonly taken: readonly UniqueKey[] } {
-  const held = uniqueKeysOf(before.ref.type, before.state);
-  const kept = uniqueKeysOf(after.ref.type, after.state);
-  const heldNames = new Set(held.map(nameOfUniqueKey));
-  const keptNames = new Set(kept.map(nameOfUniqueKey));
+  const held = byName(uniqueKeysOf(before.ref.type, before.state));
+  const kept = byName(uniqueKeysOf(after.ref.type, after.state));
   return {
-    freed: held.filter((key) => !keptNames.has(nameOfUniqueKey(key))),
-    taken: kept.filter((key) => !heldNames.has(nameOfUniqueKey(key))),
+    freed: [...held].flatMap(([name, key]) => (kept.has(name) ? [] : [key])),
+    taken: [...kept].flatMap(([name, key]) => (held.has(name) ? [] : [key])),
   };
 }
+
+/** A state may have one key twice: nothing keeps two tokens of one user from having the same digest. */
+const byName = (keys: readonly UniqueKey[]): ReadonlyMap<string, UniqueKey> =>
+  new Map(keys.map((key) => [nameOfUniqueKey(key), key]));

@@ -16,7 +16,7 @@ export class WriteConnection {
   readonly #takeKey: StatementSync;
   readonly #removeRecord: StatementSync;
   readonly #putRecord: StatementSync;
-  readonly #removeEnded: StatementSync;
+  readonly #removeExpired: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -40,7 +40,7 @@ export class WriteConnection {
     this.#takeKey = db.prepare("INSERT INTO keys (kind, value, aggregate_type, aggregate_id) VALUES (?, ?, ?, ?)");
     this.#removeRecord = db.prepare("DELETE FROM records WHERE kind = ? AND id = ?");
     this.#putRecord = db.prepare("INSERT OR REPLACE INTO records (kind, id, value, expires_at) VALUES (?, ?, ?, ?)");
-    this.#removeEnded = db.prepare(
+    this.#removeExpired = db.prepare(
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
     );
@@ -83,7 +83,7 @@ export class WriteConnection {
     runEach(this.#removeRecord, rows.removedRecords);
     for (const row of rows.putRecords) {
       this.#putRecord.run(...row);
-      this.#removeEnded.run(rows.now);
+      this.#removeExpired.run(rows.now);
     }
   }
 

@@ -67,6 +67,7 @@ async function handle(request: TransactionRequest): Promise<boolean> {
 }
 
 async function begin(): Promise<boolean> {
+  // A commit to a file that has lost its name would be acknowledged, and gone when the file is closed.
   refuseReplaced(settings.path, settings.file);
   await letOthersWrite();
   const limit = { limitMs: settings.busyTimeoutMs };
@@ -97,5 +98,3 @@ async function letOthersWrite(): Promise<void> {
   await sleep(pauseMs);
   turnStartedAt = performance.now();
 }
-
-/** What is written to a file that lost its name is acknowledged and then gone. */

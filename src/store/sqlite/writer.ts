@@ -6,11 +6,11 @@ import type { Rows } from "../shared/rows.ts";
  */
 export interface Writer {
   /**
-   * Resolves when no other connection can write until `commit` or `rollback`; to whether no other has committed since the last
-   * transaction of this writer.
+   * Resolves when no other connection can write, until `commit` or `rollback`. `isUntouched` says that no other connection has
+   * committed since the last transaction of this writer.
    */
   begin(): Promise<{ readonly isUntouched: boolean }>;
-  /** Resolves when the rows are on disk. Where it rejects, none of them is; with `conflict` where one contradicts the store. */
+  /** Resolves when the rows are on disk. If it rejects, none of them is. `conflict`: a row contradicts the store. */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
   /** Ends after the calls before it. */

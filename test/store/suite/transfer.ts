@@ -138,6 +138,20 @@ export function defineTransferTests(must: Must): void {
       expect(next).toMatchObject([{ position: 9, sequence: 3 }]);
     });
 
+    must("takes an aggregate that has one unique key twice, as other writes do", async ({ store }) => {
+      const token = (tokenId: string) => ({
+        ref: userRef("u"),
+        type: "TokenCreated",
+        payload: { tokenId, digest: "d" },
+      });
+      const user = { ref: userRef("u"), type: "UserAdded", payload: { name: "u", organizationId: "a" } };
+      const events = record([user, token("t"), token("t again")]);
+      await importAll(store, events);
+      const key = { kind: "token_digest", value: "d" } as const;
+      expect((await store.read([key])).find(key)?.ref).toEqual(userRef("u"));
+      expect(await store.verify()).toEqual({ problems: [], events: 3, aggregates: 1 });
+    });
+
     must("goes on beyond what it writes at a time", async ({ store }) => {
       const ids = Array.from({ length: 40 }, (_, index) => `${index}`);
       const users = ids.map((id) => ({
