@@ -3,11 +3,9 @@ import { serverSettings, toOption } from "../../../src/cli/settings.ts";
 import { readPage, tableRows } from "../docs/page.ts";
 
 const rows = tableRows(readPage("docs/settings.md"), "| Flag of `serve` | Environment | Default | |");
-// Connect's own handlers are for tests that compare with them, and no setting for users.
-const documented = serverSettings.filter(({ flag }) => flag !== "--stock-handlers");
 
 describe("the table of settings in docs/settings.md", () => {
-  it.each(documented.map((setting) => ({ setting, name: toOption(setting).long })))(
+  it.each(serverSettings.map((setting) => ({ setting, name: toOption(setting).long })))(
     "has $name",
     ({ setting, name }) => {
       const [, variable, byDefault = ""] = rows.find(([flag = ""]) => flag.split(/[` ]/)[1] === name) ?? [];
@@ -18,6 +16,6 @@ describe("the table of settings in docs/settings.md", () => {
   );
 
   it("has no others", () => {
-    expect(rows).toHaveLength(documented.length);
+    expect(rows).toHaveLength(serverSettings.length);
   });
 });
