@@ -40,9 +40,12 @@ export interface Writes {
 export const isEmpty = ({ events, records }: Writes): boolean => events.length === 0 && records.length === 0;
 
 /** How a command of a batch ends once the batch is written. */
-export type Ending =
-  | { readonly kind: "done"; readonly result: CommandResult<unknown> }
-  | { readonly kind: "failed"; readonly error: unknown };
+export type Ending = { readonly kind: "done"; readonly result: CommandResult<unknown> } | Failed;
+
+interface Failed {
+  readonly kind: "failed";
+  readonly error: unknown;
+}
 
 export interface BatchContext {
   /** The store as committed. No one else may write until the batch is written. */
@@ -74,18 +77,21 @@ export async function decideBatch(commands: readonly Command<unknown>[], context
 
 async function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Promise<Ending> {
   const draft = new Draft(batch);
-  const decided = attempt(() => append(command, draft, context));
+  const decided = attempt(() => {
+    const result = append(command, draft, context);
+    return { result, changes: draft.keyChanges(context.projection) };
+  });
   if (decided.kind === "failed") return decided;
-  const changes = draft.keyChanges(context.projection);
+  const { result, changes } = decided.result;
   if (changes.length > 0) await context.fetch?.(changes.flatMap(({ freed, taken }) => [...freed, ...taken]));
   return attempt(() => {
     draft.moveKeys(changes);
     batch.absorb(draft);
-    return decided.result;
+    return result;
   });
 }
 
-function attempt(work: () => CommandResult<unknown>): Ending {
+function attempt<T>(work: () => T): { readonly kind: "done"; readonly result: T } | Failed {
   try {
     return { kind: "done", result: work() };
   } catch (error) {
