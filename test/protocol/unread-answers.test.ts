@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type ClientHttp2Stream, constants } from "node:http2";
 import { create, createRegistry, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import type { Observe } from "../../src/rpc/call/outcome.ts";
 import { createDispatch } from "../../src/rpc/dispatch.ts";
 import type { ListenerLimits } from "../../src/rpc/listener/limits.ts";
 import type { Listener } from "../../src/rpc/listener/listener.ts";
@@ -20,7 +21,10 @@ import { cutsOf, type FrameClient, frameClient, open, rawClient, session2 } from
 const large = "x".repeat(1_000_000);
 
 /** Answers everything with a megabyte, or with many of them. */
-function start(limits: Partial<ListenerLimits>, { stockHandlers = false } = {}): Promise<Listener> {
+function start(
+  limits: Partial<ListenerLimits>,
+  { stockHandlers = false, observe }: { readonly stockHandlers?: boolean; readonly observe?: Observe } = {},
+): Promise<Listener> {
   const endless = async function* (piece: object) {
     for (;;) yield piece as never;
   };
@@ -36,6 +40,7 @@ function start(limits: Partial<ListenerLimits>, { stockHandlers = false } = {}):
     interceptors: [],
     maxRequestBytes: 1_000,
     stockHandlers,
+    ...(observe && { observe }),
     registry: createRegistry(file_portcullis_test_v1_transcoding),
     onFailure: (reason) => expect.fail(String(reason)),
   });
@@ -100,6 +105,22 @@ describe.each(asks)("answers that nobody reads, $name", ({ stockHandlers = false
     expect(cutsOf(listener)).toEqual({ too_much_unread: 1 });
     expect(modest.frames.filter(({ name }) => name === "reset")).toEqual([]);
   });
+});
+
+it("a stream that ended at its deadline still counts while its client reads nothing", async () => {
+  let ended = 0;
+  const observe: Observe = () => () => {
+    ended += 1;
+  };
+  const listener = await start({ maxUnreadBytes: 3_500_000 }, { observe });
+  for (const count of [1, 2, 3, 4]) {
+    const client = await frameClient(listener, windowOf0);
+    const pseudo = { ":method": "GET", ":scheme": "http", ":authority": "h", ":path": "/t/v1/count" };
+    client.write(headersFrame(1, { ...pseudo, "x-server-timeout": "0.05" }, true));
+    await client.next("headers");
+    if (count < 4) await expect.poll(() => ended).toBe(count);
+  }
+  await expect.poll(() => cutsOf(listener)).toEqual({ too_much_unread: 1 });
 });
 
 it("answers over HTTP/1.1 that nobody reads end their connection", async () => {

@@ -10,7 +10,7 @@ import { untilAborted } from "./until-aborted.ts";
 export interface Outlet {
   /** False where no more should be written before it is `drained`. */
   write(bytes: Uint8Array): boolean;
-  /** Resolves when more can be written, or the client is gone. */
+  /** Resolves when more can be written, the client is gone, or the call is aborted. */
   drained(): Promise<void>;
   /**
    * Ends a connection or stream so that no client takes what came for whole: HTTP/1.1 without the last chunk, HTTP/2 with
@@ -39,12 +39,12 @@ export function createOutlet(response: ListenerResponse, signal: AbortSignal): O
       const done = new AbortController();
       const until = { signal: AbortSignal.any([done.signal, signal]) };
       try {
-        await Promise.race([once(out, "drain", until), once(out, "close", until)]);
+        const isDrained = once(out, "drain", until).then(() => unread?.taken());
+        await Promise.race([isDrained, once(out, "close", until)]);
       } catch {
-        // An error of the connection: the next write sees that it is gone.
+        // The connection failed, or the call was aborted. The bytes still wait, and count until the answer is closed.
       } finally {
         done.abort();
-        unread?.taken();
       }
     },
     async breakOff() {

@@ -14,8 +14,8 @@ export function readRequestId(headers: IncomingHttpHeaders): string {
   return looksSecret(given) ? newId() : given;
 }
 
-/** 22 characters of base64 hold 128 bits. The ids that are usual have fewer, or letters of one case. */
-const runs = /[\w+/-]{22,}/g;
+/** 32 characters of base64 hold 192 bits: as much as a secret has. Common ids have fewer, or letters of one case. */
+const runs = /[\w+/-]{32,}/g;
 
 /** Whether a text may be a token that was sent here by mistake: ids end up in logs. */
 const looksSecret = (text: string): boolean =>

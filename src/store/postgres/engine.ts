@@ -147,7 +147,7 @@ class PostgresStore implements Store {
 
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
-      await Promise.all([this.#queue.drain(), this.#reader.drain(), this.#lifetime.settled()]);
+      await Promise.allSettled([this.#queue.drain(), this.#reader.drain(), this.#lifetime.settled()]);
       this.#transactions.close();
       await this.#database.close();
     });

@@ -203,7 +203,7 @@ class SqliteStore implements Store {
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
       this.#serveWaiting();
-      await Promise.all([this.#queue.drain(), this.#lifetime.settled()]);
+      await Promise.allSettled([this.#queue.drain(), this.#lifetime.settled()]);
       // The writer last: the last connection to close leaves the store in one file.
       this.#parts.reader.close();
       await this.#parts.writer.close();

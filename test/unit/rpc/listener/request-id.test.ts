@@ -8,6 +8,8 @@ it.each([
   ["a trace of AWS", "Root=1-67891233-abcdef012345678912345678"],
   ["a UUID in capitals", "6F1C2F0E-1F0B-4D44-9C1E-0D6F4A1B2C3D"],
   ["a ULID", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+  ["a KSUID", "0ujtsYcgvSTl8PAuAdqWYSMnLOv"],
+  ["a UUID in base64", "bxwvDh8LTUScHg1vShssPQ=="],
   ["a nanoid", "V1StGXR8_Z5jdHi6B-myT"],
   ["a short one in letters of both cases", "JKJaXmPLvHcESHA="],
 ])("takes over %s", (_, given) => {
@@ -21,7 +23,7 @@ it.each([
   ["one that is too long", "a".repeat(129)],
   ["what is not ASCII", "\u00e9"],
   ["what would end a line", "a\r\nset-cookie: b=c"],
-  ["a random token", "mtZ3cYw0Jb7rTqL1xVh9Kd"],
+  ["a random token", "mtZ3cYw0Jb7rTqL1xVh9KdUo5Ei8Sg2N"],
   ["a token with a prefix", "token_mtZ3cYw0Jb7rTqL1xVh9KdUo5Ei8Sg2NfAy4Pc6"],
   ["a token in base64", "mtZ3cYw0Jb7r/qL1xVh9+dUo5Ei8Sg2NfAy4Pc6Bw=="],
   ["a JWT", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIyMTc0ODM1MTI1ODU0Mzk0MDQifQ.c2ln"],
