@@ -1,6 +1,7 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { createContextValues } from "@connectrpc/connect";
 import { aFunction, type Check, checkOptions } from "./check-options.ts";
+import { anObject, checkParts } from "./check-serve-options.ts";
 import { createDispatch } from "./dispatch.ts";
 import { type DispatchOptions, dispatchChecks } from "./dispatch-options.ts";
 import { Health } from "./gen/grpc/health/v1/health_pb.ts";
@@ -56,6 +57,7 @@ export interface ServeOptions extends DispatchOptions {
  */
 export async function serve(options: ServeOptions): Promise<Listener> {
   checkOptions("serve", options, serveChecks);
+  checkParts(options);
   const {
     services,
     port = 0,
@@ -120,6 +122,9 @@ function createTable({ services, health, reflection }: ServeOptions, closing: Ab
         served.push(service);
       },
     });
+    if (served.length === 0) {
+      throw new Error("the option services of serve registered no service: call router.service before it returns");
+    }
     const all = [...served, ...tools];
     if (health !== false) {
       const serviceNames = all.map(({ typeName }) => typeName);
@@ -136,7 +141,6 @@ function createTable({ services, health, reflection }: ServeOptions, closing: Ab
 
 const alwaysReady: Readiness = { isReady: true, onChange: () => () => {} };
 
-const anObject: Check = { wanted: "an object", fits: (value) => typeof value === "object" && value !== null };
 const falseOr = ({ wanted, fits }: Check): Check => ({
   wanted: `${wanted}, or false`,
   fits: (value) => value === false || fits(value),
@@ -148,7 +152,7 @@ const serveChecks: { readonly [Name in keyof ServeOptions]-?: Check } = {
     wanted: "a whole number from 0 to 65535",
     fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535,
   },
-  host: { wanted: "a text that is not empty", fits: (value) => typeof value === "string" && value !== "" },
+  host: { wanted: "a string that is not empty", fits: (value) => typeof value === "string" && value !== "" },
   tls: anObject,
   limits: anObject,
   cors: {

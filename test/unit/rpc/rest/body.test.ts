@@ -266,8 +266,8 @@ describe("what is no JSON", () => {
   });
 
   it.each([
-    ["StringValue", "1", "a text"],
-    ["StringValue", '{"value":"a"}', "a text"],
+    ["StringValue", "1", "a string"],
+    ["StringValue", '{"value":"a"}', "a string"],
     ["Struct", "[]", "an object whose numbers are at most 1.8e308"],
     ["Struct", '{"a":1e400}', "an object whose numbers are at most 1.8e308"],
     [
