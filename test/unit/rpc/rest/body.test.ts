@@ -339,6 +339,14 @@ describe("the depth of a body", () => {
   });
 
   it.each([
+    ["arrays", `{"value":${"[".repeat(99)}${"]".repeat(99)}}`],
+    ["objects", `{"free":${'{"a":'.repeat(98)}{}${"}".repeat(98)}}`],
+    ["objects and arrays", `{"free":{"a":[${'{"a":['.repeat(48)}${"]}".repeat(48)}]}}`],
+  ])("takes 100 levels of free JSON: %s", async (_, body) => {
+    expect((await read(body, large)).$typeName).toBe("test.Thing");
+  });
+
+  it.each([
     ["arrays", `{"nothing":${"[".repeat(100)}${"]".repeat(100)}}`],
     ["objects and arrays", `{"free":${'{"a":['.repeat(50)}${"]}".repeat(50)}}`],
     ["what does not end", "[".repeat(500_000)],
