@@ -4,6 +4,7 @@ import { aFunction, type Check, checkOptions } from "./check-options.ts";
 import { anObject, checkParts } from "./check-serve-options.ts";
 import { createDispatch } from "./dispatch.ts";
 import { type DispatchOptions, dispatchChecks } from "./dispatch-options.ts";
+import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
 import { Health } from "./gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -131,13 +132,16 @@ function createTable({ services, health, reflection }: ServeOptions, closing: Ab
       router.service(Health, createHealthService({ readiness: health ?? alwaysReady, serviceNames, closing }));
     }
     if (reflection !== false) {
-      const { v1, v1alpha } = createReflectionServices({ services: all, closing });
+      const { v1, v1alpha } = createReflectionServices({ services: all, moreFiles, closing });
       router.service(ServerReflection, v1);
       router.service(ServerReflectionV1Alpha, v1alpha);
     }
   });
   return { rpcs, tools: tools as readonly DescService[], names: served.map(({ name }) => name) };
 }
+
+/** So that tools can show the details of errors. */
+const moreFiles = [file_google_rpc_error_details];
 
 const alwaysReady: Readiness = { isReady: true, onChange: () => () => {} };
 

@@ -112,6 +112,15 @@ describe("serve", () => {
     expect(await bufCurl(url, getBook, { flags, data: { name: emma.name } })).toEqual({ answer: emma });
   });
 
+  it("describes error details by reflection, so that tools can show them", async () => {
+    const { url } = await start();
+    const flags = ["--protocol", "grpc", "--http2-prior-knowledge"];
+    const rpc = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    expect(await bufCurl(url, rpc, { flags, data: { fileContainingSymbol: "google.rpc.ErrorInfo" } })).toMatchObject({
+      answer: { fileDescriptorResponse: { fileDescriptorProto: [expect.any(String), expect.any(String)] } },
+    });
+  });
+
   it("takes health from what it is given, and ends watches when it closes", async () => {
     const readiness = createReadiness();
     const server = await start({ health: readiness });
