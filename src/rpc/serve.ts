@@ -1,8 +1,10 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { createContextValues } from "@connectrpc/connect";
 import { aBoolean, aFunction, type Check, checkOptions } from "./check-options.ts";
+import { anObject, checkParts } from "./check-serve-options.ts";
 import { createDispatch } from "./dispatch.ts";
 import { type DispatchOptions, dispatchChecks } from "./dispatch-options.ts";
+import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
 import { Health } from "./gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -56,6 +58,7 @@ export interface ServeOptions extends DispatchOptions {
  */
 export async function serve(options: ServeOptions): Promise<Listener> {
   checkOptions("serve", options, serveChecks);
+  checkParts(options);
   const {
     services,
     port = 0,
@@ -120,13 +123,16 @@ function createTable({ services, health, reflection }: ServeOptions, closing: Ab
         served.push(service);
       },
     });
+    if (served.length === 0) {
+      throw new Error("the option services of serve registered no service: call router.service before it returns");
+    }
     const all = [...served, ...tools];
     if (health !== false) {
       const serviceNames = all.map(({ typeName }) => typeName);
       router.service(Health, createHealthService({ readiness: health ?? alwaysReady, serviceNames, closing }));
     }
     if (reflection !== false) {
-      const { v1, v1alpha } = createReflectionServices({ services: all, closing });
+      const { v1, v1alpha } = createReflectionServices({ services: all, moreFiles, closing });
       router.service(ServerReflection, v1);
       router.service(ServerReflectionV1Alpha, v1alpha);
     }
@@ -134,9 +140,11 @@ function createTable({ services, health, reflection }: ServeOptions, closing: Ab
   return { rpcs, tools: tools as readonly DescService[], names: served.map(({ name }) => name) };
 }
 
+/** So that tools can show the details of errors. */
+const moreFiles = [file_google_rpc_error_details];
+
 const alwaysReady: Readiness = { isReady: true, onChange: () => () => {} };
 
-const anObject: Check = { wanted: "an object", fits: (value) => typeof value === "object" && value !== null };
 const falseOr = ({ wanted, fits }: Check): Check => ({
   wanted: `${wanted}, or false`,
   fits: (value) => value === false || fits(value),
@@ -148,7 +156,7 @@ const serveChecks: { readonly [Name in keyof ServeOptions]-?: Check } = {
     wanted: "a whole number from 0 to 65535",
     fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535,
   },
-  host: { wanted: "a text that is not empty", fits: (value) => typeof value === "string" && value !== "" },
+  host: { wanted: "a string that is not empty", fits: (value) => typeof value === "string" && value !== "" },
   tls: anObject,
   limits: anObject,
   cors: {

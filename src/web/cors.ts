@@ -1,4 +1,4 @@
-import { corsDefaults, type ListenerHandler, requestIdHeader, withCors } from "@portcullis/rpc";
+import { corsDefaults, type ListenerHandler, withCors } from "@portcullis/rpc";
 import { organizationHeader, policyHeader } from "../wire-names.ts";
 
 /**
@@ -29,5 +29,5 @@ export const openToPages = (
   withCors(handler, {
     origins: corsOrigins,
     allowHeaders: [...corsDefaults.allowHeaders, ...pageHeaders, ...corsHeaders],
-    exposeHeaders: [...corsDefaults.exposeHeaders, policyHeader, requestIdHeader],
+    exposeHeaders: [...corsDefaults.exposeHeaders, policyHeader],
   });

@@ -112,6 +112,15 @@ describe("serve", () => {
     expect(await bufCurl(url, getBook, { flags, data: { name: emma.name } })).toEqual({ answer: emma });
   });
 
+  it("describes error details by reflection, so that tools can show them", async () => {
+    const { url } = await start();
+    const flags = ["--protocol", "grpc", "--http2-prior-knowledge"];
+    const rpc = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    expect(await bufCurl(url, rpc, { flags, data: { fileContainingSymbol: "google.rpc.ErrorInfo" } })).toMatchObject({
+      answer: { fileDescriptorResponse: { fileDescriptorProto: [expect.any(String), expect.any(String)] } },
+    });
+  });
+
   it("takes health from what it is given, and ends watches when it closes", async () => {
     const readiness = createReadiness();
     const server = await start({ health: readiness });
@@ -190,19 +199,43 @@ describe("an option that cannot be used", () => {
     [{ service: services }, /^serve has no option service: it has services, port, .*, gate, /],
     [{ services, gaet: () => {} }, /^serve has no option gaet: /],
     [{ services, port: "8081" }, "the option port of serve must be a whole number from 0 to 65535, and not '8081'"],
-    [{ services, host: "" }, "the option host of serve must be a text that is not empty, and not ''"],
+    [{ services, host: "" }, "the option host of serve must be a string that is not empty, and not ''"],
     [
       { services, cors: ["https://app.example"] },
       /^the option cors of serve must be an object with an array of origins/,
     ],
     [{ services, openapi: true }, "the option openapi of serve must be an object, or false, and not true"],
     [{ services, health: true }, /^the option health of serve must be an object with isReady and onChange, or false/],
+    [
+      { services, cors: { origins: ["https://app.example/"] } },
+      /^the option origins of cors of serve must be .*"https/,
+    ],
+    [{ services, cors: { origins: ["app.example"] } }, /^the option origins of cors of serve/],
+    [{ services, cors: { origins: ["*"], headers: [] } }, /^cors of serve has no option headers: it has origins, /],
+    [{ services, openapi: { titel: "Books" } }, /^openapi of serve has no option titel: it has info, /],
+    [{ services, openapi: { info: { title: "Books" } } }, /^the option info of openapi of serve must be .* a version/],
+    [
+      { services, limits: { maxConnection: 1 } },
+      /^limits of serve has no option maxConnection: it has maxConnections, /,
+    ],
+    [{ services, limits: { maxConnections: -1 } }, /^the option maxConnections of limits of serve must be a number/],
+    [{ services, tls: { certFile: "c.pem" } }, "tls of serve has no option certFile: it has cert, key, clientCa"],
+    [{ services, tls: { cert: "c.pem", key: "k.pem" } }, /^the option cert of tls must be the contents of a PEM file/],
     [{ services, reflection: "off" }, "the option reflection of serve must be true or false, and not 'off'"],
     [{ services, gate: "Bearer" }, "the option gate of serve must be a function, and not 'Bearer'"],
   ])("%o is refused", async (options, message) => {
     const refused = serve(options as unknown as ServeOptions);
     await expect(refused).rejects.toThrow(TypeError);
     await expect(refused).rejects.toThrow(message);
+  });
+
+  it("takes origins of every kind", async () => {
+    const origins = ["https://app.example", "http://[::1]:8080", "chrome-extension://abc", "null", "*"];
+    await start({ cors: { origins } });
+  });
+
+  it("refuses services that register none, such as those of an async function that waits first", async () => {
+    await expect(serve({ services: () => {} })).rejects.toThrow(/registered no service/);
   });
 
   it("refuses a service that is registered twice, and a port in use", async () => {

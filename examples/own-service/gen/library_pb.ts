@@ -88,7 +88,7 @@ export type ListBooksRequest = Message<"library.v1.ListBooksRequest"> & {
   shelf: string;
 
   /**
-   * Only books whose title holds this text.
+   * Only books whose title contains this text.
    *
    * @generated from field: string title = 2;
    */

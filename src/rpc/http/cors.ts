@@ -5,6 +5,7 @@ import {
   type ListenerRequest,
   type ListenerResponse,
 } from "../listener/handler.ts";
+import { requestIdHeader } from "../listener/request-id.ts";
 import { sendStatusAnswer } from "../listener/status-answer.ts";
 
 /** Which browser pages may call, and with what. */
@@ -57,6 +58,8 @@ export const corsDefaults: Readonly<Omit<CorsPolicy, "origins">> = Object.freeze
     "Allow",
     "ETag",
     "WWW-Authenticate",
+    // For a report to who runs the server.
+    requestIdHeader,
   ],
   // Chrome's own upper limit; more is cut.
   maxAgeSeconds: 7200,

@@ -20,14 +20,14 @@ import { watchWrites } from "./write-watch.ts";
 /** The contents of PEM files. */
 export interface TlsOptions {
   /** The certificate chain. */
-  cert: string;
+  cert: string | Buffer;
   /** The private key that belongs to it. */
-  key: string;
+  key: string | Buffer;
   /**
    * Certificates of the authorities that sign for clients. Then a client must show a certificate of one of them; the connection
    * of any other ends with the handshake. Default: clients need no certificate. The client's name in it has no further meaning.
    */
-  clientCa?: string | undefined;
+  clientCa?: string | Buffer | undefined;
 }
 
 export interface ListenerOptions {

@@ -70,7 +70,8 @@ function mergeJson(message: ReflectMessage, text: string, { registry, ignoreUnkn
   const sent = parseWithLongIntegers(desc, text, registry);
   try {
     const json = checkMessage(desc, ignoreUnknown ? withoutUnknownFields(desc, sent) : sent, registry);
-    mergeFromJson(desc, message.message, json, { registry });
+    // A level of the text can be two of its own: a Value and the list in it.
+    mergeFromJson(desc, message.message, json, { registry, recursionLimit: 2 * maxDepth });
   } catch (cause) {
     // The parser's own words are for the log.
     if (!(cause instanceof Misfit) || cause.path === "") {

@@ -38,7 +38,7 @@ export function scalarForm(type: ScalarType): string {
     case ScalarType.BOOL:
       return "true or false";
     case ScalarType.STRING:
-      return "a text";
+      return "a string";
     case ScalarType.BYTES:
       return 'bytes in base64, such as "aGVsbG8="';
     case ScalarType.FLOAT:

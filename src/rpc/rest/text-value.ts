@@ -56,7 +56,7 @@ function parse(
       return checkValue(field, toJsonValue(field, text), registry);
     } catch (cause) {
       // The only texts that a URL can hold and a field of text cannot.
-      const wanted = scalarOf(field) === ScalarType.STRING ? "a text without NUL characters" : formOf(field);
+      const wanted = scalarOf(field) === ScalarType.STRING ? "a string without NUL characters" : formOf(field);
       throw mismatch(name, { text, wanted, cause });
     }
   });

@@ -105,7 +105,7 @@ it("writes failures to standard error, with their stack, where nobody else is to
     spy.mockRestore();
     server.close();
   }
-  expect(written).toEqual([expect.stringMatching(/^Error: a bug\n {4}at .*say/)]);
+  expect(written).toEqual([expect.stringMatching(/^request [0-9a-f]{24}: Error: a bug\n {4}at .*say/)]);
 });
 
 describe("readOptions", () => {

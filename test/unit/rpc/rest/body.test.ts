@@ -266,8 +266,8 @@ describe("what is no JSON", () => {
   });
 
   it.each([
-    ["StringValue", "1", "a text"],
-    ["StringValue", '{"value":"a"}', "a text"],
+    ["StringValue", "1", "a string"],
+    ["StringValue", '{"value":"a"}', "a string"],
     ["Struct", "[]", "an object whose numbers are at most 1.8e308"],
     ["Struct", '{"a":1e400}', "an object whose numbers are at most 1.8e308"],
     [
@@ -336,6 +336,14 @@ describe("the depth of a body", () => {
     const inner = { ...large, route: fieldRoute("inner") };
     expect(await read(deep(99), inner)).toMatchObject({ inner: { inner: {} } });
     expect(await fieldRefusal(read(deep(100), inner))).toEqual(tooDeep);
+  });
+
+  it.each([
+    ["arrays", `{"value":${"[".repeat(99)}${"]".repeat(99)}}`],
+    ["objects", `{"free":${'{"a":'.repeat(98)}{}${"}".repeat(98)}}`],
+    ["objects and arrays", `{"free":{"a":[${'{"a":['.repeat(48)}${"]}".repeat(48)}]}}`],
+  ])("takes 100 levels of free JSON: %s", async (_, body) => {
+    expect((await read(body, large)).$typeName).toBe("test.Thing");
   });
 
   it.each([
