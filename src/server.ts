@@ -35,7 +35,7 @@ import { createAuthService } from "./services/zitadel/auth.ts";
 import { createManagementService } from "./services/zitadel/management.ts";
 import type { Clock, Store } from "./store/store.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
-import { type CorsSettings, openToPages } from "./web/cors.ts";
+import { type CorsSettings, openToPages } from "./web/api-cors.ts";
 import { createDebugHandler } from "./web/debug.ts";
 import { createLazyHandler } from "./web/lazy-handler.ts";
 import { loadDocument } from "./web/load-document.ts";
