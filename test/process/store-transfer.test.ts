@@ -186,7 +186,7 @@ describe("store backup", () => {
     expect(await store("backup", file, "--data", data)).toEqual(success(/^copied the store to .+portcullis\.db\n$/));
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(await store("verify", "--store", `sqlite:${file}`)).toEqual(success(/^the store is sound/));
-    expect(await store("backup", file, "--data", data)).toEqual(refusal(/there is such a file already/));
+    expect(await store("backup", file, "--data", data)).toEqual(refusal(/that file exists/));
     await serve(elsewhere);
   });
 
