@@ -612,7 +612,7 @@ describe.skipIf(isLeftOut(missing))("the built-in issuer in a browser", () => {
           '  - heading "Stay connected?" [level=1]',
           "  - paragraph:",
           "    - strong: Console",
-          "    - text: wants to act for you also while you are not using it.",
+          "    - text: wants to act for you even while you are not using it.",
           "  - paragraph:",
           "    - text: You are signed in as",
           `    - strong: ${userName}`,
