@@ -3,7 +3,7 @@ import { constants } from "node:http2";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
-import { headersFrame } from "../fixtures/http2-frames.ts";
+import { headersFrame, pingFrame } from "../fixtures/http2-frames.ts";
 import {
   answer,
   answerOf,
@@ -343,6 +343,23 @@ describe("close, frame by frame of HTTP/2", () => {
     const listener = await open({ ...options, handler, limits });
     const client = await frameClient(listener);
     const closing = listener.close(noDeadline);
+    await client.next("ping");
+    client.write(request(1));
+    expect(await client.next("goaway")).toMatchObject({ lastStream: 1, code: noError });
+    await count(1);
+    release();
+    expect(await client.next("headers")).toMatchObject({ stream: 1 });
+    await client.closed;
+    await closing;
+  });
+
+  it("serves the stream that crossed the answer to its first PING, and says that it is the last", async () => {
+    const { handler, count, release } = holding();
+    const listener = await open({ handler, limits });
+    const client = await frameClient(listener);
+    const closing = listener.close(noDeadline);
+    // nginx reads the PING after the end of an answer, answers it, and keeps the connection for its next stream.
+    client.write(pingFrame((await client.next("ping")).payload, true));
     await client.next("ping");
     client.write(request(1));
     expect(await client.next("goaway")).toMatchObject({ lastStream: 1, code: noError });

@@ -251,7 +251,7 @@ async function run(): Promise<void> {
       check(`restart ${restarts}`, isWell ? undefined : `${tookMs} ms, ${JSON.stringify(ended)}`);
       const node = await startServer({ data, flags: flags(ports[index] ?? 0) });
       nodes[index] = node;
-      // nginx tries a node again after a second, and of each upstream by itself. Only then may the other one go.
+      // nginx tries a node again after one to two seconds, each upstream by itself. Only then may the other one go.
       await until(
         async () => (await fetch(`${node.url}/debug/metrics`)).text(),
         (metrics) => ["grpc", "rest"].every((protocol) => metrics.includes(`protocol="${protocol}"`)),

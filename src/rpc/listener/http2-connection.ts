@@ -9,7 +9,7 @@ import type { Share, Shares } from "./shares.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM, NGHTTP2_SETTINGS_TIMEOUT } = constants;
 
-/** How long a client has to answer the PING before GOAWAY; a round trip takes less. */
+/** How long a client has to answer the PINGs before GOAWAY; two round trips take less. */
 const pingTimeoutMs = 1_000;
 
 /** One HTTP/2 connection: what it costs, and how it ends. */
@@ -95,8 +95,9 @@ export class Http2Connection {
    * Ends the connection: by GOAWAY, which names the last stream that is served, and what is sent after has to be sent again, as
    * the libraries of gRPC do unasked. So GOAWAY comes with a stream that is open or arrives: a client that has one at a time,
    * such as nginx, then knows before it opens another. An idle connection is asked with a PING first, which a stream that was
-   * on its way overtakes. (The notice before the last GOAWAY, RFC 9113, 6.8, Node cannot send: after any GOAWAY, nghttp2 passes
-   * over new streams.)
+   * on its way overtakes, and then with a second one: nginx may read the first together with the end of an answer, answer it,
+   * and open its next stream. A PING that it reads between two streams makes it close the connection. (The notice before the
+   * last GOAWAY, RFC 9113, 6.8, Node cannot send: after any GOAWAY, nghttp2 passes over new streams.)
    */
   windDown(): void {
     const session = this.#session;
@@ -109,10 +110,14 @@ export class Http2Connection {
     };
     const timer = setTimeout(finish, pingTimeoutMs).unref();
     session.once("close", () => clearTimeout(timer));
+    const askAgain = (lost: Error | null) => {
+      if (lost !== null || session.closed || session.destroyed) finish();
+      else session.ping(finish);
+    };
     const announce = () => {
       if (session.closed || session.destroyed) return;
       session.once("stream", finish);
-      if (this.#streams.size === 0) session.ping(finish);
+      if (this.#streams.size === 0) session.ping(askAgain);
       else finish();
     };
     // No frame may come before the first SETTINGS.
