@@ -1,8 +1,11 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
+/** A hook may start servers, or build what is kept for later runs. */
+const hookTimeout = 300_000;
+
 const project = (name: string, testTimeout = 20_000) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout },
 });
 
 /** One whose tests use databases: they share one PostgreSQL server. */

@@ -14,7 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { freePort } from "../fixtures/postgres.ts";
 import { isInstalled, startNginx } from "../fixtures/proxies.ts";
-import { complaintsIn, type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";
+import { complaintsIn, type ServerProcess, startServer, TemporaryDirectory, until } from "../process/portcullis.ts";
 
 const { values } = parseArgs({
   options: {
@@ -32,8 +32,6 @@ const ca = readFileSync(join(import.meta.dirname, "../fixtures/tls/localhost.cer
 const rpc = (name: string) => `/zitadel.management.v1.ManagementService/${name}`;
 const policyPath = "/management/v1/policies/login";
 const factorsPath = `${policyPath}/second_factors`;
-/** Between the end of a restart and the next. nginx counts in whole seconds, so it tries a node again after one to two. */
-const pauseMs = 3_000;
 
 let passed = 0;
 const failed: string[] = [];
@@ -251,8 +249,13 @@ async function run(): Promise<void> {
       say(`restart ${restarts}: node ${index + 1} ended after ${tookMs} ms with ${ended?.exitCode}`);
       const isWell = ended?.exitCode === 0 && complaintsIn(ended.stderr).length === 0 && tookMs < 10_000;
       check(`restart ${restarts}`, isWell ? undefined : `${tookMs} ms, ${JSON.stringify(ended)}`);
-      nodes[index] = await startServer({ data, flags: flags(ports[index] ?? 0) });
-      await delay(pauseMs);
+      const node = await startServer({ data, flags: flags(ports[index] ?? 0) });
+      nodes[index] = node;
+      // nginx tries a node again after one to two seconds, each upstream by itself. Only then may the other one go.
+      await until(
+        async () => (await fetch(`${node.url}/debug/metrics`)).text(),
+        (metrics) => ["grpc", "rest"].every((protocol) => metrics.includes(`protocol="${protocol}"`)),
+      );
     }
     await calling;
     for (const { name, calls, errors } of tallies) {
