@@ -4,7 +4,7 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
-import { type StateSource, toSnapshot } from "../shared/stored-rows.ts";
+import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
 import { rebuiltRows } from "../shared/verify.ts";
 import type {
   Clock,

@@ -2,7 +2,7 @@ import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
 import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
-import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/stored-rows.ts";
+import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, Read, RecordRef } from "../store.ts";
 import { type Head, isSameRevision, type Revision } from "./head.ts";

@@ -1,7 +1,7 @@
 import type { ClientBase } from "pg";
 import { Fold } from "../shared/fold.ts";
 import type { StoredHistory } from "../shared/history.ts";
-import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/stored-rows.ts";
+import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-rows.ts";
 import { compare } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { beginRead, longRun, patient } from "./begin.ts";

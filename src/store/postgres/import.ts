@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import { toHistory } from "../shared/history.ts";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, refuseFilled } from "../transfer/fill.ts";
 import { patient } from "./begin.ts";

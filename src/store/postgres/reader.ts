@@ -1,5 +1,5 @@
 import type { PoolClient } from "pg";
-import type { StateSource } from "../shared/stored-rows.ts";
+import type { StateSource } from "../shared/read-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";

@@ -1,4 +1,4 @@
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import type { Head } from "./head.ts";
 import { toText } from "./text.ts";
 

@@ -4,7 +4,7 @@ import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
 import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";

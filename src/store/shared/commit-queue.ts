@@ -1,7 +1,7 @@
 import type { StoreError } from "../errors.ts";
 import type { Command, CommandResult } from "../store.ts";
 import { type DecidedBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
-import { type Rows, toRows } from "./rows.ts";
+import { type Rows, toRows } from "./written-rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;

@@ -2,7 +2,7 @@ import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "../store.ts";
-import { parseJson, type StoredEvent } from "./stored-rows.ts";
+import { parseJson, type StoredEvent } from "./read-rows.ts";
 import { isSameRef, nameOfRef, nameOfUniqueKey } from "./view.ts";
 
 /** More would not be read; the rest is counted. */

@@ -6,7 +6,7 @@ import {
   type StoredUniqueKey,
   toRecordedEvent,
   toSnapshot,
-} from "./stored-rows.ts";
+} from "./read-rows.ts";
 
 type RowsOf<T> = AsyncIterable<T> | Iterable<T>;
 

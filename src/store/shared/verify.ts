@@ -3,9 +3,9 @@ import { StoreError } from "../errors.ts";
 import type { AggregateRef, Problem, Projection, Snapshot } from "../store.ts";
 import { Fold, type Held, sentenceCase } from "./fold.ts";
 import type { StoredHistory } from "./history.ts";
-import { type Rows, toRows } from "./rows.ts";
-import { hasWrongDigest, parseJson, type StoredState, type StoredUniqueKey } from "./stored-rows.ts";
+import { hasWrongDigest, parseJson, type StoredState, type StoredUniqueKey } from "./read-rows.ts";
 import { isSameRef, nameOfRef } from "./view.ts";
+import { type Rows, toRows } from "./written-rows.ts";
 
 /** Folds a history, and adds every difference between it and the projection to the problems of the fold. */
 export async function compare(stored: StoredHistory, fold: Fold): Promise<void> {

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Fold } from "../shared/fold.ts";
 import type { StoredHistory } from "../shared/history.ts";
-import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/stored-rows.ts";
+import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-rows.ts";
 import { compare } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { toStoreError } from "./errors.ts";

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { CachedMoment } from "../shared/cached-moment.ts";
 import { toHistory } from "../shared/history.ts";
-import { type Rows, toRows } from "../shared/rows.ts";
+import { type Rows, toRows } from "../shared/written-rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
 import { historyOf } from "./history.ts";

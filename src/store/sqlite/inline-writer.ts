@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
 import { WriteConnection } from "./write-connection.ts";
 import type { Writer } from "./writer.ts";

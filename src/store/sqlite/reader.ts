@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
-import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/stored-rows.ts";
+import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import { toStoreError } from "./errors.ts";

@@ -2,7 +2,7 @@ import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { StoreError } from "../errors.ts";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
 import type { Writer } from "./writer.ts";
 import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";

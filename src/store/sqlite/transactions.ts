@@ -2,7 +2,7 @@ import type { StoreError } from "../errors.ts";
 import { type BatchContext, type DecidedBatch, decideBatch, type Writes } from "../shared/batch.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import type { Command } from "../store.ts";
 import { toStoreError } from "./errors.ts";
 import type { Reader } from "./reader.ts";

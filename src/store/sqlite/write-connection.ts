@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;

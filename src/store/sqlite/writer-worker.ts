@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";

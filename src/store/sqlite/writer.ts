@@ -1,4 +1,4 @@
-import type { Rows } from "../shared/rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 
 /**
  * Writes one transaction at a time. Calls take effect in their order, so the next `begin` may be called while a `commit` is

@@ -2,9 +2,9 @@ import { StoreError } from "../errors.ts";
 import type { Writes } from "../shared/batch.ts";
 import type { CachedMoment } from "../shared/cached-moment.ts";
 import { evolveRecorded, orderProblems, sequenceProblems } from "../shared/fold.ts";
-import { type Rows, toRows } from "../shared/rows.ts";
 import { keyChanges } from "../shared/unique-keys.ts";
 import { type Moment, nameOfRef } from "../shared/view.ts";
+import { type Rows, toRows } from "../shared/written-rows.ts";
 import type { AggregateRef, Projection, RecordedEvent, Snapshot } from "../store.ts";
 
 /** An empty store that is being filled, in a transaction that no one else sees. */

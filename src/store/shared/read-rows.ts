@@ -3,7 +3,7 @@ import type { AggregateType } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
 import type { Projection, RecordedEvent, Snapshot, StoreRecord } from "../store.ts";
 
-// Rows as engines read them, and what callers get. `rows.ts` has them as they are written.
+// Rows as engines read them, and what callers get. `written-rows.ts` has them as they are written.
 
 export interface StoredEvent {
   readonly position: number;

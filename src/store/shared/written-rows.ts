@@ -1,8 +1,8 @@
 import type { Snapshot } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { digestOf } from "./stored-rows.ts";
+import { digestOf } from "./read-rows.ts";
 
-// Rows as engines write them: arrays of plain values, which are cheap to copy between threads. `stored-rows.ts` has them as they are read.
+// Rows as engines write them: arrays of plain values, which are cheap to copy between threads. `read-rows.ts` has them as they are read.
 
 type EventRow = readonly [
   position: number,
