@@ -75,7 +75,10 @@ export class Http1Connection {
   add({ req, res, serve }: Exchange): void {
     // A handler's write after the end is an 'error' event, and without a listener the end of the process.
     res.on("error", ignore);
-    if (this.isBusy && !this.#takesNoMore && !(mayWait(req) && this.#places.take(this.#share))) this.#takeNoMore();
+    // An answer that was written may have reached its client before this side sees that it is out.
+    const isAnswered = this.#exchanges.every((exchange) => exchange.res.writableEnded);
+    const waits = isAnswered || mayWait(req);
+    if (this.isBusy && !this.#takesNoMore && !(waits && this.#places.take(this.#share))) this.#takeNoMore();
     if (this.#takesNoMore) return;
     if (this.#isDraining && !this.#makeLast(res)) return;
     if (bodyBytesOf(req) > keptBodyBytes) closeUnlessRead(req, res);
