@@ -60,6 +60,15 @@ describe.each(schemes)("an answer before the end of the request, $name", ({ opti
     expect(answersIn(await client.closed)).toEqual(["404", "404"]);
   });
 
+  it("keeps the connection where the next request comes before the answer is out, with its body in chunks", async () => {
+    const listener = await open({ ...options, handler: refuse });
+    const chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    const client = await rawClient(listener, chunked + chunked);
+    await client.until(/\{\}[\s\S]*\r\n\r\n\{\}$/);
+    client.socket.write(last("/third"));
+    expect(answersIn(await client.closed)).toEqual(["404", "404", "404"]);
+  });
+
   it("closes in stages where the rest of a small body does not come", async () => {
     const listener = await open({ ...options, handler: refuse });
     const client = await rawClient(listener, `POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n`);
