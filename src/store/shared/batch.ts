@@ -123,9 +123,10 @@ function appendEvents(
     const recordedAt = Math.max(Math.floor(context.clock()), draft.recordedAt);
     const origin = { sequence: before.version + 1, recordedAt };
     const state = context.projection.evolve(ref.type, { state: before.state, event, origin });
+    const position = draft.position + 1;
     draft.add(
-      { position: draft.position + 1, ref, event, actor: command.actor, ...origin },
-      { ref, version: origin.sequence, state },
+      { position, ref, previous: before.position, event, actor: command.actor, ...origin },
+      { ref, version: origin.sequence, position, state },
     );
   }
 }

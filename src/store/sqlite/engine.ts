@@ -23,6 +23,7 @@ import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
+import { finish } from "./finish.ts";
 import { copyHistory, historyOf, verify } from "./history.ts";
 import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
@@ -75,6 +76,7 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   const name = "in memory";
   const db = new DatabaseSync(":memory:");
   migrate(db);
+  finish(db);
   const reader = new Reader(db, { name, projection: options.projection });
   const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
   return new SqliteStore({

@@ -64,7 +64,7 @@ const selectEvents = (db: DatabaseSync) =>
   select<StoredEvent>(
     db,
     `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
-      recorded_at AS recordedAt, actor FROM events ORDER BY position`,
+      recorded_at AS recordedAt, actor, previous FROM events ORDER BY position`,
   );
 
 const selectAggregates = (db: DatabaseSync) => select<StoredState>(db, selectStates);

@@ -30,10 +30,10 @@ export class Reader {
       commit: prepare(db, "COMMIT"),
       commits: prepare(db, "PRAGMA data_version"),
       newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
-      aggregate: prepare(db, `${selectStates} WHERE a.type = ? AND a.id = ?`),
+      aggregate: prepare(db, `${selectStates} WHERE type = ? AND id = ?`),
       holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
       record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
-      list: prepare(db, `${selectStates} WHERE a.type = ? ORDER BY a.id`),
+      list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id`),
     };
     this.#cached = new CachedMoment(this);
   }
@@ -70,7 +70,9 @@ export class Reader {
   load(ref: AggregateRef): Snapshot {
     return this.#translated(() => {
       const found = row<StateRow>(this.#statements.aggregate, ref.type, ref.id);
-      return found ? toSnapshot(toStoredState(found), this.#source) : { ref, version: 0, state: undefined };
+      return found
+        ? toSnapshot(toStoredState(found), this.#source)
+        : { ref, version: 0, position: 0, state: undefined };
     });
   }
 
@@ -117,22 +119,24 @@ export class Reader {
   }
 }
 
-/** A digest of an earlier version does not count: a process that knows no digests has written the state since. */
-export const selectStates = `SELECT a.type, a.id, a.version, a.state,
-    CASE WHEN d.version < a.version AND EXISTS
-      (SELECT 1 FROM events WHERE aggregate_type = a.type AND aggregate_id = a.id AND sequence = a.version)
-    THEN NULL ELSE d.digest END AS digest
-  FROM aggregates AS a LEFT JOIN state_digests AS d ON d.type = a.type AND d.id = a.id`;
+export const selectStates = `SELECT type, id, version, state, digest, digest_version AS digestVersion, position,
+  position_version AS positionVersion FROM aggregates`;
 
-type StateRow = [type: string, id: string, version: number, state: string, digest: string | null];
+type StateRow = [
+  type: string,
+  id: string,
+  version: number,
+  state: string,
+  digest: string | null,
+  digestVersion: number | null,
+  position: number | null,
+  positionVersion: number | null,
+];
 
-const toStoredState = ([type, id, version, state, digest]: StateRow): StoredState => ({
-  type,
-  id,
-  version,
-  state,
-  digest,
-});
+const toStoredState = (row: StateRow): StoredState => {
+  const [type, id, version, state, digest, digestVersion, position, positionVersion] = row;
+  return { type, id, version, state, digest, digestVersion, position, positionVersion };
+};
 
 function prepare(db: DatabaseSync, sql: string): StatementSync {
   const statement = db.prepare(sql);

@@ -9,7 +9,7 @@ import { addOrganization } from "../../../store/fixtures/commands.ts";
 const empty: Moment = {
   position: 0,
   recordedAt: 0,
-  load: (ref) => ({ ref, version: 0, state: undefined }),
+  load: (ref) => ({ ref, version: 0, position: 0, state: undefined }),
   findHolder: () => undefined,
   loadRecord: () => undefined,
 };
