@@ -1,6 +1,7 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { StoreError } from "../errors.ts";
+import type { DecidedBatch } from "../shared/batch.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
@@ -93,7 +94,7 @@ class PostgresStore implements Store {
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<DecidedBatch>;
   readonly #lifetime: Lifetime;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {

@@ -1,6 +1,7 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
+import { NotHeld } from "../shared/batch.ts";
 import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
 import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
@@ -15,12 +16,12 @@ export class FetchedMoment extends CachedMoment {
   readonly #source: StateSource;
 
   constructor(source: StateSource) {
-    super({ load: notFetched, findHolder: notFetched, loadRecord: notFetched });
+    super({ load: notHeld, findHolder: notHeld, loadRecord: notHeld });
     this.#source = source;
   }
 
   /** Moves to the moment of this head, and forgets what was fetched where that is another one. */
-  moveTo({ revision, ...head }: Head): void {
+  moveToHead({ revision, ...head }: Head): void {
     if (this.revision !== undefined && isSameRevision(this.revision, revision)) return;
     this.revision = revision;
     this.startOver(head);
@@ -58,8 +59,8 @@ export class FetchedMoment extends CachedMoment {
   }
 }
 
-function notFetched(): never {
-  throw new Error("this was not fetched");
+function notHeld(read: Read): never {
+  throw new NotHeld([read]);
 }
 
 export const stateColumns = `a.type, a.id, a.version, a.state, a.digest, a.digest_version AS "digestVersion", a.position,

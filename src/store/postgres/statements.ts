@@ -96,8 +96,8 @@ export function toStatements(
   const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
   statements.push({
     text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3,
-      counted_commits = counted_commits + 1, record_commits = record_commits + $4 WHERE id = 1`,
-    values: [position, recordedAt, writer.commitId, isBesideEvents(rows) ? 1 : 0],
+      counted_commits = counted_commits + 1, record_commits = record_commits + $4, rebuilds = rebuilds + $5 WHERE id = 1`,
+    values: [position, recordedAt, writer.commitId, isBesideEvents(rows) ? 1 : 0, rows.replacesProjection ? 1 : 0],
   });
   statements.push({
     text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)

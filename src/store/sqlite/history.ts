@@ -6,7 +6,7 @@ import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-r
 import { compare } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { toStoreError } from "./errors.ts";
-import { selectStates } from "./reader.ts";
+import { selectStates } from "./load.ts";
 
 /** What a connection sees in the transaction that it has begun. Yields to the event loop now and then. */
 export const historyOf = (db: DatabaseSync): StoredHistory => ({

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
+import type { Place } from "./writer.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;
@@ -7,8 +8,8 @@ const removedPerPut = 4;
 /** Writes rows on one connection. Its methods block the thread and throw the driver's errors. */
 export class WriteConnection {
   readonly #db: DatabaseSync;
-  #othersCommits: unknown;
-  readonly #countOthersCommits: StatementSync;
+  readonly #newest: StatementSync;
+  readonly #recordCommits: StatementSync;
   readonly #insertEvent: StatementSync;
   readonly #putAggregate: StatementSync;
   readonly #freeKey: StatementSync;
@@ -20,7 +21,8 @@ export class WriteConnection {
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    this.#countOthersCommits = db.prepare("PRAGMA data_version");
+    this.#newest = db.prepare("SELECT max(position) AS position FROM events");
+    this.#recordCommits = db.prepare("SELECT record_commits AS recordCommits FROM head");
     // Columns are named, so that this program can still write beside a newer one that has added a column.
     this.#insertEvent = db.prepare(
       "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor, previous) " +
@@ -41,20 +43,21 @@ export class WriteConnection {
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
     );
-    this.#countRecordCommit = db.prepare("UPDATE head SET record_commits = record_commits + 1");
+    this.#countRecordCommit = db.prepare(
+      "UPDATE head SET record_commits = record_commits + 1, rebuilds = rebuilds + ?",
+    );
   }
 
-  /** Returns whether no other connection has committed since the last transaction of this one. */
-  begin(): boolean {
+  begin(): void {
     this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      const seenBefore = this.#othersCommits;
-      this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
-      return this.#othersCommits === seenBefore;
-    } catch (error) {
-      this.rollback();
-      throw error;
-    }
+  }
+
+  /** Whether the store is there, in the transaction that has begun. */
+  isAt({ position, recordCommits }: Place): boolean {
+    return (
+      (this.#newest.get()?.["position"] ?? 0) === position &&
+      this.#recordCommits.get()?.["recordCommits"] === recordCommits
+    );
   }
 
   /** Writes rows, and ends the transaction. */
@@ -80,7 +83,7 @@ export class WriteConnection {
       this.#putRecord.run(...row);
       this.#removeExpired.run(rows.now);
     }
-    if (isBesideEvents(rows)) this.#countRecordCommit.run();
+    if (isBesideEvents(rows)) this.#countRecordCommit.run(rows.replacesProjection ? 1 : 0);
   }
 
   rollback(): void {
