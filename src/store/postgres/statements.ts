@@ -39,6 +39,7 @@ export function toStatements(
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
     statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
   }
+  if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
     `INSERT INTO portcullis.events SELECT * FROM unnest(
       $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[], $7::text[], $8::bigint[], $9::text[])`,

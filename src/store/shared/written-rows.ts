@@ -23,6 +23,8 @@ type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggr
 export interface Rows {
   /** Empties the projection first. */
   readonly replacesProjection: boolean;
+  /** Removes every record. */
+  readonly removesRecords: boolean;
   readonly events: readonly EventRow[];
   readonly aggregates: readonly AggregateRow[];
   readonly freedKeys: readonly KeyRow[];
@@ -37,6 +39,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
     replacesProjection,
+    removesRecords: false,
     events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
       position,
       ref.type,
@@ -58,6 +61,12 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
     takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
   };
 }
+
+/** Removes every record, and writes nothing. `now` is milliseconds since 1970 UTC. */
+export const removalOfRecords = (now: number): Rows => ({
+  ...toRows({ events: [], aggregates: [], keyMoves: [], records: [], now }),
+  removesRecords: true,
+});
 
 function toAggregateRow({ ref: { type, id }, version, state }: Snapshot): AggregateRow {
   const text = JSON.stringify(state);

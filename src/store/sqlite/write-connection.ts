@@ -73,6 +73,7 @@ export class WriteConnection {
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
     if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM state_digests; DELETE FROM keys");
+    if (rows.removesRecords) this.#db.exec("DELETE FROM records");
     runEach(this.#insertEvent, rows.events);
     for (const [type, id, version, state, digest] of rows.aggregates) {
       this.#putAggregate.run(type, id, version, state);
