@@ -79,7 +79,7 @@ export async function migratePostgresStore(url: string, given?: Partial<Postgres
 
 class PostgresStore implements Store {
   readonly #database: Database;
-  readonly #options: PostgresOptions;
+  readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
@@ -88,7 +88,7 @@ class PostgresStore implements Store {
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
-    this.#options = options;
+    this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
@@ -152,7 +152,7 @@ class PostgresStore implements Store {
     this.#lifetime.refuseClosed();
     await this.#queue.rewrite(async () => {
       await this.#transactions.lengthen();
-      return removalOfRecords(this.#options.clock());
+      return removalOfRecords(this.#clock());
     });
   }
 
