@@ -7,6 +7,7 @@ import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
 import { rebuiltRows } from "../shared/verify.ts";
+import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -91,6 +92,7 @@ async function onSchema<T>(
 
 class PostgresStore implements Store {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
@@ -99,6 +101,7 @@ class PostgresStore implements Store {
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
+    this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
@@ -155,6 +158,14 @@ class PostgresStore implements Store {
     );
     await importing.catch((error: StoreError) => {
       throw toImportError(error);
+    });
+  }
+
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => {
+      await this.#transactions.lengthen();
+      return removalOfRecords(this.#clock());
     });
   }
 

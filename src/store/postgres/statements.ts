@@ -39,6 +39,7 @@ export function toStatements(
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
     statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
   }
+  if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
     `INSERT INTO portcullis.events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor,
         previous)

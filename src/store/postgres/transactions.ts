@@ -135,8 +135,8 @@ export class PostgresTransactions implements Transactions {
     this.#lastCommitId = randomUUID();
     const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const toQuery = ({ text, values }: Statement) =>
-      rows.replacesProjection ? patient(text, values) : { text, values: [...values] };
+    const isLong = rows.replacesProjection || rows.removesRecords;
+    const toQuery = ({ text, values }: Statement) => (isLong ? patient(text, values) : { text, values: [...values] });
     const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
     const last = answers.at(-1);
