@@ -95,6 +95,12 @@ export class Reader {
     this.#recordCommits = to.recordCommits;
   }
 
+  /** Looks at the store again before the next read. SQLite does not count what this very connection wrote. */
+  doubt(): void {
+    this.#seenCommits = undefined;
+    this.#isCurrent = false;
+  }
+
   #mayLoad(reads: readonly Read[]): Loader {
     if (!this.#isReading) throw new NotHeld(reads);
     return this.loader;

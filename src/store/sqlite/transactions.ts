@@ -73,7 +73,9 @@ export class SqliteTransactions implements Transactions<Decided> {
   }
 
   ended(written: Decided | undefined): void {
-    if (written !== undefined) this.#options.reader.advance(written.writes, written);
+    const { reader } = this.#options;
+    if (written === undefined) reader.doubt();
+    else reader.advance(written.writes, written);
   }
 
   toStoreError(error: unknown): StoreError {
