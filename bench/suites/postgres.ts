@@ -35,7 +35,7 @@ export async function measurePostgres({ rounds, seconds }: Effort): Promise<Repo
       for (const call of calls) {
         for (const callers of callerCounts) {
           const inTurn = Object.entries(contenders);
-          for (const [name, nodes] of round % 2 === 0 ? inTurn : inTurn.toReversed()) {
+          for (const [name, nodes] of round % 2 === 0 ? inTurn.toReversed() : inTurn) {
             const perSecond = await measure(nodes, { call, callers, seconds });
             const values = measured.get(nameOf(name, call, callers)) ?? [];
             measured.set(nameOf(name, call, callers), values);
