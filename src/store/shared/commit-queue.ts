@@ -5,9 +5,11 @@ import { type Rows, toRows } from "./written-rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;
-/** One is decided while the one before it is written. More would only wait for the writer. */
-const maxOnTheWay = 2;
-/** With fewer commands, a batch is not worth halving so that both threads work at once. */
+/**
+ * Where a commit takes less than this, a batch is decided while the one before it is written, and many commands make two batches, so that
+ * both threads work at once (`bench/suites/writes.ts`). Where it takes longer, the disk is what all wait for: then all share a commit.
+ */
+const quickMs = 1;
 const minHalved = 16;
 /** Once is enough where a lock keeps other writers out. This bounds the rest. */
 const maxAttempts = 5;
@@ -75,6 +77,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
   #onTheWay: Sent<Decided>[] = [];
   /** The transaction that keeps all others out. */
   #alone: Promise<void> | undefined;
+  #isQuick = false;
   #isScheduled = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
@@ -119,7 +122,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
   }
 
   #takeTurn(): void {
-    while (this.#waiting.length > 0 && this.#alone === undefined && this.#onTheWay.length < maxOnTheWay) {
+    while (this.#waiting.length > 0 && this.#alone === undefined && this.#onTheWay.length < (this.#isQuick ? 2 : 1)) {
       const isFree = this.#onTheWay.length === 0;
       const [first] = this.#waiting;
       if (first !== undefined && "rewrite" in first) {
@@ -146,7 +149,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
   #takeCommands(): Waiting[] {
     const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 0);
     const ready = others === -1 ? this.#waiting.length : others;
-    const share = this.#onTheWay.length === 0 && ready >= minHalved ? Math.ceil(ready / 2) : ready;
+    const share = this.#isQuick && this.#onTheWay.length === 0 && ready >= minHalved ? Math.ceil(ready / 2) : ready;
     // A command that failed goes alone: where it always fails, those that shared its commit succeed.
     return this.#waiting.splice(0, Math.max(1, Math.min(share, maxBatch))) as Waiting[];
   }
@@ -170,6 +173,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
     this.#transactions.commitAhead(decided, rows).then(
       (isWritten) => {
         if (!this.#onTheWay.includes(sent)) return;
+        this.#isQuick = performance.now() - sent.sentAt < quickMs;
         if (isWritten) this.#onTheWay.shift();
         else this.#takeBack();
         if (isWritten) this.#settle(batch, decided);

@@ -107,6 +107,7 @@ export function defineReadTests(must: Must): void {
       expect(view.find(name("ACME"))).toEqual({
         ref: organizationRef("a"),
         version: 1,
+        position: 1,
         state: { name: "ACME", removed: false },
       });
       expect(view.find(digest)?.ref).toEqual(userRef("u"));
