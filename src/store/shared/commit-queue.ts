@@ -7,7 +7,7 @@ import { type Rows, toRows } from "./written-rows.ts";
 const maxBatch = 256;
 /** Once is enough where a lock keeps other writers out. This bounds the rest. */
 const maxAttempts = 5;
-/** A failure after more than this means that the store does not answer. */
+/** A failure after more than this means that the store does not answer, or another process holds a lock. */
 const silentMs = 1000;
 
 interface Waiting {
@@ -157,21 +157,27 @@ export class CommitQueue {
       made = await make();
     } catch (error) {
       const ended = transactions.rollback();
-      if (performance.now() - started > silentMs) this.#rejectUnavailable(error);
+      this.#rejectBehind(error, started);
       this.#endTurn();
       await ended.catch(() => {}); // The first failure says more.
       throw error;
     }
     const ended = made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows);
     this.#endTurn();
-    await ended;
+    try {
+      await ended;
+    } catch (error) {
+      // The next turn has begun by now, but takes its commands only after this one has ended.
+      this.#rejectBehind(error, started);
+      throw error;
+    }
     return made;
   }
 
-  /** Those behind would wait as long again for a store that does not answer. */
-  #rejectUnavailable(error: unknown): void {
+  /** Those behind a failure that took long would wait as long again. */
+  #rejectBehind(error: unknown, started: number): void {
     const failure = this.#transactions.toStoreError(error);
-    if (failure.code !== "unavailable") return;
+    if (failure.code !== "unavailable" || performance.now() - started <= silentMs) return;
     for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
   }
 
