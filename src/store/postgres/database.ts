@@ -189,7 +189,7 @@ export interface Connection {
 /** True also where the server cannot say: most servers that take no writes are replicas. */
 async function isReplica(client: ClientBase): Promise<boolean> {
   try {
-    const { rows } = await client.query<{ replica: boolean }>("SELECT pg_is_in_recovery() AS replica");
+    const { rows } = await client.query<{ replica: boolean }>("SELECT pg_catalog.pg_is_in_recovery() AS replica");
     return rows[0]?.replica !== false;
   } catch {
     return true;
