@@ -13,6 +13,12 @@ const server = new OwnServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
+async function open(postgres = limits): Promise<Store> {
+  const store = await openStore({ location: server.url, postgres });
+  onTestFinished(() => store.close());
+  return store;
+}
+
 /** Takes a lock, until the result is called. */
 async function hold(lock: string): Promise<() => Promise<unknown>> {
   const holder = new pg.Client(server.url);
@@ -50,8 +56,7 @@ describe("a lock that another session holds", () => {
     { calls: "lists", lock: "of the states", call: list, sql: table("aggregates", "ACCESS EXCLUSIVE"), first: 3 },
   ])("$lock keeps no $calls waiting for longer than the first", async ({ call, sql, first }) => {
     await query(server.url, "DROP SCHEMA IF EXISTS portcullis CASCADE");
-    const store = await openStore({ location: server.url, postgres: limits });
-    onTestFinished(() => store.close());
+    const store = await open();
     await store.execute(addCounter("a"));
     const letGo = await hold(sql);
     const refused = async () => {
@@ -70,5 +75,21 @@ describe("a lock that another session holds", () => {
     expect((await write(store)).value).toBe(1);
     expect(await list(store)).toHaveLength(1);
     expect(readCount((await store.read([organizationRef("a")])).get(organizationRef("a")))).toBe(1);
+  });
+
+  it("is not waited for in full by a node that waited for another node before", async () => {
+    await query(server.url, "DROP SCHEMA IF EXISTS portcullis CASCADE");
+    const longer = { ...limits, statementTimeoutMs: 3000 };
+    const nodes = [await open(longer), await open(longer)];
+    await nodes[0]?.execute(addCounter("a"));
+    await hold(table("events", "SHARE"));
+    const answers = nodes.map(async (store, index) => {
+      await untilBlocked(index);
+      const started = performance.now();
+      await expectStoreError(write(store), "unavailable");
+      return performance.now() - started;
+    });
+    // The second node gets the head's lock when the first gives up, and then waits for the table.
+    expect(Math.max(...(await Promise.all(answers)))).toBeLessThan(1.6 * longer.statementTimeoutMs);
   });
 });
