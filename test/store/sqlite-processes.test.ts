@@ -95,6 +95,23 @@ describe("a file that another process keeps busy", () => {
     expect((await store.execute(countUp("counter"))).value).toBe(1);
   });
 
+  it("keeps no one waiting for longer than the first", async () => {
+    const path = makePath();
+    const busyTimeoutMs = 1000;
+    const store = await openAt(path, { busyTimeoutMs });
+    await store.execute(addCounter("counter"));
+    using lock = new DatabaseSync(path);
+    lock.exec("BEGIN IMMEDIATE");
+    const refused = async () => {
+      await expectStoreError(store.execute(countUp("counter")), "unavailable");
+      return performance.now();
+    };
+    const first = refused();
+    await store.read([counter]);
+    const behind = await Promise.all(Array.from({ length: 8 }, refused));
+    expect(Math.max(...behind) - (await first)).toBeLessThan(busyTimeoutMs / 2);
+  });
+
   it("can be opened and read", async () => {
     const path = makePath();
     await (await openAt(path)).execute(addCounter("counter"));

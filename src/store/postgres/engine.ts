@@ -117,7 +117,12 @@ class PostgresStore implements Store {
 
   async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
     const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
-    const { rows } = await this.#use((client) => client.query<StateRow>(sql, [type]));
+    const rows = await this.#use(async (client) => {
+      const begun = client.query(beginRead(this.#database.limits));
+      const [selected] = await Promise.all([client.query<StateRow>(sql, [type]), begun]);
+      await client.query("COMMIT");
+      return selected.rows;
+    });
     return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
   }
 
