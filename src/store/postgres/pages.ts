@@ -1,5 +1,5 @@
 import type { AggregateType } from "../../domain/events.ts";
-import { maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
@@ -10,13 +10,12 @@ import type {
   RecordedEvent,
   Snapshot,
 } from "../store.ts";
-import { beginRead } from "./begin.ts";
 import { type Database, retryIfLost } from "./database.ts";
 import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts";
-import { readHead } from "./head.ts";
+import { type FromPrimary, firstFromPrimary, isReplica } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
-/** Reads pages of what is committed. */
+/** Reads pages of what is committed, each in one statement, which sees one moment. */
 export class Pages {
   readonly #database: Database;
   readonly #source: StateSource;
@@ -26,103 +25,139 @@ export class Pages {
     this.#source = source;
   }
 
-  async history({ type, id }: AggregateRef, { before, limit }: HistoryOptions): Promise<RecordedEvent[] | undefined> {
-    const [sql, more] = before === undefined ? [fromNewest, []] : [fromEvent, [before]];
-    const { rows } = await this.#select<WalkRow>(sql, [type, toText(id), limit, ...more]);
-    const [start, ...found] = rows;
-    if (start === undefined) return before === undefined ? [] : undefined;
-    const events = (found as EventRow[]).map((row) => toStoredEvent(row, type, id));
-    return toHistoryPage({ from: Number(start.sequence), events }, { ref: { type, id }, limit, source: this.#source });
+  async history(ref: AggregateRef, { before, limit }: HistoryOptions): Promise<RecordedEvent[] | undefined> {
+    const name = [ref.type, toText(ref.id)];
+    const [first, ...found] = await (before === undefined
+      ? this.#select<StartRow>(fromNewest, [...name, limit])
+      : this.#select<StartRow>(fromEvent, [...name, limit, before]));
+    if (first.sequence === null) return before === undefined ? [] : undefined;
+    const start = { sequence: Number(first.sequence), previous: toNumber(first.previous) };
+    const events = (found as unknown as EventRow[]).map((row) => toStoredEvent(row, ref));
+    const left = leftOut({ start, events }, limit);
+    if (left !== undefined) {
+      const rest = await this.#select<Joined<EventRow>>(selectBySequence, [...name, left.before, left.count]);
+      events.push(...rest.flatMap((row) => (row.position === null ? [] : toStoredEvent(row, ref))));
+    }
+    return toHistoryPage({ start, events }, { ref, limit, source: this.#source });
   }
 
   async changes({ after, types, limit }: ChangesOptions): Promise<ChangesPage> {
-    const { head, rows } = await this.#select<ChangeRow>(selectChanges, [after, types ?? null, limit]);
-    const events = rows.map((row) => toStoredEvent(row, row.aggregateType, fromText(row.aggregateId)));
-    return toChangesPage(events, { after, limit, newest: head.position, source: this.#source });
+    type Row = Joined<ChangeRow> & { readonly newest: string };
+    const rows = await this.#select<Row>(selectChanges, [after, types ?? null, limit]);
+    const events = rows.flatMap((row) => {
+      if (row.position === null) return [];
+      return toStoredEvent(row, { type: row.aggregate_type as AggregateType, id: fromText(row.aggregate_id) });
+    });
+    return toChangesPage(events, { after, limit, newest: Number(rows[0].newest), source: this.#source });
   }
 
   async list<T extends AggregateType>(type: T, page: ListPage | undefined): Promise<Snapshot<T>[]> {
-    const [sql, more] = page?.after === undefined ? [list, []] : [listAfter, [toText(page.after)]];
-    const { rows } = await this.#select<StateRow>(sql, [type, page?.limit ?? null, ...more]);
-    return rows.map((row) => toSnapshot(toStoredState(row), this.#source) as Snapshot<T>);
+    const limit = page?.limit ?? null;
+    const rows = await (page?.after === undefined
+      ? this.#select<Joined<StateRow>>(selectAll, [type, limit])
+      : this.#select<Joined<StateRow>>(selectAfter, [type, limit, toText(page.after)]));
+    return rows.flatMap((row) =>
+      row.id === null ? [] : (toSnapshot(toStoredState(row), this.#source) as Snapshot<T>),
+    );
   }
 
-  /** In one round trip, as of one moment. */
-  #select<Row extends object>(sql: string, values: readonly unknown[]) {
+  /** There is always a row, that of the head. */
+  #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
     return retryIfLost(() =>
       this.#database.use(async (client) => {
-        const [, head, { rows }] = await Promise.all([
-          client.query(beginRead(this.#database.limits)),
-          readHead(client),
-          client.query<Row>(sql, [...values]),
-          client.query("COMMIT"),
-        ]);
-        return { head, rows };
+        const { rows } = await client.query<Row>(sql, [...values]);
+        return [firstFromPrimary(rows), ...rows.slice(1)];
       }),
     );
   }
 }
 
-const list = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1
-    ORDER BY a.id COLLATE "C" LIMIT $2`;
-const listAfter = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 AND a.id COLLATE "C" > $3
-    ORDER BY a.id COLLATE "C" LIMIT $2`;
+// The statements run outside of a transaction, which would take as long again. So they name the schema of operators and functions: see
+// begin.ts. Each joins what it selects to the head, which tells a replica from the primary.
+const operator = (name: string): string => `OPERATOR(pg_catalog.${name})`;
+const [is, isLess, isMore, isMost, plus, minus] = ["=", "<", ">", "<=", "+", "-"].map(operator);
+const text = "pg_catalog.text";
+const oneHead = `h.id ${is} 1`;
+
+const eventColumns = (of: string): string =>
+  `${of}.position, ${of}.sequence, ${of}.previous, ${of}.type, ${of}.version, ${of}.payload, ${of}.recorded_at, ${of}.actor`;
+
+const isOfAggregate = (of: string): string => `${of}.aggregate_type ${is} $1 AND ${of}.aggregate_id ${is} $2`;
 
 /**
- * The first row is the start: the sequence of an event, and the position of the one before it. Then come the events before it, each found by
- * its position. An older version of this program may have left a position out, and then there is an index to find the event. OFFSET 0 keeps
- * the planner from a plan that reads the whole table for each step, which it may take for a small one.
+ * The first row is the start. Then come the events before it, each found by its position. OFFSET 0 keeps the planner from plans that read the
+ * whole table for each.
  */
-const walkBack = (start: string): string => `WITH RECURSIVE walk AS (
-    ${start}
+const walkBack = (start: { readonly sequence: string; readonly previous: string; readonly from: string }): string =>
+  `WITH RECURSIVE walk AS (
+    SELECT NULL::bigint AS position, ${start.sequence} AS sequence, ${start.previous} AS previous, NULL::${text} AS type,
+      NULL::integer AS version, NULL::${text} AS payload, NULL::bigint AS recorded_at, NULL::${text} AS actor, 0 AS steps
+    FROM portcullis.head AS h LEFT JOIN ${start.from} WHERE ${oneHead}
     UNION ALL
-    SELECT e.position, e.sequence, e.previous, e.type, e.version, e.payload, e.recorded_at, e.actor, w.steps + 1
+    SELECT ${eventColumns("e")}, w.steps ${plus} 1
     FROM walk AS w CROSS JOIN LATERAL (
-      SELECT * FROM portcullis.events AS found
-      WHERE found.position = coalesce(w.previous, (
-          SELECT b.position FROM portcullis.events AS b
-          WHERE b.aggregate_type = $1 AND b.aggregate_id = $2 AND b.sequence = w.sequence - 1
-        )) OFFSET 0
+      SELECT * FROM portcullis.events AS found WHERE found.position ${is} w.previous OFFSET 0
     ) AS e
-    WHERE w.steps < $3 AND e.aggregate_type = $1 AND e.aggregate_id = $2 AND e.sequence = w.sequence - 1
-  ) SELECT position, sequence, previous, type, version, payload, recorded_at AS "recordedAt", actor FROM walk ORDER BY steps`;
-
-const startColumns = (sequence: string, previous: string): string =>
-  `NULL::bigint AS position, ${sequence} AS sequence, ${previous} AS previous, NULL::text AS type, NULL::integer AS version,
-    NULL::text AS payload, NULL::bigint AS recorded_at, NULL::text AS actor, 0 AS steps`;
+    WHERE w.steps ${isLess} $3 AND ${isOfAggregate("e")} AND e.sequence ${is} (w.sequence ${minus} 1)
+  ) SELECT ${eventColumns("w")}, ${isReplica} FROM walk AS w ORDER BY w.steps`;
 
 /** As if there were one more event. */
-const fromNewest = walkBack(
-  `SELECT ${startColumns("version + 1", "CASE WHEN position_version = version THEN position END")}
-    FROM portcullis.aggregates WHERE type = $1 AND id = $2`,
-);
-const fromEvent = walkBack(
-  `SELECT ${startColumns("sequence", "previous")} FROM portcullis.events
-    WHERE position = $4 AND aggregate_type = $1 AND aggregate_id = $2`,
-);
+const fromNewest = walkBack({
+  sequence: `a.version ${plus} 1`,
+  previous: `CASE WHEN a.position_version ${is} a.version THEN a.position END`,
+  from: `portcullis.aggregates AS a ON a.type ${is} $1 AND a.id ${is} $2`,
+});
+const fromEvent = walkBack({
+  sequence: "b.sequence",
+  previous: "b.previous",
+  from: `portcullis.events AS b ON b.position ${is} $4 AND ${isOfAggregate("b")}`,
+});
 
-const selectChanges = `SELECT position, sequence, previous, type, version, payload, recorded_at AS "recordedAt", actor,
-    aggregate_type AS "aggregateType", aggregate_id AS "aggregateId" FROM portcullis.events
-    WHERE position > $1 AND position <= $1::bigint + ${maxLookedAt} AND ($2::text[] IS NULL OR aggregate_type = ANY ($2))
-    ORDER BY position LIMIT $3`;
+const selectBySequence = `SELECT ${eventColumns("e")}, ${isReplica} FROM portcullis.head AS h LEFT JOIN LATERAL (
+    SELECT * FROM portcullis.events AS found
+    WHERE ${isOfAggregate("found")} AND found.sequence ${isLess} $3 ORDER BY found.sequence DESC LIMIT $4
+  ) AS e ON true WHERE ${oneHead} ORDER BY e.sequence DESC`;
 
-type WalkRow = EventRow | { readonly position: null; readonly sequence: string };
-interface EventRow extends Record<"position" | "sequence" | "type" | "payload" | "recordedAt" | "actor", string> {
+const selectChanges = `SELECT ${eventColumns("e")}, e.aggregate_type, e.aggregate_id, h.position AS newest, ${isReplica}
+  FROM portcullis.head AS h LEFT JOIN LATERAL (
+    SELECT * FROM portcullis.events AS found
+    WHERE found.position ${isMore} $1 AND found.position ${isMost} ($1::bigint ${plus} ${maxLookedAt})
+      AND ($2::${text}[] IS NULL OR found.aggregate_type ${is} ANY ($2::${text}[]))
+    ORDER BY found.position LIMIT $3
+  ) AS e ON true WHERE ${oneHead} ORDER BY e.position`;
+
+const selectStates = (condition: string): string =>
+  `SELECT ${stateColumns}, ${isReplica} FROM portcullis.head AS h LEFT JOIN LATERAL (
+    SELECT * FROM portcullis.aggregates AS a WHERE a.type ${is} $1 ${condition} ORDER BY a.id COLLATE "C" LIMIT $2
+  ) AS a ON true WHERE ${oneHead} ORDER BY a.id COLLATE "C"`;
+const selectAll = selectStates("");
+const selectAfter = selectStates(`AND a.id COLLATE "C" ${isMore} $3`);
+
+/** Null where the head is joined to nothing. */
+type Joined<Row> = FromPrimary & (Row | Readonly<Record<keyof Row, null>>);
+
+type EventRow = Record<"position" | "sequence" | "type" | "payload" | "recorded_at" | "actor", string> & {
   readonly version: number;
   readonly previous: string | null;
+};
+interface StartRow extends FromPrimary {
+  readonly position: null;
+  readonly sequence: string | null;
+  readonly previous: string | null;
 }
-interface ChangeRow extends EventRow {
-  readonly aggregateType: string;
-  readonly aggregateId: string;
-}
+type ChangeRow = EventRow & Record<"aggregate_type" | "aggregate_id", string>;
 
-const toStoredEvent = (row: EventRow, aggregateType: string, aggregateId: string): StoredEvent => ({
-  ...row,
-  position: Number(row.position),
-  aggregateType,
-  aggregateId,
-  sequence: Number(row.sequence),
-  recordedAt: Number(row.recordedAt),
-  actor: fromText(row.actor),
-  previous: toNumber(row.previous),
-});
+function toStoredEvent(row: EventRow, { type: aggregateType, id: aggregateId }: AggregateRef): StoredEvent {
+  return {
+    position: Number(row.position),
+    aggregateType,
+    aggregateId,
+    sequence: Number(row.sequence),
+    type: row.type,
+    version: row.version,
+    payload: row.payload,
+    recordedAt: Number(row.recorded_at),
+    actor: fromText(row.actor),
+    previous: toNumber(row.previous),
+  };
+}

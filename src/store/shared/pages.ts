@@ -5,23 +5,34 @@ import { type StateSource, type StoredEvent, toRecordedEvent } from "./read-rows
 /** Bounds how many events one page of changes looks at: most may be of other types. */
 export const maxLookedAt = 5000;
 
-/** What was found on the way back along the history of an aggregate. */
-export interface WayBack {
-  /** The sequence of the event after those that were looked for. */
-  readonly from: number;
-  /** Newest first. Each has the sequence before the one before it, and fewer than `limit` where a link does not lead to such an event. */
+/** A walk along the links between the events of an aggregate, from newer ones to older ones. */
+export interface Walk {
+  /** Where it begins: after the newest event, or at an event. */
+  readonly start: Pick<StoredEvent, "sequence" | "previous">;
+  /** Those before the start. It ends at a link that is missing, or does not lead to the event before. */
   readonly events: readonly StoredEvent[];
 }
 
-/** Throws StoreError `corrupt` where the way ends before the first event, and for an event that cannot be read. */
+/** Where it must go on by sequences, for which there is an index then: an older version of this program left out a link. */
+export function leftOut(
+  { start, events }: Walk,
+  limit: number,
+): { readonly before: number; readonly count: number } | undefined {
+  const { sequence, previous } = events.at(-1) ?? start;
+  const count = limit - events.length;
+  return previous === null && sequence > 1 && count > 0 ? { before: sequence, count } : undefined;
+}
+
+/** Throws StoreError `corrupt` where the walk did not come to the event before, and for an event that cannot be read. */
 export function toHistoryPage(
-  { from, events }: WayBack,
+  { start, events }: Walk,
   { ref, limit, source }: { readonly ref: AggregateRef; readonly limit: number; readonly source: StateSource },
 ): RecordedEvent[] {
-  const { sequence, position = undefined } = events.at(-1) ?? { sequence: from };
-  if (events.length < limit && sequence > 1) {
-    const lost = position === undefined ? "The event that comes next" : `The event before event ${position}`;
-    const problem = `${lost} in the history of ${ref.type} ${ref.id} is not where it should be in the store ${source.name}`;
+  const length = Math.min(limit, start.sequence - 1);
+  for (let index = 0; index < length; index += 1) {
+    const sequence = start.sequence - 1 - index;
+    if (events[index]?.sequence === sequence) continue;
+    const problem = `Event ${sequence} of ${ref.type} ${ref.id} is not where it should be in the store ${source.name}`;
     throw new StoreError("corrupt", `${problem}. Verify the store, or restore it from a backup.`);
   }
   return events.map((event) => toNewestVersion(event, source));

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import { maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
@@ -16,13 +16,17 @@ import { prepare, row, type StateRow, selectStates, toStoredState } from "./load
 /** Reads pages of what is committed. Events never change, so those of a page need no transaction. */
 export class Pages {
   readonly #source: StateSource;
-  readonly #statements: Record<"fromNewest" | "fromEvent" | "newest" | "changes" | "list" | "listAfter", StatementSync>;
+  readonly #statements: Record<
+    "fromNewest" | "fromEvent" | "bySequence" | "newest" | "changes" | "list" | "listAfter",
+    StatementSync
+  >;
 
   constructor(db: DatabaseSync, source: StateSource) {
     this.#source = source;
     this.#statements = {
       fromNewest: prepare(db, walkBack(newestOfAggregate)),
       fromEvent: prepare(db, walkBack(eventOfAggregate)),
+      bySequence: prepare(db, selectBySequence),
       newest: prepare(db, "SELECT max(position) FROM events"),
       changes: prepare(db, selectChanges),
       list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id LIMIT ?`),
@@ -34,10 +38,14 @@ export class Pages {
     const { type, id } = ref;
     const { fromNewest, fromEvent } = this.#statements;
     const rows = before === undefined ? fromNewest.all(type, id, limit) : fromEvent.all(type, id, limit, before);
-    const [start, ...found] = rows as unknown as EventRow[];
+    const [start, ...events] = (rows as unknown as EventRow[]).map((columns) => toStoredEvent(columns, type, id));
     if (start === undefined) return before === undefined ? [] : undefined;
-    const events = found.map((columns) => toStoredEvent(columns, type, id));
-    return toHistoryPage({ from: start[1], events }, { ref, limit, source: this.#source });
+    const left = leftOut({ start, events }, limit);
+    if (left !== undefined) {
+      const rest = this.#statements.bySequence.all(type, id, left.before, left.count) as unknown as EventRow[];
+      events.push(...rest.map((columns) => toStoredEvent(columns, type, id)));
+    }
+    return toHistoryPage({ start, events }, { ref, limit, source: this.#source });
   }
 
   changes({ after, types, limit }: ChangesOptions): ChangesPage {
@@ -63,18 +71,13 @@ const unlimited = -1;
 
 const eventColumns = ["position", "sequence", "previous", "type", "version", "payload", "recorded_at", "actor"];
 
-/**
- * The first row is the start: the sequence of an event, and the position of the one before it. Then come the events before it, each found by
- * its position. An older version of this program may have left a position out, and then there is an index to find the event.
- */
+/** The first row is the start. Then come the events before it, each found by its position. */
 const walkBack = (start: string): string => `WITH RECURSIVE walk (${eventColumns.join(", ")}, steps) AS (
     ${start}
     UNION ALL
     SELECT ${eventColumns.map((column) => `e.${column}`).join(", ")}, steps + 1
-    FROM walk AS w JOIN events AS e ON e.position = coalesce(w.previous, (
-        SELECT b.position FROM events AS b
-        WHERE b.aggregate_type = ?1 AND b.aggregate_id = ?2 AND b.sequence = w.sequence - 1
-      )) AND e.aggregate_type = ?1 AND e.aggregate_id = ?2 AND e.sequence = w.sequence - 1
+    FROM walk AS w JOIN events AS e ON e.position = w.previous
+      AND e.aggregate_type = ?1 AND e.aggregate_id = ?2 AND e.sequence = w.sequence - 1
     WHERE steps < ?3
   ) SELECT ${eventColumns.join(", ")} FROM walk`;
 
@@ -84,6 +87,9 @@ const newestOfAggregate = `SELECT NULL, version + 1, CASE WHEN position_version 
 
 const eventOfAggregate = `SELECT NULL, sequence, previous, NULL, NULL, NULL, NULL, NULL, 0 FROM events
     WHERE position = ?4 AND aggregate_type = ?1 AND aggregate_id = ?2`;
+
+const selectBySequence = `SELECT ${eventColumns.join(", ")} FROM events
+    WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence < ?3 ORDER BY sequence DESC LIMIT ?4`;
 
 const selectChanges = `SELECT ${eventColumns.join(", ")}, aggregate_type, aggregate_id FROM events
     WHERE position > ?1 AND position <= ?1 + ${maxLookedAt}

@@ -26,18 +26,16 @@ async function addCounters(store: Store): Promise<void> {
   }
 }
 
-/** Counts up until it is stopped, by several callers at once. */
-function keepWriting(store: Store, ids: readonly string[]) {
+/** Does work while several callers count up. */
+async function whileWriting(store: Store, work: () => Promise<void>): Promise<void> {
   let isStopped = false;
-  const written = ids.flatMap((id) =>
-    Array.from({ length: 4 }, async () => {
-      while (!isStopped) await store.execute(countUp(id));
-    }),
-  );
-  return async () => {
-    isStopped = true;
-    await Promise.all(written);
+  const write = async (id: string) => {
+    while (!isStopped) await store.execute(countUp(id));
   };
+  const working = work().finally(() => {
+    isStopped = true;
+  });
+  await Promise.all([working, ...["a", "b", "a", "b", "a", "b"].map(write)]);
 }
 
 /** So many events of one user, in one command. */
@@ -115,13 +113,13 @@ export function definePageTests(must: Must): void {
     must("has neither gaps nor doubles while others write", async ({ store }) => {
       await store.execute(addCounter("a"));
       await store.execute(addCounter("b"));
-      const stop = keepWriting(store, ["a", "b"]);
-      for (let round = 0; round < 20; round++) {
-        const sequences = (await readHistory(store, organizationRef("a"), 5)).map(({ sequence }) => sequence);
-        expect(sequences).toEqual(Array.from(sequences, (_, index) => sequences.length - index));
-        await nextTurn();
-      }
-      await stop();
+      await whileWriting(store, async () => {
+        for (let round = 0; round < 20; round++) {
+          const sequences = (await readHistory(store, organizationRef("a"), 5)).map(({ sequence }) => sequence);
+          expect(sequences).toEqual(Array.from(sequences, (_, index) => sequences.length - index));
+          await nextTurn();
+        }
+      });
     });
 
     must("tells aggregates apart by every code point of their ids", async ({ store }) => {
@@ -183,16 +181,16 @@ export function definePageTests(must: Must): void {
     must("leaves no event out while others write", async ({ store }) => {
       await store.execute(addCounter("a"));
       await store.execute(addCounter("b"));
-      const stop = keepWriting(store, ["a", "b"]);
       const positions: number[] = [];
-      for (let after = 0; after < 1000; ) {
-        const { events, through } = await store.changes({ after, limit: 13 });
-        positions.push(...events.map(({ position }) => position));
-        expect(through).toBe(positions.length);
-        after = through;
-        await nextTurn();
-      }
-      await stop();
+      await whileWriting(store, async () => {
+        for (let after = 0; after < 1000; ) {
+          const { events, through } = await store.changes({ after, limit: 13 });
+          positions.push(...events.map(({ position }) => position));
+          expect(through).toBe(positions.length);
+          after = through;
+          await nextTurn();
+        }
+      });
       expect(positions).toEqual(Array.from(positions, (_, index) => index + 1));
     });
   });
