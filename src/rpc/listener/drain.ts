@@ -41,7 +41,8 @@ export async function drain(options: DrainOptions): Promise<void> {
         for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
       }, quietMs).unref();
     };
-    inCalmTurn(front, { longestMs: Math.min(longestWaitMs, graceMs), stopListening });
+    // The other half is for the calls of those that came last.
+    inCalmTurn(front, { longestMs: graceMs / 2, stopListening });
   });
   clearTimeout(deadline);
   for (const protocol of protocols) protocol.stop();
@@ -51,12 +52,11 @@ export async function drain(options: DrainOptions): Promise<void> {
 const calmTurnMs = 0.02;
 /** The share of the time waited so far by which the turn may take longer: a busy server has no short ones. */
 const patience = 1 / 200;
-const longestWaitMs = 1_000;
 
 /**
  * Calls `stopListening` in a turn of the event loop that found no connection to accept and took next to no time, so that hardly
  * any is waiting: the system resets those when listening ends, perhaps with a request in them that no client would repeat.
- * A turn accepts one connection, so the loop may have to turn often. After `longestMs` it is called anyway.
+ * A turn accepts one connection, so the loop may have to turn often. After `longestMs` it does so anyway.
  */
 function inCalmTurn(
   front: Server,
