@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";
+import { endedWriter } from "./end-writer.ts";
 
 interface NodeOptions {
   readonly store: string;
@@ -37,6 +38,14 @@ export class Node {
       return this.#start();
     })();
     await this.#server;
+  }
+
+  /** Ends its thread that writes, where `end-writer.ts` is preloaded. Resolves when that has happened. */
+  async endWriter(): Promise<void> {
+    const server = await this.#server;
+    const before = server.stderr.length;
+    server.kill("SIGUSR2");
+    await server.wroteErrors((stderr) => stderr.includes(endedWriter, before));
   }
 
   async stop(): Promise<void> {

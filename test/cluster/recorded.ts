@@ -1,12 +1,13 @@
 // Compares a history with the events that are in the store at its end.
 import { query } from "../fixtures/postgres.ts";
-import { checkContiguous, type EventRow } from "../process/database.ts";
+import { checkContiguous, type EventRow, readEventsAt } from "../process/database.ts";
 import { type Call, isSameList, name, type Operation, type PolicyState, type Violation } from "./checker.ts";
 
 /** Every event, in the order of positions. */
-export async function readEvents(url: string): Promise<EventRow[]> {
+export async function readEvents(store: string): Promise<EventRow[]> {
+  if (store.startsWith("sqlite:")) return readEventsAt(store.slice("sqlite:".length));
   const { rows } = await query(
-    url,
+    store,
     `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, payload, actor
       FROM portcullis.events ORDER BY position`,
   );

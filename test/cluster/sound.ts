@@ -1,6 +1,7 @@
-import { expect } from "vitest";
+import { expect, inject } from "vitest";
 import { runCommand } from "../process/portcullis.ts";
-import { checkHistory } from "./checker.ts";
+import { checkHistory, type Operation } from "./checker.ts";
+import { findFault } from "./porcupine.ts";
 import { checkRecorded, readEvents } from "./recorded.ts";
 import { model, type Workload } from "./workload.ts";
 
@@ -11,7 +12,16 @@ export async function expectSound({ operations, seed }: Workload, store: string)
     { violations: [...checkHistory(operations, model), ...checkRecorded(operations, events, model.inherited)] },
     `with seed ${seed}, ${operations.length} operations`,
   ).toEqual({ violations: [] });
+  await expectLinearizable(operations);
   expect(await runCommand(["store", "verify", "--store", store])).toMatchObject({ exitCode: 0, stderr: "" });
+}
+
+/** The same, as others see it. */
+async function expectLinearizable(operations: readonly Operation[]): Promise<void> {
+  const porcupine = inject("porcupine");
+  if ("program" in porcupine) expect(await findFault(porcupine.program, operations, model)).toBeUndefined();
+  else if (process.env["CI"]) throw new Error(`Porcupine has to check this in CI: ${porcupine.missing}`);
+  else print(`not checked by Porcupine: ${porcupine.missing}`);
 }
 
 /** How many calls were answered in each way. */
