@@ -7,7 +7,7 @@ import { isWhole, sampleNote, sampleSeed } from "../fixtures/sample.ts";
 import { createRandom } from "../process/random.ts";
 import { keepWriting, type Outcome, Outcomes, prepare } from "../store/fixtures/outcomes.ts";
 import { makePath } from "../store/fixtures/places.ts";
-import { type RunningScript, runScript } from "../store/fixtures/processes.ts";
+import { runScript } from "../store/fixtures/processes.ts";
 import { killAll } from "./database-processes.ts";
 import { print } from "./sound.ts";
 
@@ -26,21 +26,16 @@ async function withStore(location: string, use: (store: Store) => Promise<void>)
   }
 }
 
-/** Starts the next writer while the one before it works, as most of its time goes by before it writes. */
-function createWriters(location: string, lane: string): () => Promise<RunningScript> {
-  let number = 0;
-  const start = () => {
-    number += 1;
-    return runScript("killed-writer.ts", [location, `${lane}-${number}`, String(callers)]);
-  };
-  let next = start();
-  onTestFinished(() => next.kill());
-  return async () => {
+/** Starts each writer while the one before it works, as most of its time goes by before it writes. */
+async function* startWriters(location: string, { lane, count }: { readonly lane: string; readonly count: number }) {
+  const start = (number: number) => runScript("killed-writer.ts", [location, `${lane}-${number}`, String(callers)]);
+  let next = start(1);
+  for (let number = 2; number <= count + 1; number += 1) {
     const writer = next;
-    next = start();
+    if (number <= count) next = start(number);
     await writer.printed(1);
-    return writer;
-  };
+    yield writer;
+  }
 }
 
 /** Kills writers of one file, and looks after each for what they were told. Resolves to how many writes were acknowledged. */
@@ -57,9 +52,9 @@ async function killWriters(wanted: {
   const look = (store: Store, kill: number) => outcomes.expectIn(store, { unknown: kill * callers });
   await withStore(location, prepare);
   const beside = isShared ? await openStore({ location }) : undefined;
-  const nextWriter = createWriters(location, lane);
-  for (let kill = 1; kill <= kills; kill += 1) {
-    const writer = await nextWriter();
+  let kill = 0;
+  for await (const writer of startWriters(location, { lane, count: kills })) {
+    kill += 1;
     writer.go();
     // Some are killed while they open the store, which may recover what the one before left.
     if (random() < 0.8) await writer.printed(2 + Math.floor(random() * 400));
