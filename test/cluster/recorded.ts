@@ -1,4 +1,5 @@
 // Compares a history with the events that are in the store at its end.
+import { openStore } from "../../src/store/open.ts";
 import { query } from "../fixtures/postgres.ts";
 import { checkContiguous, type EventRow, readEventsAt } from "../process/database.ts";
 import { type Call, isSameList, name, type Operation, type PolicyState, type Violation } from "./checker.ts";
@@ -17,6 +18,20 @@ export async function readEvents(store: string): Promise<EventRow[]> {
     sequence: Number(row.sequence),
     payload: JSON.parse(row.payload),
   }));
+}
+
+/** When each event was recorded, in the order of positions. */
+export async function readTimes(store: string): Promise<number[]> {
+  const opened = await openStore({ location: store });
+  try {
+    return await opened.export(async (history) => {
+      const times: number[] = [];
+      for await (const { recordedAt } of history.events()) times.push(recordedAt);
+      return times;
+    });
+  } finally {
+    await opened.close();
+  }
 }
 
 /** What is wrong: sequences, writes that are missing, changed or nobody's, and lists that show another moment than they say. */
