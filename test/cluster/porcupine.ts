@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { buildOnce, must, toolchainVersion } from "../interop/build.ts";
 import { run } from "../interop/run.ts";
-import type { Model, Operation } from "./checker.ts";
+import type { Model, Operation, Violation } from "./checker.ts";
 
 /** The program of `porcupine/`, or why there is none. */
 export type Porcupine = { readonly program: string } | { readonly missing: string };
@@ -35,12 +35,12 @@ async function build(): Promise<Porcupine> {
   return { program };
 }
 
-/** What Porcupine says of a history; undefined if it is linearizable. Rejects if it cannot say. */
-export async function findFault(
+/** What Porcupine says of the organizations whose histories are not linearizable. Rejects if it cannot say. */
+export async function findFaults(
   program: string,
   operations: readonly Operation[],
   model: Model,
-): Promise<string | undefined> {
+): Promise<readonly Violation[]> {
   const input = [model, ...operations].map((line) => JSON.stringify(line)).join("\n");
   const { status, stdout, stderr } = await run(program, [], { input });
   if (status === 0) {
@@ -48,8 +48,8 @@ export async function findFault(
     if (asked === 0 || !stdout.startsWith(`linearizable: ${asked} calls `)) {
       throw new Error(`Porcupine did not check ${asked} calls: ${stdout}`);
     }
-    return undefined;
+    return [];
   }
-  if (status === 1) return stdout.trim();
+  if (status === 1) return stdout.trim().split("\n");
   throw new Error(`Porcupine ended with ${status}: ${stderr || stdout}`);
 }

@@ -253,15 +253,24 @@ func (m policyModel) explain(history []porcupine.Operation, found porcupine.Line
 
 func describe(one porcupine.Operation) string {
 	asked, got := one.Input.(call), one.Output.(answer)
-	text := fmt.Sprintf("[client %d: %s %s", one.ClientId, asked.Kind, asked.Factor+strings.Join(asked.Factors, separator))
+	text := asked.Kind
+	if asked.Factor != "" {
+		text += " " + asked.Factor
+	}
+	if asked.Kind == "create" {
+		text += fmt.Sprint(" ", asked.Factors)
+	}
 	text += fmt.Sprintf(", %.1f to %.1f, %s", float64(one.Call)/nanosecondsEach, float64(one.Return)/nanosecondsEach, got.Kind)
-	if got.Kind == "shown" {
-		text += " " + strings.Join(got.Factors, separator)
+	switch {
+	case got.Kind == "refused":
+		text += ": " + got.Reason
+	case got.Kind == "shown":
+		text += fmt.Sprint(" ", got.Factors)
 	}
 	if got.Sequence != nil {
 		text += fmt.Sprintf(", sequence %d", *got.Sequence)
 	}
-	return text + got.Reason + "]"
+	return fmt.Sprintf("[client %d: %s]", one.ClientId, text)
 }
 
 func run() int {
