@@ -34,6 +34,8 @@ export class PostgresTransactions implements Transactions {
   #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
+  /** Whether the transaction that has begun has the limits of a long run. */
+  #isLong = false;
   /** The commit that is on its way, or the search for it. */
   #committing: Promise<void> = Promise.resolve();
 
@@ -59,6 +61,7 @@ export class PostgresTransactions implements Transactions {
     }
     const connection = this.#connection;
     const { client } = connection;
+    this.#isLong = false;
     try {
       const begun = client.query(this.#options.database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
@@ -103,6 +106,7 @@ export class PostgresTransactions implements Transactions {
   async lengthen(): Promise<ClientBase> {
     const { client } = this.#begun();
     await client.query(setLimits(longRun));
+    this.#isLong = true;
     return client;
   }
 
@@ -121,7 +125,7 @@ export class PostgresTransactions implements Transactions {
     const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
     const toQuery = ({ text, values }: Statement) =>
-      rows.replacesProjection ? patient(text, values) : { text, values: [...values] };
+      this.#isLong ? patient(text, values) : { text, values: [...values] };
     const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
     const last = answers.at(-1);

@@ -26,13 +26,6 @@ export interface StoredState {
   readonly digest: string | null;
 }
 
-export interface StoredUniqueKey {
-  readonly kind: string;
-  readonly value: string;
-  readonly aggregateType: string;
-  readonly aggregateId: string;
-}
-
 export interface StoredRecord {
   readonly kind: string;
   readonly value: string;

@@ -1,4 +1,5 @@
-import type { UniqueKey } from "../../domain/states.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import type { State, UniqueKey } from "../../domain/states.ts";
 import type { Projection, Snapshot } from "../store.ts";
 import { nameOfUniqueKey } from "./view.ts";
 
@@ -6,10 +7,10 @@ import { nameOfUniqueKey } from "./view.ts";
 export function keyChanges(
   before: Snapshot,
   after: Snapshot,
-  { uniqueKeysOf }: Projection,
+  projection: Projection,
 ): { readonly freed: readonly UniqueKey[]; readonly taken: readonly UniqueKey[] } {
-  const held = byName(uniqueKeysOf(before.ref.type, before.state));
-  const kept = byName(uniqueKeysOf(after.ref.type, after.state));
+  const held = uniqueKeysByName(before.ref.type, before.state, projection);
+  const kept = uniqueKeysByName(after.ref.type, after.state, projection);
   return {
     freed: [...held].flatMap(([name, key]) => (kept.has(name) ? [] : [key])),
     taken: [...kept].flatMap(([name, key]) => (held.has(name) ? [] : [key])),
@@ -17,5 +18,8 @@ export function keyChanges(
 }
 
 /** A state may have one key twice: nothing keeps two tokens of one user from having the same digest. */
-const byName = (keys: readonly UniqueKey[]): ReadonlyMap<string, UniqueKey> =>
-  new Map(keys.map((key) => [nameOfUniqueKey(key), key]));
+export const uniqueKeysByName = (
+  type: AggregateType,
+  state: State | undefined,
+  { uniqueKeysOf }: Projection,
+): Map<string, UniqueKey> => new Map(uniqueKeysOf(type, state).map((key) => [nameOfUniqueKey(key), key]));

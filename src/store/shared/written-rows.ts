@@ -33,6 +33,9 @@ export interface Rows {
   readonly now: number;
 }
 
+/** For a transaction whose rows were written already. */
+export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], records: [], now: 0 });
+
 export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
