@@ -17,6 +17,8 @@ export const clientRef = (id: string): AggregateRef<"client"> => ({ type: "clien
 export interface Snapshot<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
   readonly version: number;
+  /** Global position of its last event; 0 before its first one; undefined where an older version of this program wrote the event. */
+  readonly position: number | undefined;
   readonly state: StatesOf[T] | undefined;
 }
 
@@ -65,6 +67,8 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   /** Place among all events of the store, from 1, without gaps. */
   readonly position: number;
   readonly ref: AggregateRef<T>;
+  /** Position of the event before it in its aggregate; 0: it is the first. Absent in exports, and where an older version wrote it. */
+  readonly previous?: number | undefined;
   readonly event: EventsOf[T];
   /** Who caused it: the id of a user, `cli` for the command line, `setup` for the first start. */
   readonly actor: string;

@@ -6,7 +6,7 @@ import type { StoredEvent, StoredState } from "../shared/read-rows.ts";
 import { compare, Findings } from "../shared/verify.ts";
 import type { AggregateRef, Projection, Store } from "../store.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
-import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
+import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
@@ -46,7 +46,7 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
     const page = patient(
       `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
-        recorded_at AS "recordedAt", actor FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
+        recorded_at AS "recordedAt", actor, previous FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
       [after, pageRows],
     );
     const { rows } = await client.query<Record<keyof StoredEvent, string>>(page);
@@ -60,6 +60,7 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
         version: Number(row.version),
         recordedAt: Number(row.recordedAt),
         actor: fromText(row.actor),
+        previous: toNumber(row.previous),
       };
     }
     if (rows.length < pageRows) return;
@@ -93,40 +94,38 @@ async function findHolder(client: ClientBase, { kind, value }: UniqueKey): Promi
 
 const selectPlaces = "SELECT position, recorded_at FROM portcullis.events ORDER BY position";
 
-const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, version, recorded_at, type, payload
-  FROM portcullis.events`;
+const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, version, recorded_at, previous, type,
+    payload FROM portcullis.events`;
 // Any order would do. That of bytes is the quickest.
 const inOrder = (parts: string) =>
   `SELECT * FROM (${parts}) AS parts ORDER BY aggregate_type COLLATE "C", aggregate_id COLLATE "C", part, position`;
 const selectEventParts = inOrder(partsOfEvents);
 const selectParts = inOrder(`${partsOfEvents}
-  UNION ALL SELECT type, id, 1, NULL, version, NULL, NULL, digest, state
-    FROM (SELECT ${stateColumns} FROM portcullis.aggregates AS a) AS states
-  UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, kind, value FROM portcullis.keys`);
+  UNION ALL SELECT type, id, 1, position, version, digest_version, position_version, NULL, digest, state
+    FROM portcullis.aggregates
+  UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, NULL, kind, value FROM portcullis.keys`);
 
-type Text = string | null;
+/** A column as the driver gives it: short numbers as such, and long ones as text. */
+type Value = string | number | null;
 
-/** The columns of a PartRow as the driver gives them. */
-function toPartRow([type, id, part, position, sequence, version, recordedAt, name, value]: readonly Text[]): PartRow {
-  const sort = Number(part) as PartRow[2];
-  const keyOrText = sort === 2 ? fromText(value as string) : (value as string);
-  const numbers = [position, sequence, version, recordedAt].map(toNumber) as [number, number, number, number];
-  return [type as string, fromText(id as string), sort, ...numbers, name as Text, keyOrText];
+function toPartRow([type, id, part, ...row]: readonly Value[]): PartRow {
+  const [name, value] = row.splice(-2);
+  const keyOrText = part === 2 ? fromText(String(value)) : value;
+  const numbers = row.map((number) => (number === null ? null : Number(number)));
+  return [type, fromText(String(id)), part, ...numbers, name, keyOrText] as PartRow;
 }
-
-const toNumber = (text: Text | undefined): number | null => (text == null ? null : Number(text));
 
 /** The rows of a query by pages. The server runs it once, and keeps on its disk what it has sorted. */
 async function* selectPages<T>(
   client: ClientBase,
   sql: string,
-  toItem: (row: readonly Text[]) => T,
+  toItem: (row: readonly Value[]) => T,
 ): AsyncIterable<readonly T[]> {
   // Otherwise the server prefers a plan that gives the first rows soon and the last ones late.
   await client.query("SET LOCAL cursor_tuple_fraction = 1");
   await client.query(patient(`DECLARE pages NO SCROLL CURSOR FOR ${sql}`));
   for (;;) {
-    const { rows } = await client.query<Text[]>({ ...patient(`FETCH ${pageRows} FROM pages`), rowMode: "array" });
+    const { rows } = await client.query<Value[]>({ ...patient(`FETCH ${pageRows} FROM pages`), rowMode: "array" });
     if (rows.length > 0) yield rows.map(toItem);
     if (rows.length < pageRows) break;
   }

@@ -47,6 +47,18 @@ export function sequenceProblems(
   return [`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${version + 1}.`];
 }
 
+/** What is wrong with the link of an event of an aggregate whose event before it is there. An older version leaves the link out. */
+function linkProblems(
+  { position, ref, previous }: Pick<EventPart, "position" | "ref" | "previous">,
+  before = 0,
+): readonly Problem[] {
+  if (previous === null || previous === before) return [];
+  const name = (event: number): string => (event === 0 ? "no event" : `event ${event}`);
+  return [
+    `Event ${position} of ${ref.type} ${ref.id} names ${name(previous)} as the one before it instead of ${name(before)}.`,
+  ];
+}
+
 /**
  * The aggregate after one more event, of whatever version. Throws StoreError `corrupt` for an event that cannot be read, or cannot
  * follow.
@@ -64,7 +76,7 @@ export function evolveRecorded(
     () => evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never),
     () => `Event ${position} of ${ref.type} ${ref.id}, ${written.type}, cannot follow those before it.`,
   );
-  return { ref, version: sequence, state: after };
+  return { ref, version: sequence, position, state: after };
 }
 
 const cannotRead = (
@@ -99,10 +111,11 @@ export class AggregateFold {
     this.#problems = problems;
   }
 
-  add({ position, sequence, type, version, payload, recordedAt }: EventPart): void {
+  add({ position, sequence, previous, type, version, payload, recordedAt }: EventPart): void {
     if (this.isBroken) return;
     const { ref, snapshot } = this;
     this.#problems.add(...sequenceProblems({ position, ref, sequence }, snapshot?.version));
+    this.#problems.add(...linkProblems({ position, ref, previous }, snapshot?.position));
     try {
       const parsed = attempt(
         () => parseJson(payload),

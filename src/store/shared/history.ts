@@ -40,38 +40,46 @@ export interface KeyPart extends UniqueKey {
   readonly ref: AggregateRef;
 }
 
-/** A part as engines select it, since all parts are sorted together: the columns that one sort does not have are null. */
-export type PartRow = [
-  aggregateType: string,
-  aggregateId: string,
-  /** Their order within an aggregate. */
-  part: 0 | 1 | 2,
-  position: number | null,
-  /** Of an event; of a state, the version that it is at. */
-  sequence: number | null,
-  version: number | null,
-  recordedAt: number | null,
-  /** Of an event, its type; of a state, its digest; of a key, its kind. */
-  name: string | null,
-  /** Of an event, its payload; of a state, itself; of a key, its value. */
-  value: string,
-];
+/** Parts as engines select them: with the same columns, since all are sorted together. The third is their order in an aggregate. */
+export type PartRow =
+  | [
+      ...Owner,
+      part: 0,
+      position: number,
+      sequence: number,
+      version: number,
+      recordedAt: number,
+      previous: number | null,
+      type: string,
+      payload: string,
+    ]
+  | [
+      ...Owner,
+      part: 1,
+      position: number | null,
+      version: number,
+      digestVersion: number | null,
+      positionVersion: number | null,
+      none: null,
+      digest: string | null,
+      state: string,
+    ]
+  | [...Owner, part: 2, none: null, none: null, none: null, none: null, none: null, kind: string, value: string];
+type Owner = [aggregateType: string, aggregateId: string];
 
 export function toPart(row: PartRow): Part {
-  const [aggregateType, id, part, position, sequence, version, recordedAt, name, value] = row;
-  const ref = { type: aggregateType, id } as AggregateRef;
-  switch (part) {
+  const ref = { type: row[0], id: row[1] } as AggregateRef;
+  switch (row[2]) {
     case 0: {
-      const event = { position, sequence, version, recordedAt, type: name } as Omit<
-        EventPart,
-        "of" | "ref" | "payload"
-      >;
-      return { of: "event", ref, ...event, payload: value };
+      const [, , , position, sequence, version, recordedAt, previous, type, payload] = row;
+      return { of: "event", ref, position, sequence, version, recordedAt, previous, type, payload };
     }
-    case 1:
-      return { of: "state", ref, version: sequence as number, state: value, digest: name };
+    case 1: {
+      const [, , , position, version, digestVersion, positionVersion, , digest, state] = row;
+      return { of: "state", ref, version, state, digest, digestVersion, position, positionVersion };
+    }
     case 2:
-      return { of: "key", ref, kind: name as UniqueKey["kind"], value };
+      return { of: "key", ref, kind: row[8] as UniqueKey["kind"], value: row[9] };
   }
 }
 

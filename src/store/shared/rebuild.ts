@@ -76,7 +76,11 @@ function toProjectionRows(
   { projection, replacesProjection }: { readonly projection: Projection; readonly replacesProjection: boolean },
 ): Rows {
   const keyMoves = aggregates.flatMap(({ ref, state }) =>
-    [...uniqueKeysByName(ref.type, state, projection).values()].map((key) => ({ key, from: undefined, to: ref })),
+    [...uniqueKeysByName(projection.uniqueKeysOf(ref.type, state)).values()].map((key) => ({
+      key,
+      from: undefined,
+      to: ref,
+    })),
   );
   return toRows({ events: [], aggregates, keyMoves, records: [], now: 0 }, replacesProjection);
 }

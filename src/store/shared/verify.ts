@@ -2,7 +2,7 @@ import type { UniqueKey } from "../../domain/states.ts";
 import type { Problem, Projection, Snapshot, Store } from "../store.ts";
 import { AggregateFold, orderProblems, ProblemList, sentenceCase } from "./fold.ts";
 import type { KeyPart, Part, Place, StatePart, StoredHistory } from "./history.ts";
-import { hasWrongDigest, parseJson } from "./read-rows.ts";
+import { hasWrongDigest, parseJson, positionOf } from "./read-rows.ts";
 import { uniqueKeysByName } from "./unique-keys.ts";
 import { isSameRef, nameOfUniqueKey } from "./view.ts";
 
@@ -109,13 +109,13 @@ class Comparison {
   }
 
   #missingKeys(): Map<string, UniqueKey> {
-    this.#keys ??= uniqueKeysByName(this.ref.type, this.#fold.snapshot?.state, this.#projection);
+    this.#keys ??= uniqueKeysByName(this.#projection.uniqueKeysOf(this.ref.type, this.#fold.snapshot?.state));
     return this.#keys;
   }
 }
 
 function stateProblems(stored: StatePart, folded: Snapshot | undefined, projection: Projection): Problem[] {
-  const { ref, version, state, digest } = stored;
+  const { ref, version, state } = stored;
   const name = sentenceCase(ref);
   if (folded === undefined) return [`${name} is in the projection and has no events.`];
   if (folded.version !== version) {
@@ -124,9 +124,12 @@ function stateProblems(stored: StatePart, folded: Snapshot | undefined, projecti
   if (!isSameState(folded, state, projection)) {
     return [`The state of ${ref.type} ${ref.id} in the projection differs from its events.`];
   }
-  return hasWrongDigest({ ...ref, version, state, digest })
-    ? [`The state of ${ref.type} ${ref.id} in the projection does not match its digest.`]
-    : [];
+  const row = { ...ref, ...stored };
+  if (hasWrongDigest(row)) return [`The state of ${ref.type} ${ref.id} in the projection does not match its digest.`];
+  const position = positionOf(row) ?? folded.position;
+  if (position === folded.position) return [];
+  const events = `event ${position} in the projection and event ${folded.position} in the events`;
+  return [`The last event of ${ref.type} ${ref.id} is ${events}.`];
 }
 
 /** As values, not as text: another version of this program may write the fields in another order, or without the newest. */

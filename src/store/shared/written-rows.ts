@@ -14,8 +14,16 @@ type EventRow = readonly [
   payload: string,
   recordedAt: number,
   actor: string,
+  previous: number | null,
 ];
-type AggregateRow = readonly [type: string, id: string, version: number, state: string, digest: string];
+type AggregateRow = readonly [
+  type: string,
+  id: string,
+  version: number,
+  state: string,
+  digest: string,
+  position: number | null,
+];
 type RecordRow = readonly [kind: string, id: string, value: string, expiresAt: number | null];
 type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
 
@@ -36,11 +44,15 @@ export interface Rows {
 /** For a transaction whose rows were written already. */
 export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], records: [], now: 0 });
 
+/** Whether events alone do not tell what was written: such commits are counted, for those who keep in memory what they read. */
+export const isBesideEvents = ({ replacesProjection, removedRecords, putRecords }: Rows): boolean =>
+  replacesProjection || removedRecords.length + putRecords.length > 0;
+
 export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
     replacesProjection,
-    events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
+    events: events.map(({ position, ref, sequence, event, recordedAt, actor, previous }) => [
       position,
       ref.type,
       ref.id,
@@ -50,6 +62,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
       JSON.stringify(event.payload),
       recordedAt,
       actor,
+      previous ?? null,
     ]),
     aggregates: aggregates.map(toAggregateRow),
     freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
@@ -62,7 +75,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
   };
 }
 
-function toAggregateRow({ ref: { type, id }, version, state }: Snapshot): AggregateRow {
+function toAggregateRow({ ref: { type, id }, version, position, state }: Snapshot): AggregateRow {
   const text = JSON.stringify(state);
-  return [type, id, version, text, digestOf({ type, id, version, state: text })];
+  return [type, id, version, text, digestOf({ type, id, version, state: text }), position ?? null];
 }

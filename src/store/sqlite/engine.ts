@@ -22,6 +22,7 @@ import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
+import { finish } from "./finish.ts";
 import { copyHistory, historyOf, verify } from "./history.ts";
 import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
@@ -30,7 +31,7 @@ import { Reader } from "./reader.ts";
 import { rebuildFile, rebuiltRows } from "./rebuild.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
 import { ThreadWriter } from "./thread-writer.ts";
-import { SqliteTransactions } from "./transactions.ts";
+import { type Decided, SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -77,8 +78,9 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   // Otherwise SQLite sorts on disk what does not fit in a few megabytes.
   db.exec("PRAGMA temp_store = MEMORY");
   migrate(db);
+  finish(db);
   const reader = new Reader(db, { name, projection: options.projection });
-  const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
+  const writer = createInlineWriter(db, { name });
   return new SqliteStore({
     ...options,
     name,
@@ -111,7 +113,7 @@ interface WaitingRead {
 
 class SqliteStore implements Store {
   readonly #parts: Parts;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
   #waiting: WaitingRead[] = [];
 
@@ -182,7 +184,7 @@ class SqliteStore implements Store {
       checkFile();
       const given = { ...options, events, check };
       return open === undefined
-        ? this.#queue.rewrite(() => makeRows(options.reader, given))
+        ? this.#queue.rewrite(() => makeRows(options.reader.loader, given))
         : importHistory({ ...options, open }, given);
     });
     await importing.catch((error: StoreError) => {

@@ -7,7 +7,7 @@ import type { StoredEvent, StoredState } from "../shared/read-rows.ts";
 import { compare, Findings } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { toStoreError } from "./errors.ts";
-import { selectStates } from "./reader.ts";
+import { selectStates } from "./load.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** What a connection sees in the transaction that it has begun. Yields to the event loop now and then, but not while SQLite sorts. */
@@ -117,7 +117,7 @@ const selectEvents = (db: DatabaseSync) =>
   db
     .prepare(
       `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
-      recorded_at AS recordedAt, actor FROM events ORDER BY position`,
+      recorded_at AS recordedAt, actor, previous FROM events ORDER BY position`,
     )
     .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
 
@@ -130,13 +130,14 @@ const selectPlaces = (db: DatabaseSync) =>
 const toPlace = ([position, recordedAt]: [number, number]): Place => ({ position, recordedAt });
 
 // By an index, SQLite would look up each row elsewhere in the file, and an index may lack rows.
-const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0, position, sequence, version, recorded_at, type, payload
+const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0, position, sequence, version, recorded_at, previous, type, payload
   FROM events NOT INDEXED`;
 const inOrder = "ORDER BY 1, 2, 3, 4";
 const selectEventParts = `${partsOfEvents} ${inOrder}`;
 const selectParts = `${partsOfEvents}
-  UNION ALL SELECT type, id, 1, NULL, version, NULL, NULL, digest, state FROM (${selectStates})
-  UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, kind, value FROM keys
+  UNION ALL SELECT type, id, 1, position, version, digest_version, position_version, NULL, digest, state
+    FROM aggregates NOT INDEXED
+  UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, NULL, kind, value FROM keys
   ${inOrder}`;
 const selectHolder = "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?";
 

@@ -4,7 +4,7 @@ import { type Rows, toRows } from "../shared/written-rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
 import { historyOf } from "./history.ts";
-import { Reader } from "./reader.ts";
+import { Loader } from "./load.ts";
 import { type Rewriting, rewrite } from "./rewrite.ts";
 
 export interface Import {
@@ -18,20 +18,20 @@ export interface Import {
 export async function importHistory(rewriting: Rewriting, options: Import): Promise<void> {
   const { name, projection, events, check } = options;
   await rewrite(rewriting, async (db, connection) => {
-    const reader = new Reader(db, { name, projection });
-    refuseFilled(reader.newest(), name);
-    const written = new CachedMoment(reader);
+    const loader = new Loader(db, { name, projection });
+    refuseFilled(loader.newest(), name);
+    const written = new CachedMoment(loader);
     await fill(events, { written, write: async (rows) => connection.write(rows) }, projection);
     await check(toHistory(historyOf(db, name), options));
   });
 }
 
 /** The rows of an import into a store with one connection for all, where readers would see an open transaction. */
-export async function makeRows(reader: Reader, { name, projection, events, check }: Import): Promise<Rows> {
-  refuseFilled(reader.newest(), name);
+export async function makeRows(loader: Loader, { name, projection, events, check }: Import): Promise<Rows> {
+  refuseFilled(loader.newest(), name);
   const all: RecordedEvent[] = [];
   for await (const event of events) all.push(event);
-  const writes = foldOnto(new CachedMoment(reader), all, projection);
+  const writes = foldOnto(new CachedMoment(loader), all, projection);
   await check({
     async *events() {
       yield* all;
