@@ -43,6 +43,9 @@ export interface Rows {
   readonly now: number;
 }
 
+/** For a transaction whose rows were written already. */
+export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], records: [], now: 0 });
+
 /** Whether events alone do not tell what was written: such commits are counted, for those who keep in memory what they read. */
 export const isBesideEvents = ({ replacesProjection, removesRecords, removedRecords, putRecords }: Rows): boolean =>
   replacesProjection || removesRecords || removedRecords.length + putRecords.length > 0;
