@@ -162,6 +162,12 @@ export interface Store {
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
   /**
+   * Removes every record, in one transaction. The next read, of any process, must find none of them. Events and projection stay as they
+   * are.
+   */
+  removeRecords(): Promise<void>;
+
+  /**
    * Passes the history to `use`, and ends with it. Others can write meanwhile. `use` should throw nothing but a StoreError, with
    * which this rejects.
    */

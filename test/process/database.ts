@@ -18,8 +18,11 @@ export interface EventRow {
 }
 
 /** Every event, in the order of positions. */
-export function readEvents(data: string): EventRow[] {
-  const db = new DatabaseSync(databasePath(data), { readOnly: true, timeout: 5000 });
+export const readEvents = (data: string): EventRow[] => readEventsAt(databasePath(data));
+
+/** The same of a file. */
+export function readEventsAt(path: string): EventRow[] {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
   try {
     const rows = db
       .prepare(

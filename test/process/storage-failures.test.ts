@@ -186,7 +186,7 @@ describe("a damaged store", () => {
     return Math.max(...answers.map(({ status }) => status));
   }
 
-  const objects = ["events", "sqlite_autoindex_events_1", "aggregates", "sqlite_autoindex_aggregates_1", "keys"];
+  const objects = ["events", "aggregates", "sqlite_autoindex_aggregates_1", "keys"];
 
   it.concurrent.each(objects)("with a broken page of %s is reported, by verify and to callers", async (name) => {
     const page = pages.get(name);

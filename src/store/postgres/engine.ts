@@ -6,7 +6,7 @@ import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
-import { noRows } from "../shared/written-rows.ts";
+import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -92,6 +92,7 @@ async function onSchema<T>(
 
 class PostgresStore implements Store {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
@@ -100,6 +101,7 @@ class PostgresStore implements Store {
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
+    this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
@@ -115,7 +117,12 @@ class PostgresStore implements Store {
 
   async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
     const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
-    const { rows } = await this.#use((client) => client.query<StateRow>(sql, [type]));
+    const rows = await this.#use(async (client) => {
+      const begun = client.query(beginRead(this.#database.limits));
+      const [selected] = await Promise.all([client.query<StateRow>(sql, [type]), begun]);
+      await client.query("COMMIT");
+      return selected.rows;
+    });
     return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
   }
 
@@ -154,6 +161,14 @@ class PostgresStore implements Store {
     );
     await importing.catch((error: StoreError) => {
       throw toImportError(error);
+    });
+  }
+
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => {
+      await this.#transactions.lengthen();
+      return removalOfRecords(this.#clock());
     });
   }
 

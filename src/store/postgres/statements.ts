@@ -67,6 +67,7 @@ export function toRowStatements(rows: Rows): Statement[] {
     const text = "UPDATE portcullis.head SET record_commits = record_commits + 1, rebuilds = rebuilds + 1 WHERE id = 1";
     statements.push({ text, values: [] });
   }
+  if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
     `INSERT INTO portcullis.events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor,
         previous)

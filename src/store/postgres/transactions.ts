@@ -69,10 +69,18 @@ export class PostgresTransactions implements Transactions {
     }
     const connection = this.#connection;
     const { client } = connection;
+    const { database } = this.#options;
+    const started = performance.now();
     this.#isLong = false;
     try {
-      const begun = client.query(this.#options.database.beginWrite());
+      const begun = client.query(database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
+      const waitedMs = performance.now() - started;
+      // Each statement may wait for a lock, but those who wait for all of them should not wait several times as long.
+      if (waitedMs > atOnceMs) {
+        const leftMs = Math.max(atOnceMs, Math.round(database.limits.statementMs - waitedMs));
+        await client.query(setLimits({ ...database.limits, statementMs: leftMs }));
+      }
       return head;
     } catch (error) {
       this.#drop(connection, error);

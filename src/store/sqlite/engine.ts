@@ -5,6 +5,7 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
+import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -209,6 +210,11 @@ class SqliteStore implements Store {
       }),
     );
     return counts;
+  }
+
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => removalOfRecords(this.#parts.clock()));
   }
 
   close(): Promise<void> {

@@ -74,6 +74,7 @@ export class WriteConnection {
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
     if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+    if (rows.removesRecords) this.#db.exec("DELETE FROM records");
     runEach(this.#insertEvent, rows.events);
     runEach(this.#putAggregate, rows.aggregates);
     runEach(this.#freeKey, rows.freedKeys);
