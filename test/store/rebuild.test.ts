@@ -55,22 +55,29 @@ describe.each(engines)("a rebuild on $engine", ({ makeAddress, toLocation, run }
     return store;
   }
 
-  /** A store with a wrong name and without one of its organizations. */
-  async function makeDamaged(): Promise<string> {
+  async function makeStore(): Promise<string> {
     const address = await makeAddress();
     const store = await openStore({ location: toLocation(address) });
     await store.import(given(organizations), async () => {});
     await store.close();
+    return address;
+  }
+
+  /** A store with a wrong name and a wrong position, and without one of its organizations. */
+  async function makeDamaged(): Promise<string> {
+    const address = await makeStore();
     await run(
       address,
       `UPDATE portcullis.aggregates SET digest = NULL, state = replace(state, 'Organization 7', 'x') WHERE id = 'o7';
-      DELETE FROM portcullis.aggregates WHERE id = 'o8'`,
+      DELETE FROM portcullis.aggregates WHERE id = 'o8';
+      UPDATE portcullis.aggregates SET position = 1 WHERE id = 'o9'`,
     );
     return address;
   }
   const problems = [
     "The state of organization o7 in the projection differs from its events.",
     "Organization o8 is missing in the projection.",
+    "The last event of organization o9 is event 1 in the projection and event 10 in the events.",
   ];
 
   it("is noticed by everyone who has read before", async () => {
@@ -82,6 +89,30 @@ describe.each(engines)("a rebuild on $engine", ({ makeAddress, toLocation, run }
     expect([await nameOf(reading, "o7"), await nameOf(reading, "o8")]).toEqual(["Organization 7", "Organization 8"]);
     await expectStoreError(reading.execute(addOrganization("new", "Organization 8")), "conflict");
     expect(await reading.verify()).toEqual({ problems: [], events: count, aggregates: count });
+  });
+
+  it.each([
+    [
+      "an event names another one as the one before it",
+      "UPDATE portcullis.events SET previous = 1 WHERE position = 2000",
+      "Event 2000 of organization o1999 names event 1 as the one before it instead of no event.",
+      1,
+    ],
+    [
+      "two organizations have one name",
+      `UPDATE portcullis.events SET payload = replace(payload, '2499', '1') WHERE position = 2500`,
+      'Two aggregates hold the same name, token or key: run "portcullis store verify".',
+      3,
+    ],
+  ])("is refused and undone where %s", async (_, sql, sentence, found) => {
+    const address = await makeStore();
+    await run(address, sql);
+    const store = await open(address);
+    const before = await store.verify();
+    expect(before.problems).toHaveLength(found);
+    expect(await expectStoreError(store.rebuild(), "corrupt")).toContain(`nothing was rebuilt. ${sentence}`);
+    expect(await store.verify()).toEqual(before);
+    expect((await store.execute(addOrganization("next"))).value).toBe("next");
   });
 
   it("has changed nothing where it is killed in the middle, and keeps other writers out until then", async () => {

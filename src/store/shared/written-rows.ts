@@ -80,7 +80,8 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
 
 /** Removes every record, and writes nothing. `now` is milliseconds since 1970 UTC. */
 export const removalOfRecords = (now: number): Rows => ({
-  ...toRows({ events: [], aggregates: [], keyMoves: [], records: [], now }),
+  ...noRows,
+  now,
   removesRecords: true,
 });
 
