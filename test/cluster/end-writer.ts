@@ -9,8 +9,8 @@ if (isMainThread) {
   process.on("worker", (thread) => {
     if (thread.threadName === "portcullis store writer") writer = thread;
   });
-  process.on("SIGUSR2", async () => {
-    await writer?.terminate();
-    process.stderr.write(`${endedWriter}\n`);
+  process.on("SIGUSR2", () => {
+    writer?.once("exit", () => process.stderr.write(`${endedWriter}\n`));
+    void writer?.terminate();
   });
 }

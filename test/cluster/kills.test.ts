@@ -38,7 +38,7 @@ async function* startWriters(location: string, { lane, count }: { readonly lane:
   }
 }
 
-/** Kills writers of one file, and looks after each for what they were told. Resolves to how many writes were acknowledged. */
+/** Kills writers of one file, and looks after each for what they were told. Resolves to all of that. */
 async function killWriters(wanted: {
   readonly lane: string;
   readonly kills: number;

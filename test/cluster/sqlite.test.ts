@@ -40,6 +40,8 @@ it("the thread that writes ends unexpectedly", async () => {
   await using stack = new AsyncDisposableStack();
   const preload = pathToFileURL(`${import.meta.dirname}/end-writer.ts`).href;
   const { store, nodes, workload } = await startProcesses(stack, { NODE_OPTIONS: `--import=${preload}` });
+  // The thread starts with the first write.
+  await workload.eachAnswered(["written"], { since: 0 });
   for (let round = 0; round < 4 * rounds; round += 1) {
     for (const [index, node] of nodes.all.entries()) {
       await workload.after(calm / 10);
