@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "../../test/fixtures/postgres.ts";
-import { call, checkAnswer, listTargets, type Target } from "../calls.ts";
+import { call, listTargets, type Target } from "../calls.ts";
 import type { Effort } from "../environment.ts";
 import { requireH2load } from "../h2load.ts";
 import { generatorCpu, isPinned, type Running, serverCpu, startPortcullis, temporaryDirectory } from "../processes.ts";
@@ -12,8 +12,8 @@ import { ratiosOf } from "../statistics.ts";
 import { makeStore, storeLocation } from "../store-fixture.ts";
 import { measure, startNode } from "./postgres.ts";
 
-/** For each process, so that each has the same to do: so many that the system shares them out about evenly. */
-const connectionsEach = 64;
+/** For each process: so many that the system shares out those of one port about evenly. */
+const connections = 64;
 const callsOnConnection = 4;
 const writers = 64;
 
@@ -25,74 +25,88 @@ export async function measureCores(effort: Effort): Promise<Report> {
 }
 
 /**
- * The capacity of n processes that have a core each: n times the answers that they gave together, by the CPU time that all their
- * threads took together. So it counts what two processes cost each other (locks of the file, memory that both use), and not
- * what the load takes from them on a machine with two cores. The two processes run on different cores, at the same time, on one
- * port. It leaves out what several cores cost each other in other ways, such as a lower clock rate.
+ * Answers by the CPU time that all threads of all processes took for them. Of two processes that share a file and a port it is
+ * compared with that of two that share nothing, which have twice the capacity of one: what is missing is what sharing costs.
+ * Each process runs on a core of its own, and has a load of its own. On a machine with two cores that load runs on the same two,
+ * and takes from the caches of both pairs alike. So one process alone does better there, which is the second row.
  */
 async function measureReads({ rounds, seconds }: Effort): Promise<Report> {
   requireH2load();
   if (!isPinned) throw new Error("this suite needs taskset, and /proc of Linux");
-  const directory = temporaryDirectory();
-  const token = await makeStore(directory, 0);
-  const shared = ["--listen", `127.0.0.1:${await freePort()}`, "--reuse-port", "--debug-listen", "127.0.0.1:0"];
-  const one = await startOn(serverCpu, directory);
-  const two = [await startOn(serverCpu, directory, shared), await startOn(generatorCpu, directory, shared)];
-  const body = join(directory, "body");
-  const contenders = [[one], two].map((processes) => {
-    const target = listTargets(processes[0] as Running, token).grpc;
-    writeFileSync(body, target.body);
-    return { processes, target, perCpuSecond: [] as number[], requests: 5_000 };
-  });
-  const answer = await call(listTargets(one, token).grpc);
-  // The smallest share of the calls that a process of two had.
+  const [first, second] = [await openStoreDirectory(), await openStoreDirectory()];
+  const port = ["--listen", `127.0.0.1:${await freePort()}`, "--reuse-port", "--debug-listen", "127.0.0.1:0"];
+  const [zero, one] = [serverCpu, generatorCpu];
+  const alone = await startOn(zero, first);
+  const contenders = {
+    alone: [alone],
+    apart: [alone, await startOn(one, second)],
+    shared: [await startOn(zero, first, port), await startOn(one, first, port)],
+  };
+  const names = Object.keys(contenders) as (keyof typeof contenders)[];
+  const perCpuSecond: Record<(typeof names)[number], number[]> = { alone: [], apart: [], shared: [] };
+  // The smaller share of the calls that a process of the two on one port had.
   const shares: number[] = [];
+  let requests = 5_000;
   for (let round = -2; round < rounds; round++) {
-    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
-      const { processes, target, perCpuSecond } = contender;
-      await checkAnswer("the list", target, answer);
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      const processes = contenders[name];
       const before = processes.map(cpuSecondsOf);
-      const all = connectionsEach * processes.length;
-      const perSecond = await load(target, {
-        body,
-        requests: contender.requests,
-        connections: all,
-        bytes: answer.length,
-      });
+      const perSecond = await Promise.all(processes.map((process) => load(process, requests)));
       const taken = processes.map((process, index) => cpuSecondsOf(process) - (before[index] ?? 0));
       const cpuSeconds = taken.reduce((sum, each) => sum + each, 0);
-      // The first rounds warm up, and say how much will last for `seconds`.
-      if (round >= 0) {
-        perCpuSecond.push(contender.requests / cpuSeconds);
-        if (processes.length === 2) shares.push(Math.min(...taken) / cpuSeconds);
-      } else contender.requests = Math.ceil(perSecond * Math.max(seconds, 2));
+      // The rounds before the first warm up, and say how much will last for `seconds`.
+      if (round < 0) requests = Math.max(requests, Math.ceil(Math.min(...perSecond) * seconds));
+      else {
+        perCpuSecond[name].push((requests * processes.length) / cpuSeconds);
+        if (name === "shared") shares.push(Math.min(...taken) / cpuSeconds);
+      }
     }
   }
-  for (const { processes } of contenders) for (const process of processes) await process.stop();
-  const [ofOne = [], ofTwo = []] = contenders.map(({ perCpuSecond }) => perCpuSecond);
+  for (const process of new Set(Object.values(contenders).flat())) await process.stop();
+  const { apart, shared } = perCpuSecond;
+  const twice = shared.map((each) => each * 2);
   return {
     rows: [
       {
-        what: "gRPC List, CPU-bound capacity of two processes on a core each / of one",
-        ratios: ratiosOf(
-          ofTwo.map((each) => each * 2),
-          ofOne,
-        ),
+        what: "gRPC List, capacity of two processes on one file and port / half of two that share nothing",
+        ratios: ratiosOf(twice, apart),
         goal: atLeast(1.6, 1.9),
       },
+      { what: "the same / one process that runs alone", ratios: ratiosOf(twice, perCpuSecond.alone) },
     ],
     figures: [
-      { what: "gRPC List, one process", unit: "answers/CPU s", values: ofOne },
-      { what: "gRPC List, two processes on one port", unit: "answers/CPU s", values: ofTwo },
-      { what: "of their CPU time, the less busy process", unit: "share", values: shares },
+      { what: "gRPC List, one process alone", unit: "answers/CPU s", values: perCpuSecond.alone },
+      { what: "gRPC List, two processes that share nothing", unit: "answers/CPU s", values: apart },
+      { what: "gRPC List, two processes on one file and port", unit: "answers/CPU s", values: shared },
+      { what: "the less busy process of these two", unit: "share of CPU time", values: shares },
     ],
   };
 }
 
-async function startOn(cpu: number, directory: string, flags: readonly string[] = []): Promise<Running> {
-  const server = await startPortcullis(directory, { flags, isFree: true });
+interface Served extends Running {
+  readonly target: Target;
+  /** A file with what every call sends. */
+  readonly body: string;
+  /** Of every answer. */
+  readonly bytes: number;
+}
+
+async function openStoreDirectory() {
+  const path = temporaryDirectory();
+  return { path, token: await makeStore(path, 0) };
+}
+
+async function startOn(
+  cpu: number,
+  { path, token }: Awaited<ReturnType<typeof openStoreDirectory>>,
+  flags: readonly string[] = [],
+): Promise<Served> {
+  const server = await startPortcullis(path, { flags, isFree: true });
   spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", String(cpu), String(server.pid)]);
-  return server;
+  const target = listTargets(server, token).grpc;
+  const body = join(path, "body");
+  writeFileSync(body, target.body);
+  return { ...server, target, body, bytes: (await call(target)).length };
 }
 
 /** What all threads of a process have run for so far. */
@@ -105,11 +119,7 @@ function cpuSecondsOf({ pid }: Running): number {
 }
 
 /** Resolves to the answers per second. Rejects where a call has no answer, or no success. */
-async function load(
-  target: Target,
-  how: { readonly body: string; readonly requests: number; readonly connections: number; readonly bytes: number },
-): Promise<number> {
-  const { body, requests, connections, bytes } = how;
+async function load({ target, body, bytes }: Served, requests: number): Promise<number> {
   const headers = Object.entries(target.headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
   const shape = ["-c", String(connections), "-m", String(callsOnConnection), "-n", String(requests)];
   const { stdout } = await promisify(execFile)("h2load", [...shape, "-d", body, ...headers, target.url + target.path]);
