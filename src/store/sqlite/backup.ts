@@ -1,4 +1,7 @@
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { backup } from "node:sqlite";
+import { syncPath } from "../../process/durable-directory.ts";
 import { StoreError } from "../errors.ts";
 import { createFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
@@ -15,12 +18,23 @@ export async function backupStoreFile(
   const db = await openUnchanged(path, { limitMs: busyTimeoutMs });
   try {
     await createFile(to, (temporary) => backup(db, temporary, { rate }));
+    syncName(to);
   } catch (error) {
     const sentence = sentences[String((error as { readonly code?: unknown }).code)];
     if (sentence === undefined) throw toStoreError(error, to);
     throw new StoreError("unavailable", `The copy ${to} ${sentence}`, error);
   } finally {
     db.close();
+  }
+}
+
+/** Removes the copy if its name might be lost: it was not made, and the same name can be given again. */
+function syncName(path: string): void {
+  try {
+    syncPath(dirname(path));
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
   }
 }
 

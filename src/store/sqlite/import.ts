@@ -4,6 +4,7 @@ import { toHistory } from "../shared/history.ts";
 import { type Rows, toRows } from "../shared/written-rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
+import { commit } from "./commit.ts";
 import { historyOf } from "./history.ts";
 import { Reader } from "./reader.ts";
 import { retryWhileBusy } from "./retry.ts";
@@ -30,7 +31,7 @@ export async function importHistory(open: () => DatabaseSync, options: Import): 
     const written = new CachedMoment(reader);
     await fill(events, { written, write: async (rows) => connection.write(rows) }, projection);
     await check(toHistory(historyOf(db), options));
-    db.exec("COMMIT");
+    commit(db);
     emptyLog(db);
   } finally {
     // With whatever was not committed.

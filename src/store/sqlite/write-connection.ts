@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { Rows } from "../shared/written-rows.ts";
+import { commit } from "./commit.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;
@@ -59,11 +60,11 @@ export class WriteConnection {
     }
   }
 
-  /** Writes rows, and ends the transaction. */
+  /** Writes rows, and ends the transaction, as `commit` does. */
   commit(rows: Rows): void {
     try {
       this.write(rows);
-      this.#db.exec("COMMIT");
+      commit(this.#db);
     } catch (error) {
       this.rollback();
       throw error;

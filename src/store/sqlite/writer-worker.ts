@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Rows } from "../shared/written-rows.ts";
+import { isInDoubt, overwriteFailedCommit } from "./commit.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
@@ -38,6 +39,8 @@ const port = parentPort;
 if (port === null) throw new Error("writer-worker.ts runs as a worker");
 
 let connection: WriteConnection | undefined;
+/** Whether a commit failed and may still happen. */
+let hasCommitInDoubt = false;
 let turnStartedAt = 0;
 let lastEndedAt = 0;
 
@@ -70,6 +73,11 @@ async function begin(): Promise<boolean> {
   // A commit to a file that has lost its name would be acknowledged, and gone when the file is closed.
   refuseReplaced(settings.path, settings.file);
   await letOthersWrite();
+  if (hasCommitInDoubt) {
+    // What is decided from here on must not rest on it.
+    overwriteFailedCommit(settings.path);
+    hasCommitInDoubt = false;
+  }
   const limit = { limitMs: settings.busyTimeoutMs };
   connection ??= await retryWhileBusy(() => new WriteConnection(connectForWriting(settings.path)), limit);
   const current = connection;
@@ -84,6 +92,7 @@ function end(finish: (current: WriteConnection) => void): void {
     // After a disk error, the connection's cache may be wrong.
     connection.close();
     connection = undefined;
+    hasCommitInDoubt = isInDoubt(error);
     throw error;
   } finally {
     lastEndedAt = performance.now();

@@ -10,7 +10,10 @@ export interface Writer {
    * committed since the last transaction of this writer.
    */
   begin(): Promise<{ readonly isUntouched: boolean }>;
-  /** Resolves when the rows are on disk. If it rejects, none of them is. `conflict`: a row contradicts the store. */
+  /**
+   * Resolves when the rows are on disk. If it rejects, none of them is or will be, except with `outcome_unknown`. `conflict`: a row
+   * contradicts the store.
+   */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
   /** Ends after the calls before it. */
