@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { schemaVersion } from "../../src/store/sqlite/migrations.ts";
@@ -6,6 +6,7 @@ import { Api, newFactors } from "./api.ts";
 import { databasePath, readEvents, verifyStore } from "./database.ts";
 import { makeOlderStore, olderVersions, versionOf } from "./older-store.ts";
 import {
+  complaintsIn,
   type Ended,
   runCommand,
   runJson,
@@ -101,6 +102,69 @@ describe.concurrent("a commit whose sync fails", () => {
     expect([[otherFactor], [otherFactor, factor]]).toContainEqual(
       await new Api(again.url, again.adminToken).listFactors(),
     );
+    await expectSound(data);
+  });
+});
+
+describe("checkpoints that fail", () => {
+  it("are counted and logged once, and end readiness beyond a length of the log, until they succeed", async (context) => {
+    using directory = new TemporaryDirectory();
+    const disk = SickDisk.create(context, directory);
+    const data = directory.join("data");
+    await using server = await startServer({ data, env: disk.env });
+    const api = new Api(server.url, server.adminToken);
+    expect((await api.addPolicy()).status).toBe(200);
+    const log = `${databasePath(data)}-wal`;
+    const mebibyte = 2 ** 20;
+    const metric = async (name: string): Promise<number> => {
+      const text = await (await fetch(`${server.url}/debug/metrics`)).text();
+      return Number(new RegExp(`^portcullis_store_${name} (.*)$`, "m").exec(text)?.[1]);
+    };
+    const failures = () => metric("checkpoint_failures_total");
+    const writeUntil = async <T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<void> => {
+      await until(async () => {
+        expect((await api.addFactor(factor)).status).toBe(200);
+        expect((await api.removeFactor(factor)).status).toBe(200);
+        return ask();
+      }, isWanted);
+    };
+    const complaints = () => complaintsIn(server.stderr).map((line) => (JSON.parse(line) as { msg: string }).msg);
+    const fail = "checkpoints of the store fail: its write-ahead log grows";
+    const succeed = "checkpoints of the store succeed again";
+    const [notReady, ready] = [/: the server is not ready$/, /: the server is ready$/].map((line) =>
+      expect.stringMatching(line),
+    );
+
+    // As if more than what SQLite checkpoints at had been written. It does not read beyond the last commit.
+    truncateSync(log, 8 * mebibyte);
+    expect([await metric("log_bytes"), await failures()]).toEqual([8 * mebibyte, 0]);
+    disk.fail({ of: "*/portcullis.db" });
+    await writeUntil(failures, (count) => count >= 2);
+    expect(complaints()).toEqual([fail]);
+    expect(await readinessOf(server)).toBe(200);
+
+    truncateSync(log, 1025 * mebibyte);
+    await until(
+      () => readinessOf(server),
+      (status) => status === 503,
+    );
+    expect((await api.addFactor(factor)).status).toBe(200);
+    expect(complaints()).toEqual([fail, notReady]);
+
+    // Nobody calls any more.
+    disk.heal();
+    await until(
+      () => readinessOf(server),
+      (status) => status === 200,
+    );
+    expect(complaints()).toEqual([fail, notReady, succeed, ready]);
+    expect((await api.removeFactor(factor)).status).toBe(200);
+    expect(await api.listFactors()).toEqual([]);
+    await until(
+      () => metric("log_bytes"),
+      (bytes) => bytes <= 64 * mebibyte,
+    );
+    expect(await server.stop()).toMatchObject({ exitCode: 0 });
     await expectSound(data);
   });
 });

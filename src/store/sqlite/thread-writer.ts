@@ -5,7 +5,7 @@ import { StoreError } from "../errors.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
 import type { Writer } from "./writer.ts";
-import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
+import type { CheckpointNotice, WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
 
 // tsc does not rewrite this one: it is a URL, not an import.
 const threadUrl = new URL(
@@ -19,6 +19,9 @@ function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
   return directory === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: dirname(directory) } };
 }
 
+/** Gets the error of each checkpoint that failed, and undefined when one succeeds afterwards. */
+export type CheckpointListener = (failure: StoreError | undefined) => void;
+
 interface Pending {
   readonly kind: WriterRequest["kind"];
   readonly resolve: (reply: { readonly isUntouched: boolean }) => void;
@@ -31,11 +34,13 @@ interface Pending {
  */
 export class ThreadWriter implements Writer {
   readonly #settings: WriterThreadSettings;
+  readonly #onCheckpoint: CheckpointListener;
   #thread: Worker | undefined;
   #pending: Pending[] = [];
 
-  constructor(settings: WriterThreadSettings) {
+  constructor(settings: WriterThreadSettings, onCheckpoint: CheckpointListener = () => {}) {
     this.#settings = settings;
+    this.#onCheckpoint = onCheckpoint;
   }
 
   begin(): ReturnType<Writer["begin"]> {
@@ -79,7 +84,11 @@ export class ThreadWriter implements Writer {
       ...sharedCompileCache(),
     });
     let cause: unknown;
-    thread.on("message", (reply: WriterReply) => {
+    thread.on("message", (reply: WriterReply | CheckpointNotice) => {
+      if ("checkpointFailure" in reply) {
+        const { checkpointFailure: failure } = reply;
+        return this.#onCheckpoint(failure && this.#toStoreError(failure));
+      }
       // Under `node --watch`, Node itself sends the names of the thread's modules the same way.
       if (!("ok" in reply)) return;
       const pending = this.#pending.shift();
@@ -97,7 +106,7 @@ export class ThreadWriter implements Writer {
     return thread;
   }
 
-  #toStoreError({ message, code, errcode }: Exclude<WriterReply, { readonly ok: true }>): StoreError {
+  #toStoreError({ message, code, errcode }: NonNullable<CheckpointNotice["checkpointFailure"]>): StoreError {
     const cause = Object.assign(new Error(message), { code, errcode });
     return toStoreError(cause, this.#settings.path);
   }

@@ -93,6 +93,16 @@ export class WriteConnection {
     if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
   }
 
+  /** Brings the log into the file, as far as readers and other processes allow. */
+  checkpoint(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  }
+
+  /** After how many pages in the log SQLite makes a checkpoint by itself; 0: never. */
+  setAutoCheckpoint(pages: number): void {
+    this.#db.exec(`PRAGMA wal_autocheckpoint = ${pages}`);
+  }
+
   close(): void {
     this.#db.close();
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Rows } from "../shared/written-rows.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { isInDoubt, overwriteFailedCommit } from "./commit.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
@@ -25,9 +26,17 @@ type TransactionRequest =
 export type WriterRequest = TransactionRequest | { readonly kind: "close" };
 
 /** One for each request but `close`, in order. Errors lose fields between threads, so those that matter are copied. */
-export type WriterReply =
-  | { readonly ok: true; readonly isUntouched: boolean }
-  | { readonly ok: false; readonly message: string; readonly code: unknown; readonly errcode: unknown };
+export type WriterReply = { readonly ok: true; readonly isUntouched: boolean } | ({ readonly ok: false } & CopiedError);
+interface CopiedError {
+  readonly message: string;
+  readonly code: unknown;
+  readonly errcode: unknown;
+}
+
+/** Sent for each checkpoint that failed, and for the first one afterwards that did not. */
+export interface CheckpointNotice {
+  readonly checkpointFailure: CopiedError | undefined;
+}
 
 /** How long this process may write before others get a turn. */
 const turnMs = 200;
@@ -44,13 +53,21 @@ let hasCommitInDoubt = false;
 let turnStartedAt = 0;
 let lastEndedAt = 0;
 
+const checkpoints = new Checkpoints(settings.path, (failure) => {
+  const notice: CheckpointNotice = { checkpointFailure: failure === undefined ? undefined : copyError(failure) };
+  port.postMessage(notice);
+});
+
 let previous: Promise<unknown> = Promise.resolve();
 port.on("message", (request: WriterRequest) => {
   previous = previous.then(async () => {
     if (request.kind === "close") {
       connection?.close();
       port.close();
-    } else port.postMessage(await reply(request));
+      return;
+    }
+    port.postMessage(await reply(request));
+    if (request.kind === "commit" && connection !== undefined) checkpoints.afterCommit(connection);
   });
 });
 
@@ -58,9 +75,13 @@ async function reply(request: TransactionRequest): Promise<WriterReply> {
   try {
     return { ok: true, isUntouched: await handle(request) };
   } catch (error) {
-    const { message, code, errcode } = error as Error & { readonly code?: unknown; readonly errcode?: unknown };
-    return { ok: false, message, code, errcode };
+    return { ok: false, ...copyError(error) };
   }
+}
+
+function copyError(error: unknown): CopiedError {
+  const { message, code, errcode } = error as Error & Partial<CopiedError>;
+  return { message, code, errcode };
 }
 
 async function handle(request: TransactionRequest): Promise<boolean> {
