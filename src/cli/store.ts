@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { backupStore, migrateStore } from "../store/open.ts";
 import { print } from "./output.ts";
+import { restoreSubcommand } from "./restore.ts";
 import {
   existingStoreOf,
   type StoreCommandOptions,
@@ -74,6 +75,8 @@ export function storeCommand(): Command {
         print(options, { json: { file }, text: `copied the store to ${file}` });
       }),
   );
+
+  store.addCommand(restoreSubcommand());
 
   store.addCommand(
     storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may").action(

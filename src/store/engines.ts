@@ -2,7 +2,7 @@ import type { PostgresOptions } from "./postgres/engine.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";
 import { measureLog } from "./sqlite/checkpoints.ts";
 import { openMemoryStore, openSqliteStore, type SqliteOptions } from "./sqlite/engine.ts";
-import { migrateStoreFile } from "./sqlite/file.ts";
+import { finishStoreFile, migrateStoreFile } from "./sqlite/file.ts";
 import { parseSqlitePath } from "./sqlite/location.ts";
 import type { Migration, Store } from "./store.ts";
 
@@ -24,6 +24,8 @@ export interface Engine {
   open(address: string, options: EngineOptions): Promise<Store>;
   /** Brings the schema of a store to the newest, or says why that is not needed. */
   readonly migrate: string | ((address: string, options: MigrateOptions) => Promise<Migration>);
+  /** Removes what only older versions need, after the newest schema and a rebuild; or says why that is not needed. */
+  readonly finish: string | ((address: string, options: MigrateOptions) => Promise<void>);
   /** Copies a store to a new file, or says how else to copy it. */
   readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
   /** The size of a log in a file of its own, from which what was written moves on to the store; undefined where there is none. */
@@ -43,6 +45,7 @@ const rows = {
     parse: parseSqlitePath,
     open: openSqliteStore,
     migrate: (path, { busyTimeoutMs }) => migrateStoreFile(path, { limitMs: busyTimeoutMs }),
+    finish: (path, { busyTimeoutMs }) => finishStoreFile(path, { limitMs: busyTimeoutMs }),
     backup: backupStoreFile,
     measureLog,
   },
@@ -52,6 +55,7 @@ const rows = {
     parse: (location) => (location === "memory:" ? "" : undefined),
     open: (_, options) => openMemoryStore(options),
     migrate: "A store in memory always has the newest schema.",
+    finish: "A store in memory always has the newest schema.",
     backup: "A store in memory cannot be copied: it belongs to the process that holds it.",
     measureLog: undefined,
   },
@@ -61,6 +65,7 @@ const rows = {
     parse: (location) => (/^postgres(ql)?:/.test(location) ? location : undefined),
     open: async (url, options) => (await loadPostgres()).openPostgresStore(url, options),
     migrate: async (url, { postgres }) => (await loadPostgres()).migratePostgresStore(url, postgres),
+    finish: async (url, { postgres }) => (await loadPostgres()).finishPostgresStore(url, postgres),
     backup: "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
     measureLog: undefined,
   },

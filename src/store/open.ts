@@ -49,6 +49,24 @@ export async function migrateStore({
 }
 
 /**
+ * Ends the migration of a store that has the newest schema, once no process of an older version runs: makes the projection again, fills
+ * in what older versions left out, and removes what only they need. After that, they cannot write. Crash-safe, and does nothing where it
+ * was done. Rejects with a StoreError as `openStore` and `Store.rebuild` do, and with `conflict` where an older process wrote meanwhile.
+ */
+export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Promise<void> {
+  const { engine, address } = parseLocation(options.location);
+  const finish = supported(engines[engine].finish);
+  const store = await openStore(options);
+  try {
+    await store.rebuild();
+  } finally {
+    await store.close();
+  }
+  const { busyTimeoutMs = defaultBusyTimeoutMs, postgres } = options;
+  await finish(address, { busyTimeoutMs, postgres });
+}
+
+/**
  * Copies the SQLite file at a location, which may be in use, to a new file that only this user can read: all of it as of one
  * moment, as a store of its own. Rejects with StoreError `unavailable` where there is such a file already, and for stores that
  * are not files.

@@ -17,6 +17,8 @@ export const clientRef = (id: string): AggregateRef<"client"> => ({ type: "clien
 export interface Snapshot<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
   readonly version: number;
+  /** Global position of its last event; 0 before its first one; undefined where an older version of this program wrote the event. */
+  readonly position: number | undefined;
   readonly state: StatesOf[T] | undefined;
 }
 
@@ -65,6 +67,8 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   /** Place among all events of the store, from 1, without gaps. */
   readonly position: number;
   readonly ref: AggregateRef<T>;
+  /** Position of the event before it in its aggregate; 0: it is the first. Absent in exports, and where an older version wrote it. */
+  readonly previous?: number | undefined;
   readonly event: EventsOf[T];
   /** Who caused it: the id of a user, `cli` for the command line, `setup` for the first start. */
   readonly actor: string;
@@ -151,6 +155,12 @@ export interface Store {
 
   /** Replaces the projection with one folded from the events, in one transaction. Records stay as they are. */
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
+
+  /**
+   * Removes every record, in one transaction. The next read, of any process, must find none of them. Events and projection stay as they
+   * are.
+   */
+  removeRecords(): Promise<void>;
 
   /**
    * Passes the history to `use`, and ends with it. Others can write meanwhile. `use` should throw nothing but a StoreError, with

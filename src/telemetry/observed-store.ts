@@ -23,6 +23,7 @@ export function observeStore(store: Store, observe: (use: StoreUse) => void): St
     list: (type) => store.list(type),
     verify: () => store.verify(),
     rebuild: () => store.rebuild(),
+    removeRecords: () => store.removeRecords(),
     export: (use) => store.export(use),
     import: (...given) => store.import(...given),
     close: () => store.close(),

@@ -12,6 +12,7 @@ defineStoreSuite({
     { test: "loses no update between two stores with 64 writers each", reason: ownStore },
     { test: "lets one of two stores have a key that both claim", reason: ownStore },
     { test: "shows nothing of it before it was checked, and what it would be to the check", reason: ownStore },
+    { test: "shows at once that another writer has removed all records", reason: ownStore },
     { test: "removes records some time after they ended, and no others", reason: ownStore },
     {
       test: "keeps records when it is reopened and when the projection is rebuilt",

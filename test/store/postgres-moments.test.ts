@@ -6,6 +6,7 @@ import { organizationRef, type Store } from "../../src/store/store.ts";
 import { type Postgres, query, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, addOrganization, countUp, readCount } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
+import { makeOlderDatabase } from "./fixtures/older-store.ts";
 
 let postgres: Postgres;
 beforeAll(async () => {
@@ -52,33 +53,12 @@ describe("a store that goes back to an earlier moment, and on from there", () =>
 });
 
 describe.each(migrations.slice(1).map((_, index) => index + 1))("a store of schema version %i", (version) => {
-  /** With the state of a store of the newest one, which it replaces. */
-  async function makeOld(location: string): Promise<void> {
-    const head = "id, position, recorded_at, commits";
-    await query(
-      location,
-      `ALTER SCHEMA portcullis RENAME TO newer;
-      CREATE SCHEMA portcullis;
-      CREATE TABLE portcullis.schema_version (id SMALLINT PRIMARY KEY, version INTEGER NOT NULL);
-      INSERT INTO portcullis.schema_version VALUES (1, ${version});
-      ${migrations.slice(0, version).join(";\n")};
-      DELETE FROM portcullis.head;
-      INSERT INTO portcullis.head (${head}) SELECT ${head} FROM newer.head;
-      INSERT INTO portcullis.aggregates SELECT type, id, version, state FROM newer.aggregates;
-      ${["writers", "events", "keys", "records"]
-        .map((table) => `INSERT INTO portcullis.${table} SELECT * FROM newer.${table};`)
-        .join("\n")}
-      DROP SCHEMA newer CASCADE`,
-    );
-  }
-
   async function openOld(): Promise<string> {
     const location = await postgres.createDatabase();
-    const store = await openStore({ location });
-    await store.execute(addCounter("a"));
-    await store.execute(countUp("a"));
-    await store.close();
-    await makeOld(location);
+    await makeOlderDatabase(location, version, async (store) => {
+      await store.execute(addCounter("a"));
+      await store.execute(countUp("a"));
+    });
     return location;
   }
 

@@ -2,14 +2,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { openStore } from "../../src/store/open.ts";
-import { migrate } from "../../src/store/sqlite/migrate.ts";
-import { migrations } from "../../src/store/sqlite/migrations.ts";
 import { organizationRef, type Snapshot, type Store, userRef } from "../../src/store/store.ts";
 import { createRandom } from "../process/random.ts";
-import { addCounter, countUp, readCount } from "./fixtures/commands.ts";
+import { addCounter, addOrganization, countUp, readCount } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
 import { collect } from "./fixtures/iterables.ts";
 import { countUpAsOlder } from "./fixtures/older-node.ts";
+import { makeOlderFile } from "./fixtures/older-store.ts";
 import { makePath, openAt } from "./fixtures/places.ts";
 
 const ids = ["o1", "o2", "o3", "o4"];
@@ -86,7 +85,7 @@ describe("a row that is not as it was written", () => {
       "UPDATE aggregates SET state = (SELECT state FROM aggregates WHERE id = 'o2') WHERE id = 'o1'",
       /differs from its events/,
     ],
-    ["another digest", "UPDATE state_digests SET digest = 'x' WHERE id = 'o1'", /does not match its digest/],
+    ["another digest", "UPDATE aggregates SET digest = 'x' WHERE id = 'o1'", /does not match its digest/],
     ["no JSON object", "UPDATE aggregates SET state = 'null' WHERE id = 'o1'", /differs from its events/],
   ])("with %s is found by reads, writes, lists, exports and verify", async (_, sql, problem) => {
     const path = await makeStore();
@@ -108,8 +107,8 @@ describe("a row that is not as it was written", () => {
 
   it.each(["null", "7", "{"])("and has no digest is found where it is no JSON object but %s", async (state) => {
     const path = await makeStore();
-    damage(path, "INSERT INTO aggregates VALUES ('user', 'u', 1, '{}')");
-    damage(path, `DELETE FROM state_digests; UPDATE aggregates SET state = '${state}'`);
+    damage(path, "INSERT INTO aggregates (type, id, version, state) VALUES ('user', 'u', 1, '{}')");
+    damage(path, `UPDATE aggregates SET digest = NULL, state = '${state}'`);
     const store = await openAt(path);
     await expectStoreError(read(store, "o1"), "corrupt");
     await expectStoreError(store.read([userRef("u")]), "corrupt");
@@ -118,13 +117,14 @@ describe("a row that is not as it was written", () => {
 
 describe("a process of the version before digests that still writes", () => {
   /** Of which version each state's digest is. */
-  const digestsOf = (db: DatabaseSync): readonly unknown[] => db.prepare("SELECT id, version FROM state_digests").all();
+  const digestsOf = (db: DatabaseSync): readonly unknown[] =>
+    db.prepare("SELECT id, digest_version AS version FROM aggregates WHERE digest IS NOT NULL").all();
 
   /** Adds one to the counter with the statements of that version. */
   function writeAsOlder(db: DatabaseSync, statements: ReturnType<typeof prepareAsOlder>): void {
     const before = db
       .prepare(
-        `SELECT id, a.version, state, max(position) AS position, max(recorded_at) AS recordedAt
+        `SELECT id, a.version, state, max(events.position) AS position, max(recorded_at) AS recordedAt
           FROM aggregates AS a, events WHERE id = 'a'`,
       )
       .get();
@@ -136,23 +136,20 @@ describe("a process of the version before digests that still writes", () => {
   }
 
   const prepareAsOlder = (db: DatabaseSync) => ({
-    event: db.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    event: db.prepare(
+      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ),
     aggregate: db.prepare(
-      "INSERT INTO aggregates VALUES (?, ?, ?, ?) " +
+      "INSERT INTO aggregates (type, id, version, state) VALUES (?, ?, ?, ?) " +
         "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
     ),
   });
 
   it("is read by newer ones, between whose writes it comes", async () => {
     const path = makePath();
-    {
-      const made = await openAt(path);
-      await made.execute(addCounter("a"));
-      await made.close();
-    }
+    await makeOlderFile(path, 2, (store) => store.execute(addCounter("a")));
     using older = new DatabaseSync(path);
-    // As that version left it: without what has come since.
-    older.exec("DROP TABLE state_digests; PRAGMA user_version = 2");
     const statements = prepareAsOlder(older);
     writeAsOlder(older, statements);
 
@@ -172,15 +169,7 @@ describe("a process of the version before digests that still writes", () => {
 
   it("leaves states without a digest, which rebuild gives them", async () => {
     const path = makePath();
-    {
-      using db = new DatabaseSync(path);
-      migrate(db, migrations.slice(0, 2));
-      db.exec("INSERT INTO aggregates VALUES ('organization', 'a', 1, '{\"name\":\"A\",\"removed\":false}')");
-      db.exec(
-        `INSERT INTO events VALUES (1, 'organization', 'a', 1, 'OrganizationAdded', 1, '{"name":"A"}', 0, 'test')`,
-      );
-      db.exec("INSERT INTO keys VALUES ('organization_name', 'A', 'organization', 'a')");
-    }
+    await makeOlderFile(path, 2, (store) => store.execute(addOrganization("a", "A")));
     const store = await openAt(path);
     expect(await store.verify()).toEqual({ problems: [], events: 1, aggregates: 1 });
     using db = new DatabaseSync(path);

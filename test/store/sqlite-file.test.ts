@@ -21,6 +21,7 @@ import { migrations, schemaVersion } from "../../src/store/sqlite/migrations.ts"
 import { organizationRef } from "../../src/store/store.ts";
 import { addOrganization } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
+import { makeOlderFile } from "./fixtures/older-store.ts";
 import { makeDirectory, makePath, openAt } from "./fixtures/places.ts";
 import { runScript } from "./fixtures/processes.ts";
 
@@ -242,7 +243,8 @@ describe("opening a store", () => {
 
 describe("migrate", () => {
   const later = [...migrations, "CREATE TABLE later (a INTEGER) STRICT; INSERT INTO later SELECT count(*) FROM events"];
-  const insertEvent = "INSERT INTO events VALUES (1, 'user', 'u', 1, 'UserRemoved', 1, '{}', 0, 'test')";
+  const insertEvent = `INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor)
+    VALUES (1, 'user', 'u', 1, 'UserRemoved', 1, '{}', 0, 'test')`;
 
   it("brings an older store to the newest schema with what it holds", () => {
     using db = new DatabaseSync(":memory:");
@@ -257,16 +259,7 @@ describe("migrate", () => {
     "opens a file of schema version %i as it was left",
     async (version) => {
       const path = makePath();
-      mkdirSync(dirname(path), { recursive: true });
-      {
-        using db = new DatabaseSync(path);
-        migrate(db, migrations.slice(0, version));
-        db.exec("INSERT INTO aggregates VALUES ('organization', 'a', 1, '{\"name\":\"A\",\"removed\":false}')");
-        db.exec(
-          `INSERT INTO events VALUES (1, 'organization', 'a', 1, 'OrganizationAdded', 1, '{"name":"A"}', 0, 'test')`,
-        );
-        db.exec("INSERT INTO keys VALUES ('organization_name', 'A', 'organization', 'a')");
-      }
+      await makeOlderFile(path, version, (store) => store.execute(addOrganization("a", "A")));
       const store = await openAt(path);
       expect(await store.verify()).toEqual({ problems: [], events: 1, aggregates: 1 });
       const ref = { record: "code", id: "a" };

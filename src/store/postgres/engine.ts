@@ -1,11 +1,13 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { StoreError } from "../errors.ts";
+import type { DecidedBatch } from "../shared/batch.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
 import { rebuiltRows } from "../shared/verify.ts";
+import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -24,6 +26,7 @@ import { beginRead, longRun } from "./begin.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
+import { finish } from "./finish.ts";
 import { historyOf, verify } from "./history.ts";
 import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
@@ -65,10 +68,21 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
 }
 
 /** Brings the schema to the newest, as opening the store does. */
-export async function migratePostgresStore(url: string, given?: Partial<PostgresSettings>): Promise<Migration> {
+export const migratePostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<Migration> =>
+  onSchema(url, given, migrate);
+
+/** Ends the migration of a store that has the newest schema: see `finish`. */
+export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<void> =>
+  onSchema(url, given, finish);
+
+async function onSchema<T>(
+  url: string,
+  given: Partial<PostgresSettings> | undefined,
+  work: (client: PoolClient, name: string) => Promise<T>,
+): Promise<T> {
   const { database } = toDatabase(url, given);
   try {
-    return await database.use((client) => migrate(client, database.name));
+    return await database.use((client) => work(client, database.name));
   } catch (error) {
     throw toStoreError(error, database.name);
   } finally {
@@ -78,14 +92,16 @@ export async function migratePostgresStore(url: string, given?: Partial<Postgres
 
 class PostgresStore implements Store {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<DecidedBatch>;
   readonly #lifetime: Lifetime;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
+    this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
@@ -142,6 +158,14 @@ class PostgresStore implements Store {
     );
     await importing.catch((error: StoreError) => {
       throw toImportError(error);
+    });
+  }
+
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => {
+      await this.#transactions.lengthen();
+      return removalOfRecords(this.#clock());
     });
   }
 

@@ -1,6 +1,7 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
+import { NotHeld } from "../shared/batch.ts";
 import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
 import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
@@ -15,12 +16,12 @@ export class FetchedMoment extends CachedMoment {
   readonly #source: StateSource;
 
   constructor(source: StateSource) {
-    super({ load: notFetched, findHolder: notFetched, loadRecord: notFetched });
+    super({ load: notHeld, findHolder: notHeld, loadRecord: notHeld });
     this.#source = source;
   }
 
   /** Moves to the moment of this head, and forgets what was fetched where that is another one. */
-  moveTo({ revision, ...head }: Head): void {
+  moveToHead({ revision, ...head }: Head): void {
     if (this.revision !== undefined && isSameRevision(this.revision, revision)) return;
     this.revision = revision;
     this.startOver(head);
@@ -38,7 +39,7 @@ export class FetchedMoment extends CachedMoment {
       query<RecordRow, RecordRef>(client, selectRecords, recordRefs, ({ record, id }) => [record, id]),
     ]);
     // What has no row is not there.
-    for (const ref of refs) this.putAggregate(ref, { ref, version: 0, state: undefined });
+    for (const ref of refs) this.putAggregate(ref, { ref, version: 0, position: 0, state: undefined });
     for (const key of keys) this.putHolder(key, undefined);
     for (const ref of recordRefs) this.putRecord(ref, undefined);
     for (const row of [...states, ...holders]) {
@@ -58,15 +59,12 @@ export class FetchedMoment extends CachedMoment {
   }
 }
 
-function notFetched(): never {
-  throw new Error("this was not fetched");
+function notHeld(read: Read): never {
+  throw new NotHeld([read]);
 }
 
-/** A digest of an earlier version does not count: a node that knows no digests has written the state since. */
-export const stateColumns = `a.type, a.id, a.version, a.state,
-  CASE WHEN a.digest_version < a.version AND EXISTS (SELECT 1 FROM portcullis.events AS e
-    WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id AND e.sequence = a.version)
-  THEN NULL ELSE a.digest END AS digest`;
+export const stateColumns = `a.type, a.id, a.version, a.state, a.digest, a.digest_version AS "digestVersion", a.position,
+  a.position_version AS "positionVersion"`;
 const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
   JOIN portcullis.aggregates a ON a.type = wanted.type AND a.id = wanted.id`;
 const selectHolders = `SELECT k.kind, k.value, ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
@@ -76,14 +74,22 @@ const selectRecords = `SELECT r.kind, r.id, r.value, r.expires_at FROM unnest($1
   JOIN portcullis.records r ON r.kind = wanted.kind AND r.id = wanted.id`;
 
 /** A row of `stateColumns`, as the driver gives it. */
-export type StateRow = Omit<StoredState, "version"> & { readonly version: string };
+export type StateRow = Pick<StoredState, "type" | "id" | "state" | "digest"> & { readonly version: string } & Readonly<
+    Record<"digestVersion" | "position" | "positionVersion", string | null>
+  >;
 type RecordRow = Record<"kind" | "id" | "value", string> & { readonly expires_at: string | null };
 
 export const toStoredState = (row: StateRow): StoredState => ({
   ...row,
   id: fromText(row.id),
   version: Number(row.version),
+  digestVersion: toNumber(row.digestVersion),
+  position: toNumber(row.position),
+  positionVersion: toNumber(row.positionVersion),
 });
+
+/** The driver gives whole numbers as text. */
+export const toNumber = (value: string | null): number | null => (value === null ? null : Number(value));
 
 const toRef = ({ type, id }: StateRow): AggregateRef => ({ type: type as AggregateType, id: fromText(id) });
 

@@ -5,7 +5,7 @@ import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-r
 import { compare } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
-import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
+import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { fromText } from "./text.ts";
 
@@ -38,7 +38,7 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
     const page = patient(
       `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
-        recorded_at AS "recordedAt", actor FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
+        recorded_at AS "recordedAt", actor, previous FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
       [after, pageRows],
     );
     const { rows } = await client.query<Record<keyof StoredEvent, string>>(page);
@@ -52,6 +52,7 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
         version: Number(row.version),
         recordedAt: Number(row.recordedAt),
         actor: fromText(row.actor),
+        previous: toNumber(row.previous),
       };
     }
     if (rows.length < pageRows) return;

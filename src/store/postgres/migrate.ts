@@ -1,9 +1,10 @@
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
-import { beginWrite, patient } from "./begin.ts";
 import { codeOf } from "./errors.ts";
+import { removeLeftovers } from "./finish.ts";
 import { migrations } from "./migrations.ts";
+import { changeSchema } from "./schema.ts";
 
 /**
  * Brings a store to the newest schema. A database without one counts as version 0. Processes that start together wait for each other.
@@ -26,33 +27,17 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
   }
 }
 
-/** A step may have to rewrite every row, and another process waits that long for it. */
-const longestMs = 3_600_000;
-
-/**
- * While a migration waits for a table that an export or a dump reads, every node waits behind it: then it is better not to start, and to
- * try again.
- */
-const lockMs = 5000;
-
 /** Resolves to the version before, which another process may just have changed. */
-async function runMigrations(client: ClientBase, name: string): Promise<number> {
-  await client.query(beginWrite({ statementMs: longestMs, idleMs: lockMs }));
-  const run = (text: string) => client.query<{ version: number }>(patient(text, [], longestMs));
-  try {
-    const { rows } = await run("SELECT version FROM portcullis.schema_version FOR UPDATE");
-    await client.query(`SET LOCAL lock_timeout = ${lockMs}`);
-    const version = rows[0]?.version ?? 0;
+const runMigrations = (client: ClientBase, name: string): Promise<number> =>
+  changeSchema(client, async (run) => {
+    const { rows } = await run("SELECT version FROM portcullis.schema_version");
+    const version = Number(rows[0]?.version ?? 0);
     if (version > migrations.length) throw newer(name, version);
     for (const step of migrations.slice(version)) await run(step);
-    await client.query("UPDATE portcullis.schema_version SET version = $1", [migrations.length]);
-    await client.query("COMMIT");
+    if (version === 0) await run(removeLeftovers);
+    await run(`UPDATE portcullis.schema_version SET version = ${migrations.length}`);
     return version;
-  } catch (error) {
-    await client.query("ROLLBACK").catch(() => {});
-    throw error;
-  }
-}
+  });
 
 /** A database of another encoding would fail later, with the first name that it has no character for. */
 async function refuseOtherEncodings(client: ClientBase, name: string): Promise<void> {

@@ -53,4 +53,12 @@ export const migrations: readonly string[] = [
   // A node of an older version that still writes leaves the digest of the state before, so it says of which version it is.
   `ALTER TABLE portcullis.aggregates ADD COLUMN digest TEXT;
   ALTER TABLE portcullis.aggregates ADD COLUMN digest_version BIGINT`,
+  // Nodes of the version before leave the new columns out, and do not count their commits in `head`. What they leave is filled in by
+  // `finish`.
+  `ALTER TABLE portcullis.events ADD COLUMN previous BIGINT;
+  ALTER TABLE portcullis.aggregates ADD COLUMN position BIGINT;
+  ALTER TABLE portcullis.aggregates ADD COLUMN position_version BIGINT;
+  ALTER TABLE portcullis.head ADD COLUMN counted_commits BIGINT NOT NULL DEFAULT 0;
+  ALTER TABLE portcullis.head ADD COLUMN record_commits BIGINT NOT NULL DEFAULT 0;
+  ALTER TABLE portcullis.head ADD COLUMN rebuilds BIGINT NOT NULL DEFAULT 0`,
 ];

@@ -69,7 +69,7 @@ export class Reader {
 
   #ask(open: Set<Waiting>): Promise<void> {
     return this.#database.use(async (client) => {
-      this.#moment.moveTo(await readHead(client));
+      this.#moment.moveToHead(await readHead(client));
       this.#moment.trim();
       for (const waiting of open) {
         this.#settle(open, waiting, () => this.#view(waiting.reads, waiting.follow));
@@ -81,7 +81,7 @@ export class Reader {
   async #fetchFor(client: PoolClient, open: Set<Waiting>): Promise<void> {
     const begun = client.query(beginRead(this.#database.limits));
     const [head] = await Promise.all([readHead(client), begun]);
-    this.#moment.moveTo(head);
+    this.#moment.moveToHead(head);
     const reads = [...open].flatMap((waiting) => waiting.reads);
     await this.#moment.fetch(client, reads);
     const followed: Read[] = [];

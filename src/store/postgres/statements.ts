@@ -1,4 +1,4 @@
-import type { Rows } from "../shared/written-rows.ts";
+import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
 import type { Head } from "./head.ts";
 import { toText } from "./text.ts";
 
@@ -39,10 +39,13 @@ export function toStatements(
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
     statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
   }
+  if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
-    `INSERT INTO portcullis.events SELECT * FROM unnest(
-      $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[], $7::text[], $8::bigint[], $9::text[])`,
-    rows.events.map(([position, type, id, sequence, event, version, payload, recordedAt, actor]) => [
+    `INSERT INTO portcullis.events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor,
+        previous)
+      SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[], $7::text[],
+        $8::bigint[], $9::text[], $10::bigint[])`,
+    rows.events.map(([position, type, id, sequence, event, version, payload, recordedAt, actor, previous]) => [
       position,
       type,
       toText(id),
@@ -52,15 +55,18 @@ export function toStatements(
       payload,
       recordedAt,
       toText(actor),
+      previous,
     ]),
   );
   add(
-    `INSERT INTO portcullis.aggregates (type, id, version, state, digest, digest_version)
-      SELECT type, id, version, state, digest, version
-      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS new (type, id, version, state, digest)
+    `INSERT INTO portcullis.aggregates (type, id, version, state, digest, digest_version, position, position_version)
+      SELECT type, id, version, state, digest, version, position, version
+      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[])
+        AS new (type, id, version, state, digest, position)
       ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state,
-        digest = excluded.digest, digest_version = excluded.digest_version`,
-    rows.aggregates.map(([type, id, version, state, digest]) => [type, toText(id), version, state, digest]),
+        digest = excluded.digest, digest_version = excluded.digest_version,
+        position = excluded.position, position_version = excluded.position_version`,
+    rows.aggregates.map(([type, id, ...columns]) => [type, toText(id), ...columns]),
   );
   add(
     `DELETE FROM portcullis.keys WHERE (kind, value, aggregate_type, aggregate_id) IN
@@ -90,8 +96,9 @@ export function toStatements(
   const last = rows.events.at(-1);
   const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
   statements.push({
-    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3 WHERE id = 1`,
-    values: [position, recordedAt, writer.commitId],
+    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3,
+      counted_commits = counted_commits + 1, record_commits = record_commits + $4, rebuilds = rebuilds + $5 WHERE id = 1`,
+    values: [position, recordedAt, writer.commitId, isBesideEvents(rows) ? 1 : 0, rows.replacesProjection ? 1 : 0],
   });
   statements.push({
     text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)

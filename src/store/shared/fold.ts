@@ -60,7 +60,7 @@ export function evolveRecorded(
     () => evolve(ref.type, { state, event, origin: { sequence, recordedAt } } as never),
     () => `Event ${position} of ${ref.type} ${ref.id}, ${written.type}, cannot follow those before it.`,
   );
-  return { ref, version: sequence, state: after };
+  return { ref, version: sequence, position, state: after };
 }
 
 const cannotRead = (

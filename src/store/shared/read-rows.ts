@@ -15,6 +15,8 @@ export interface StoredEvent {
   readonly payload: string;
   readonly recordedAt: number;
   readonly actor: string;
+  /** Null where an older version of this program wrote the event, which does not say. */
+  readonly previous: number | null;
 }
 
 export interface StoredState {
@@ -22,8 +24,12 @@ export interface StoredState {
   readonly id: string;
   readonly version: number;
   readonly state: string;
-  /** See `digestOf`; null where an older version of this program wrote the state, which knows no digests. */
+  /** See `digestOf`. An older version of this program leaves the digest, or the position, of an earlier version of the aggregate. */
   readonly digest: string | null;
+  readonly digestVersion: number | null;
+  /** Of the aggregate's last event. */
+  readonly position: number | null;
+  readonly positionVersion: number | null;
 }
 
 export interface StoredUniqueKey {
@@ -52,7 +58,7 @@ export function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
   const ref = { type: aggregateType as AggregateType, id: aggregateId };
   try {
     const event = { type, version, payload: parseJson(payload) } as never;
-    return { position, ref, sequence, event, recordedAt, actor };
+    return { position, ref, previous: row.previous ?? undefined, sequence, event, recordedAt, actor };
   } catch (error) {
     const sentence = `Event ${position} in the store ${name} is damaged: restore it from a backup.`;
     throw new StoreError("corrupt", sentence, error);
@@ -63,11 +69,24 @@ export function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
  * The digest that is checked whenever a state is read: disks and memory flip bits, and most of those leave valid JSON. It covers the
  * aggregate's name and version, to find a row in another's place. SHA-256 takes about as long as parsing the state.
  */
-export const digestOf = ({ type, id, version, state }: Omit<StoredState, "digest">): string =>
+export const digestOf = ({
+  type,
+  id,
+  version,
+  state,
+}: Pick<StoredState, "type" | "id" | "version" | "state">): string =>
   hash("sha256", `${type}\n${id}\n${version}\n${state}`, "base64url");
 
-export const hasWrongDigest = (stored: StoredState): boolean =>
-  stored.digest !== null && stored.digest !== digestOf(stored);
+/** A digest of another version is no sign of damage, unless the state is still of that version: then the row's version was changed. */
+export function hasWrongDigest(stored: StoredState): boolean {
+  const { digest, digestVersion, version } = stored;
+  if (digest === null || digest === digestOf(stored)) return false;
+  return digestVersion === version || digest === digestOf({ ...stored, version: Number(digestVersion) });
+}
+
+/** Where the aggregate's last event is, if the row says so. */
+export const positionOf = ({ version, position, positionVersion }: StoredState): number | undefined =>
+  positionVersion === version && position !== null ? position : undefined;
 
 /** Throws StoreError `corrupt` where the state is not what was written, or cannot be read. */
 export function toSnapshot(stored: StoredState, { name, projection }: StateSource): Snapshot {
@@ -76,7 +95,8 @@ export function toSnapshot(stored: StoredState, { name, projection }: StateSourc
     if (hasWrongDigest(stored)) throw new Error("the state does not match its digest");
     const kept = parseJson(stored.state) as Snapshot["state"] | null;
     if (typeof kept !== "object" || kept === null) throw new Error("the state is no JSON object");
-    return { ref, version: stored.version, state: projection.upcast.state(ref.type, kept) };
+    const state = projection.upcast.state(ref.type, kept);
+    return { ref, version: stored.version, position: positionOf(stored), state };
   } catch (cause) {
     const problem = `The state of ${ref.type} ${ref.id} in the store ${name} is damaged`;
     const advice = 'Run "portcullis store rebuild", which makes it again from the events';

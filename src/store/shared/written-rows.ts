@@ -14,8 +14,16 @@ type EventRow = readonly [
   payload: string,
   recordedAt: number,
   actor: string,
+  previous: number | null,
 ];
-type AggregateRow = readonly [type: string, id: string, version: number, state: string, digest: string];
+type AggregateRow = readonly [
+  type: string,
+  id: string,
+  version: number,
+  state: string,
+  digest: string,
+  position: number | null,
+];
 type RecordRow = readonly [kind: string, id: string, value: string, expiresAt: number | null];
 type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggregateId: string];
 
@@ -23,6 +31,8 @@ type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggr
 export interface Rows {
   /** Empties the projection first. */
   readonly replacesProjection: boolean;
+  /** Removes every record. */
+  readonly removesRecords: boolean;
   readonly events: readonly EventRow[];
   readonly aggregates: readonly AggregateRow[];
   readonly freedKeys: readonly KeyRow[];
@@ -33,11 +43,16 @@ export interface Rows {
   readonly now: number;
 }
 
+/** Whether events alone do not tell what was written: such commits are counted, for those who keep in memory what they read. */
+export const isBesideEvents = ({ replacesProjection, removesRecords, removedRecords, putRecords }: Rows): boolean =>
+  replacesProjection || removesRecords || removedRecords.length + putRecords.length > 0;
+
 export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
     replacesProjection,
-    events: events.map(({ position, ref, sequence, event, recordedAt, actor }) => [
+    removesRecords: false,
+    events: events.map(({ position, ref, sequence, event, recordedAt, actor, previous }) => [
       position,
       ref.type,
       ref.id,
@@ -47,6 +62,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
       JSON.stringify(event.payload),
       recordedAt,
       actor,
+      previous ?? null,
     ]),
     aggregates: aggregates.map(toAggregateRow),
     freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
@@ -59,7 +75,13 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
   };
 }
 
-function toAggregateRow({ ref: { type, id }, version, state }: Snapshot): AggregateRow {
+/** Removes every record, and writes nothing. `now` is milliseconds since 1970 UTC. */
+export const removalOfRecords = (now: number): Rows => ({
+  ...toRows({ events: [], aggregates: [], keyMoves: [], records: [], now }),
+  removesRecords: true,
+});
+
+function toAggregateRow({ ref: { type, id }, version, position, state }: Snapshot): AggregateRow {
   const text = JSON.stringify(state);
-  return [type, id, version, text, digestOf({ type, id, version, state: text })];
+  return [type, id, version, text, digestOf({ type, id, version, state: text }), position ?? null];
 }

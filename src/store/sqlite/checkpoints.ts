@@ -35,8 +35,8 @@ export class Checkpoints {
     this.#report = report;
   }
 
-  /** Call it after every commit. */
-  afterCommit(connection: WriteConnection): void {
+  /** Call it after every transaction. */
+  look(connection: WriteConnection): void {
     const now = performance.now();
     if (now - this.#lookedAt < lookEveryMs) return;
     this.#lookedAt = now;

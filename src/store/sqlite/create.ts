@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeDirectory, syncPath } from "../../process/durable-directory.ts";
 import { StoreError } from "../errors.ts";
+import { finish } from "./finish.ts";
 import { migrate } from "./migrate.ts";
 
 const staleAfterMs = 60 * 60 * 1000;
@@ -42,6 +43,7 @@ function build(temporary: string): void {
   const db = new DatabaseSync(temporary);
   try {
     migrate(db);
+    finish(db);
     db.exec("PRAGMA journal_mode = WAL");
   } finally {
     db.close();

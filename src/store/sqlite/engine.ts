@@ -6,6 +6,7 @@ import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { rebuiltRows } from "../shared/verify.ts";
+import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -23,6 +24,7 @@ import { connectForWriting, connectReadOnly } from "./connect.ts";
 import { toStoreError } from "./errors.ts";
 import { openStoreFile } from "./file.ts";
 import { identify, refuseReplaced } from "./file-identity.ts";
+import { finish } from "./finish.ts";
 import { copyHistory, historyOf, verify } from "./history.ts";
 import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
@@ -30,7 +32,7 @@ import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
 import { type CheckpointListener, ThreadWriter } from "./thread-writer.ts";
-import { SqliteTransactions } from "./transactions.ts";
+import { type Decided, SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -76,8 +78,9 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   const name = "in memory";
   const db = new DatabaseSync(":memory:");
   migrate(db);
+  finish(db);
   const reader = new Reader(db, { name, projection: options.projection });
-  const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
+  const writer = createInlineWriter(db, { name });
   return new SqliteStore({
     ...options,
     name,
@@ -110,7 +113,7 @@ interface WaitingRead {
 
 class SqliteStore implements Store {
   readonly #parts: Parts;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
   #waiting: WaitingRead[] = [];
 
@@ -181,7 +184,7 @@ class SqliteStore implements Store {
       checkFile();
       const given = { ...options, events, check };
       return openForWriting === undefined
-        ? this.#queue.rewrite(() => makeRows(options.reader, given))
+        ? this.#queue.rewrite(() => makeRows(options.reader.loader, given))
         : importHistory(openForWriting, given);
     });
     await importing.catch((error: StoreError) => {
@@ -199,6 +202,11 @@ class SqliteStore implements Store {
       }),
     );
     return counts;
+  }
+
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => removalOfRecords(this.#parts.clock()));
   }
 
   close(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Migration } from "../store.ts";
 import { connectForWriting, connectImmutable, connectReadOnly, readPragma } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
+import { finish } from "./finish.ts";
 import { migrate } from "./migrate.ts";
 import { applicationId, schemaVersion } from "./migrations.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
@@ -39,6 +40,16 @@ export async function openUnchanged(path: string, busy: { readonly limitMs: numb
 export async function migrateStoreFile(path: string, busy: { readonly limitMs: number }): Promise<Migration> {
   try {
     return { from: await bringToNewest(path, busy), to: schemaVersion };
+  } catch (error) {
+    throw toStoreError(error, path);
+  }
+}
+
+/** Ends the migration of a store that has the newest schema: see `finish`. */
+export async function finishStoreFile(path: string, busy: { readonly limitMs: number }): Promise<void> {
+  try {
+    using db = await retryWhileBusy(() => connectForWriting(path), busy);
+    await retryWhileBusy(() => finish(db), busy);
   } catch (error) {
     throw toStoreError(error, path);
   }

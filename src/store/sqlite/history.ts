@@ -6,7 +6,7 @@ import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-r
 import { compare } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
 import { toStoreError } from "./errors.ts";
-import { selectStates } from "./reader.ts";
+import { selectStates } from "./load.ts";
 
 /** What a connection sees in the transaction that it has begun. Yields to the event loop now and then. */
 export const historyOf = (db: DatabaseSync): StoredHistory => ({
@@ -64,7 +64,7 @@ const selectEvents = (db: DatabaseSync) =>
   select<StoredEvent>(
     db,
     `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
-      recorded_at AS recordedAt, actor FROM events ORDER BY position`,
+      recorded_at AS recordedAt, actor, previous FROM events ORDER BY position`,
   );
 
 const selectAggregates = (db: DatabaseSync) => select<StoredState>(db, selectStates);

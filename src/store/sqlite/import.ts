@@ -6,7 +6,7 @@ import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, foldOnto, refuseFilled } from "../transfer/fill.ts";
 import { commit } from "./commit.ts";
 import { historyOf } from "./history.ts";
-import { Reader } from "./reader.ts";
+import { Loader } from "./load.ts";
 import { retryWhileBusy } from "./retry.ts";
 import { WriteConnection } from "./write-connection.ts";
 
@@ -26,9 +26,9 @@ export async function importHistory(open: () => DatabaseSync, options: Import): 
   try {
     const connection = new WriteConnection(db);
     await retryWhileBusy(() => connection.begin(), limit);
-    const reader = new Reader(db, { name, projection });
-    refuseFilled(reader.newest(), name);
-    const written = new CachedMoment(reader);
+    const loader = new Loader(db, { name, projection });
+    refuseFilled(loader.newest(), name);
+    const written = new CachedMoment(loader);
     await fill(events, { written, write: async (rows) => connection.write(rows) }, projection);
     await check(toHistory(historyOf(db), options));
     commit(db);
@@ -47,11 +47,11 @@ function emptyLog(db: DatabaseSync): void {
 }
 
 /** The rows of an import into a store with one connection for all, where readers would see an open transaction. */
-export async function makeRows(reader: Reader, { name, projection, events, check }: Import): Promise<Rows> {
-  refuseFilled(reader.newest(), name);
+export async function makeRows(loader: Loader, { name, projection, events, check }: Import): Promise<Rows> {
+  refuseFilled(loader.newest(), name);
   const all: RecordedEvent[] = [];
   for await (const event of events) all.push(event);
-  const writes = foldOnto(new CachedMoment(reader), all, projection);
+  const writes = foldOnto(new CachedMoment(loader), all, projection);
   await check({
     async *events() {
       yield* all;

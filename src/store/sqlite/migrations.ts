@@ -49,6 +49,20 @@ export const migrations: readonly string[] = [
     digest TEXT NOT NULL,
     PRIMARY KEY (type, id)
   ) STRICT, WITHOUT ROWID;`,
+  // Processes of the version before leave the new columns out. What they leave is filled in by `finish`.
+  `ALTER TABLE events ADD COLUMN previous INTEGER;
+  ALTER TABLE aggregates ADD COLUMN digest TEXT;
+  ALTER TABLE aggregates ADD COLUMN digest_version INTEGER;
+  ALTER TABLE aggregates ADD COLUMN position INTEGER;
+  ALTER TABLE aggregates ADD COLUMN position_version INTEGER;
+  UPDATE aggregates SET digest = old.digest, digest_version = old.version
+    FROM state_digests AS old WHERE old.type = aggregates.type AND old.id = aggregates.id;
+  CREATE TABLE head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    record_commits INTEGER NOT NULL,
+    rebuilds INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO head VALUES (1, 0, 0);`,
 ];
 
 /** The newest. */

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
-import type { Writer } from "./writer.ts";
+import type { AheadOfLock, Writer } from "./writer.ts";
 import type { CheckpointNotice, WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
 
 // tsc does not rewrite this one: it is a URL, not an import.
@@ -23,8 +23,9 @@ function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
 export type CheckpointListener = (failure: StoreError | undefined) => void;
 
 interface Pending {
-  readonly kind: WriterRequest["kind"];
-  readonly resolve: (reply: { readonly isUntouched: boolean }) => void;
+  /** Whether it commits rows, which may have happened when the thread ends. */
+  readonly writes: boolean;
+  readonly resolve: (isWritten: boolean) => void;
   readonly reject: (error: StoreError) => void;
 }
 
@@ -43,9 +44,14 @@ export class ThreadWriter implements Writer {
     this.#onCheckpoint = onCheckpoint;
   }
 
-  begin(): ReturnType<Writer["begin"]> {
+  commitAhead(ahead: AheadOfLock): Promise<boolean> {
     this.#thread ??= this.#start();
-    return this.#send({ kind: "begin" });
+    return this.#send({ kind: "commitAhead", ...ahead });
+  }
+
+  async begin(): Promise<void> {
+    this.#thread ??= this.#start();
+    await this.#send({ kind: "begin" });
   }
 
   async commit(rows: Rows): Promise<void> {
@@ -65,12 +71,12 @@ export class ThreadWriter implements Writer {
     await ended;
   }
 
-  #send(request: WriterRequest): ReturnType<Writer["begin"]> {
+  #send(request: WriterRequest): Promise<boolean> {
     const thread = this.#thread;
-    if (thread === undefined) return Promise.reject(this.#died(request.kind));
+    if (thread === undefined) return Promise.reject(this.#died(false));
     return new Promise((resolve, reject) => {
       thread.ref();
-      this.#pending.push({ kind: request.kind, resolve, reject });
+      this.#pending.push({ writes: "rows" in request && request.rows !== undefined, resolve, reject });
       thread.postMessage(request);
     });
   }
@@ -93,7 +99,7 @@ export class ThreadWriter implements Writer {
       if (!("ok" in reply)) return;
       const pending = this.#pending.shift();
       if (this.#pending.length === 0) thread.unref();
-      if (reply.ok) pending?.resolve(reply);
+      if (reply.ok) pending?.resolve(reply.isWritten);
       else pending?.reject(this.#toStoreError(reply));
     });
     thread.on("error", (error) => {
@@ -101,7 +107,7 @@ export class ThreadWriter implements Writer {
     });
     thread.on("exit", () => {
       if (this.#thread === thread) this.#thread = undefined;
-      for (const { kind, reject } of this.#pending.splice(0)) reject(this.#died(kind, cause));
+      for (const { writes, reject } of this.#pending.splice(0)) reject(this.#died(writes, cause));
     });
     return thread;
   }
@@ -111,9 +117,9 @@ export class ThreadWriter implements Writer {
     return toStoreError(cause, this.#settings.path);
   }
 
-  #died(during: WriterRequest["kind"], cause?: unknown): StoreError {
+  #died(whileItWrote: boolean, cause?: unknown): StoreError {
     const ended = `The writer of the store ${this.#settings.path} ended unexpectedly`;
-    return during === "commit"
+    return whileItWrote
       ? new StoreError("outcome_unknown", `${ended} while it committed.`, cause)
       : new StoreError("unavailable", `${ended}.`, cause);
   }

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Rows } from "../shared/written-rows.ts";
+import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
 import { commit } from "./commit.ts";
+import type { Place } from "./writer.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;
@@ -8,32 +9,30 @@ const removedPerPut = 4;
 /** Writes rows on one connection. Its methods block the thread and throw the driver's errors. */
 export class WriteConnection {
   readonly #db: DatabaseSync;
-  #othersCommits: unknown;
-  readonly #countOthersCommits: StatementSync;
+  readonly #newest: StatementSync;
+  readonly #recordCommits: StatementSync;
   readonly #insertEvent: StatementSync;
   readonly #putAggregate: StatementSync;
-  readonly #putDigest: StatementSync;
   readonly #freeKey: StatementSync;
   readonly #takeKey: StatementSync;
   readonly #removeRecord: StatementSync;
   readonly #putRecord: StatementSync;
   readonly #removeExpired: StatementSync;
+  readonly #countRecordCommit: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    this.#countOthersCommits = db.prepare("PRAGMA data_version");
+    this.#newest = db.prepare("SELECT max(position) AS position FROM events");
+    this.#recordCommits = db.prepare("SELECT record_commits AS recordCommits FROM head");
     // Columns are named, so that this program can still write beside a newer one that has added a column.
     this.#insertEvent = db.prepare(
-      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor, previous) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#putAggregate = db.prepare(
-      "INSERT INTO aggregates (type, id, version, state) VALUES (?, ?, ?, ?) " +
-        "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, state = excluded.state",
-    );
-    this.#putDigest = db.prepare(
-      "INSERT INTO state_digests (type, id, version, digest) VALUES (?, ?, ?, ?) " +
-        "ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, digest = excluded.digest",
+      "INSERT INTO aggregates (type, id, version, state, digest, position, digest_version, position_version) " +
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3, ?3) ON CONFLICT (type, id) DO UPDATE SET version = ?3, state = ?4, " +
+        "digest = ?5, position = ?6, digest_version = ?3, position_version = ?3",
     );
     this.#freeKey = db.prepare(
       "DELETE FROM keys WHERE kind = ? AND value = ? AND aggregate_type = ? AND aggregate_id = ?",
@@ -45,19 +44,21 @@ export class WriteConnection {
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
     );
+    this.#countRecordCommit = db.prepare(
+      "UPDATE head SET record_commits = record_commits + 1, rebuilds = rebuilds + ?",
+    );
   }
 
-  /** Returns whether no other connection has committed since the last transaction of this one. */
-  begin(): boolean {
+  begin(): void {
     this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      const seenBefore = this.#othersCommits;
-      this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
-      return this.#othersCommits === seenBefore;
-    } catch (error) {
-      this.rollback();
-      throw error;
-    }
+  }
+
+  /** Whether the store is there, in the transaction that has begun. */
+  isAt({ position, recordCommits }: Place): boolean {
+    return (
+      (this.#newest.get()?.["position"] ?? 0) === position &&
+      this.#recordCommits.get()?.["recordCommits"] === recordCommits
+    );
   }
 
   /** Writes rows, and ends the transaction, as `commit` does. */
@@ -73,12 +74,10 @@ export class WriteConnection {
 
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
-    if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM state_digests; DELETE FROM keys");
+    if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+    if (rows.removesRecords) this.#db.exec("DELETE FROM records");
     runEach(this.#insertEvent, rows.events);
-    for (const [type, id, version, state, digest] of rows.aggregates) {
-      this.#putAggregate.run(type, id, version, state);
-      this.#putDigest.run(type, id, version, digest);
-    }
+    runEach(this.#putAggregate, rows.aggregates);
     runEach(this.#freeKey, rows.freedKeys);
     runEach(this.#takeKey, rows.takenKeys);
     runEach(this.#removeRecord, rows.removedRecords);
@@ -86,6 +85,11 @@ export class WriteConnection {
       this.#putRecord.run(...row);
       this.#removeExpired.run(rows.now);
     }
+    if (isBesideEvents(rows)) this.#countRecordCommit.run(rows.replacesProjection ? 1 : 0);
+  }
+
+  get isInTransaction(): boolean {
+    return this.#db.isTransaction;
   }
 
   rollback(): void {

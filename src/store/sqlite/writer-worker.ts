@@ -7,6 +7,7 @@ import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
 import { WriteConnection } from "./write-connection.ts";
+import type { AheadOfLock } from "./writer.ts";
 
 // The thread with the writing connection: a commit that waits for the disk does not block the event loop. It imports little, to start
 // fast.
@@ -19,6 +20,7 @@ export interface WriterThreadSettings {
 }
 
 type TransactionRequest =
+  | ({ readonly kind: "commitAhead" } & AheadOfLock)
   | { readonly kind: "begin" }
   | { readonly kind: "commit"; readonly rows: Rows }
   | { readonly kind: "rollback" };
@@ -26,7 +28,7 @@ type TransactionRequest =
 export type WriterRequest = TransactionRequest | { readonly kind: "close" };
 
 /** One for each request but `close`, in order. Errors lose fields between threads, so those that matter are copied. */
-export type WriterReply = { readonly ok: true; readonly isUntouched: boolean } | ({ readonly ok: false } & CopiedError);
+export type WriterReply = { readonly ok: true; readonly isWritten: boolean } | ({ readonly ok: false } & CopiedError);
 interface CopiedError {
   readonly message: string;
   readonly code: unknown;
@@ -50,6 +52,8 @@ if (port === null) throw new Error("writer-worker.ts runs as a worker");
 let connection: WriteConnection | undefined;
 /** Whether a commit failed and may still happen. */
 let hasCommitInDoubt = false;
+/** Whether the last rows were written: others may have been decided on them. */
+let wasWritten = true;
 let turnStartedAt = 0;
 let lastEndedAt = 0;
 
@@ -67,13 +71,13 @@ port.on("message", (request: WriterRequest) => {
       return;
     }
     port.postMessage(await reply(request));
-    if (request.kind === "commit" && connection !== undefined) checkpoints.afterCommit(connection);
+    if (connection?.isInTransaction === false) checkpoints.look(connection);
   });
 });
 
 async function reply(request: TransactionRequest): Promise<WriterReply> {
   try {
-    return { ok: true, isUntouched: await handle(request) };
+    return { ok: true, isWritten: await handle(request) };
   } catch (error) {
     return { ok: false, ...copyError(error) };
   }
@@ -85,12 +89,23 @@ function copyError(error: unknown): CopiedError {
 }
 
 async function handle(request: TransactionRequest): Promise<boolean> {
-  if (request.kind === "begin") return begin();
-  end((current) => (request.kind === "commit" ? current.commit(request.rows) : current.rollback()));
+  if (request.kind === "commitAhead") return commitAhead(request);
+  if (request.kind === "begin") await begin();
+  else end((current) => (request.kind === "commit" ? current.commit(request.rows) : current.rollback()));
   return true;
 }
 
-async function begin(): Promise<boolean> {
+async function commitAhead({ rows, from, follows }: AheadOfLock): Promise<boolean> {
+  if (follows && !wasWritten) return false;
+  wasWritten = false;
+  const current = await begin();
+  if (!orClose(() => current.isAt(from))) return false;
+  end(() => (rows === undefined ? current.rollback() : current.commit(rows)));
+  wasWritten = true;
+  return true;
+}
+
+async function begin(): Promise<WriteConnection> {
   // A commit to a file that has lost its name would be acknowledged, and gone when the file is closed.
   refuseReplaced(settings.path, settings.file);
   await letOthersWrite();
@@ -102,21 +117,29 @@ async function begin(): Promise<boolean> {
   const limit = { limitMs: settings.busyTimeoutMs };
   connection ??= await retryWhileBusy(() => new WriteConnection(connectForWriting(settings.path)), limit);
   const current = connection;
-  return retryWhileBusy(() => current.begin(), limit);
+  await retryWhileBusy(() => current.begin(), limit);
+  return current;
 }
 
 function end(finish: (current: WriteConnection) => void): void {
   if (connection === undefined) throw new Error("no transaction is open");
+  const current = connection;
   try {
-    finish(connection);
-  } catch (error) {
-    // After a disk error, the connection's cache may be wrong.
-    connection.close();
-    connection = undefined;
-    hasCommitInDoubt = isInDoubt(error);
-    throw error;
+    orClose(() => finish(current));
   } finally {
     lastEndedAt = performance.now();
+  }
+}
+
+/** After a disk error, the connection's cache may be wrong. */
+function orClose<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    connection?.close();
+    connection = undefined;
+    hasCommitInDoubt ||= isInDoubt(error);
+    throw error;
   }
 }
 

@@ -38,16 +38,18 @@ export async function fill(
 export function foldOnto(before: Moment, events: readonly RecordedEvent[], projection: Projection): Writes {
   const after = new Map<string, Snapshot>();
   let last: Pick<RecordedEvent, "position" | "recordedAt"> = before;
+  const linked: RecordedEvent[] = [];
   for (const recorded of events) {
     const { ref } = recorded;
     const snapshot = after.get(nameOfRef(ref)) ?? before.load(ref);
     refuse([...orderProblems(recorded, last), ...sequenceProblems(recorded, snapshot.version)]);
     after.set(nameOfRef(ref), evolveRecorded(snapshot, recorded, projection));
+    linked.push({ ...recorded, previous: snapshot.position });
     last = recorded;
   }
   const aggregates = [...after.values()];
   const keyMoves = aggregates.flatMap((snapshot) => keyMovesTo(snapshot, before.load(snapshot.ref), projection));
-  return { events, aggregates, keyMoves, records: [], now: 0 };
+  return { events: linked, aggregates, keyMoves, records: [], now: 0 };
 }
 
 /** The table of keys refuses a key that another aggregate has: see `toImportError`. */

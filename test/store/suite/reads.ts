@@ -19,7 +19,7 @@ export function defineReadTests(must: Must): void {
   describe("read", () => {
     must("returns version 0 and no state for an aggregate without events", async ({ store }) => {
       const view = await store.read([instanceRef, organizationRef("none"), name("none")]);
-      expect(view.get(instanceRef)).toEqual({ ref: instanceRef, version: 0, state: undefined });
+      expect(view.get(instanceRef)).toEqual({ ref: instanceRef, version: 0, position: 0, state: undefined });
       expect(view.get(organizationRef("none")).version).toBe(0);
       expect(view.find(name("none"))).toBeUndefined();
       expect([view.position, view.recordedAt]).toEqual([0, 0]);
@@ -107,6 +107,7 @@ export function defineReadTests(must: Must): void {
       expect(view.find(name("ACME"))).toEqual({
         ref: organizationRef("a"),
         version: 1,
+        position: 1,
         state: { name: "ACME", removed: false },
       });
       expect(view.find(digest)?.ref).toEqual(userRef("u"));

@@ -24,6 +24,17 @@ function record(events: readonly { readonly ref: AggregateRef; readonly type: st
   });
 }
 
+/** As a store gives them, which says of each event where the one before it in its aggregate is. */
+function linked(events: readonly RecordedEvent[]): readonly RecordedEvent[] {
+  const last = new Map<string, number>();
+  return events.map((event) => {
+    const name = `${event.ref.type} ${event.ref.id}`;
+    const previous = last.get(name) ?? 0;
+    last.set(name, event.position);
+    return { ...event, previous };
+  });
+}
+
 const addition = (id: string, name = id) => ({
   ref: organizationRef(id),
   type: "OrganizationAdded",
@@ -89,6 +100,7 @@ export function defineTransferTests(must: Must): void {
       );
       const { events, aggregates } = await exported(store);
       expect(events).toEqual(outcomes.flatMap((outcome) => outcome.events));
+      expect(events).toEqual(linked(events));
       const listed = [...(await store.list("organization")), ...(await store.list("user"))];
       expect(new Set(aggregates)).toEqual(new Set(listed));
     });
@@ -130,7 +142,7 @@ export function defineTransferTests(must: Must): void {
         { ref: userRef(refs.even), type: "TokenCreated", payload: token },
       ]).map((event, index) => (index === 0 ? { ...event, actor: "\0\\ü" } : event));
       await importAll(store, events);
-      expect((await exported(store)).events).toEqual(events);
+      expect((await exported(store)).events).toEqual(linked(events));
       const key = { kind: "token_digest", value: token.digest } as const;
       expect((await store.read([key])).find(key)?.ref).toEqual(userRef(refs.even));
       expect(await store.verify()).toEqual({ problems: [], events: 8, aggregates: 4 });
@@ -168,7 +180,7 @@ export function defineTransferTests(must: Must): void {
       });
       const events = record([...users, ...passes.flat()]);
       await importAll(store, events);
-      expect((await exported(store)).events).toEqual(events);
+      expect((await exported(store)).events).toEqual(linked(events));
       expect(
         (await store.read([{ kind: "token_id", value: "t" }])).find({ kind: "token_id", value: "t" })?.ref.id,
       ).toBe("39");
@@ -182,7 +194,7 @@ export function defineTransferTests(must: Must): void {
         const versions = (await collect(history.aggregates())).map(({ version }) => version).sort();
         seen = { positions, versions, events: await collect(history.events()) };
       });
-      expect(seen).toEqual({ positions: [0, 0], versions: [1, 2], events: three });
+      expect(seen).toEqual({ positions: [0, 0], versions: [1, 2], events: linked(three) });
       expect((await other.read([])).position).toBe(3);
     });
 

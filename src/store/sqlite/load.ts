@@ -1,0 +1,98 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { AggregateType } from "../../domain/events.ts";
+import type { UniqueKey } from "../../domain/states.ts";
+import type { Loads } from "../shared/cached-moment.ts";
+import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
+import type { AggregateRef, RecordRef, Snapshot, StoreRecord } from "../store.ts";
+import { toStoreError } from "./errors.ts";
+
+/** Loads states, holders of keys and records over a connection, as of the transaction that it has begun. */
+export class Loader implements Loads {
+  readonly #source: StateSource;
+  readonly #statements: Record<"newest" | "aggregate" | "holder" | "record" | "list", StatementSync>;
+
+  constructor(db: DatabaseSync, source: StateSource) {
+    this.#source = source;
+    this.#statements = {
+      newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
+      aggregate: prepare(db, `${selectStates} WHERE type = ? AND id = ?`),
+      holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
+      record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
+      list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id`),
+    };
+  }
+
+  /** The newest event. */
+  newest(): { readonly position: number; readonly recordedAt: number } {
+    const [position = 0, recordedAt = 0] = row<[number, number]>(this.#statements.newest) ?? [];
+    return { position, recordedAt };
+  }
+
+  load(ref: AggregateRef): Snapshot {
+    return this.#translated(() => {
+      const found = row<StateRow>(this.#statements.aggregate, ref.type, ref.id);
+      if (found === undefined) return { ref, version: 0, position: 0, state: undefined };
+      return toSnapshot(toStoredState(found), this.#source);
+    });
+  }
+
+  findHolder(key: UniqueKey): AggregateRef | undefined {
+    return this.#translated(() => {
+      const found = row<[AggregateType, string]>(this.#statements.holder, key.kind, key.value);
+      return found && { type: found[0], id: found[1] };
+    });
+  }
+
+  loadRecord(ref: RecordRef): StoreRecord | undefined {
+    return this.#translated(() => {
+      const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
+      return found && toRecord({ kind: ref.record, value: found[0], expiresAt: found[1] }, this.#source);
+    });
+  }
+
+  list<T extends AggregateType>(type: T): Snapshot<T>[] {
+    const rows = this.#statements.list.all(type) as unknown as StateRow[];
+    return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
+  }
+
+  /** Commands read too while they are decided, and must fail with a StoreError. */
+  #translated<T>(load: () => T): T {
+    try {
+      return load();
+    } catch (error) {
+      throw toStoreError(error, this.#source.name);
+    }
+  }
+}
+
+export const selectStates = `SELECT type, id, version, state, digest, digest_version AS digestVersion, position,
+  position_version AS positionVersion FROM aggregates`;
+
+type StateRow = [
+  type: string,
+  id: string,
+  version: number,
+  state: string,
+  digest: string | null,
+  digestVersion: number | null,
+  position: number | null,
+  positionVersion: number | null,
+];
+
+const toStoredState = (row: StateRow): StoredState => {
+  const [type, id, version, state, digest, digestVersion, position, positionVersion] = row;
+  return { type, id, version, state, digest, digestVersion, position, positionVersion };
+};
+
+export function prepare(db: DatabaseSync, sql: string): StatementSync {
+  const statement = db.prepare(sql);
+  statement.setReturnArrays(true);
+  return statement;
+}
+
+export function row<Row extends readonly unknown[]>(
+  statement: StatementSync,
+  ...values: SQLInputValue[]
+): Row | undefined {
+  return statement.get(...values) as unknown as Row | undefined;
+}
