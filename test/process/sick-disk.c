@@ -4,7 +4,7 @@
  * SICK_DISK names a file. While it is there, its one line says what happens: FAULT OPERATIONS PATTERN FROM TO
  *   FAULT       EIO: the operation fails.  KILL: the process is killed before it.
  *   OPERATIONS  sync, or change: also writes, new lengths, links and removals.
- *   PATTERN     of the paths concerned, as for fnmatch(3), where * matches slashes too.
+ *   PATTERN     of the paths concerned, as for fnmatch(3), where * matches slashes too. A socket is called socket:[INODE].
  *   FROM TO     which of these operations, counted from 1 over all processes. Each is noted by a byte after the line.
  *
  * DURABLE names a directory. What is synced there is copied to it: a file as `content-INODE`, and the names in a directory, with
@@ -22,7 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -60,7 +62,7 @@ static int descriptor_fails(enum operation operation, int descriptor) {
   char link[64], path[PATH_MAX + 1];
   snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
   ssize_t length = readlink(link, path, PATH_MAX);
-  if (length <= 0 || path[0] != '/') return 0;
+  if (length <= 0) return 0;
   path[length] = 0;
   return fails(operation, path);
 }
@@ -115,6 +117,12 @@ SYNC_BY(fdatasync)
 
 ssize_t write(int descriptor, const void *bytes, size_t count) {
   return descriptor_fails(CHANGE, descriptor) ? -1 : REAL(write)(descriptor, bytes, count);
+}
+ssize_t writev(int descriptor, const struct iovec *parts, int count) {
+  return descriptor_fails(CHANGE, descriptor) ? -1 : REAL(writev)(descriptor, parts, count);
+}
+ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
+  return descriptor_fails(CHANGE, descriptor) ? -1 : REAL(sendmsg)(descriptor, message, flags);
 }
 ssize_t pwrite(int descriptor, const void *bytes, size_t count, off_t offset) {
   return descriptor_fails(CHANGE, descriptor) ? -1 : REAL(pwrite)(descriptor, bytes, count, offset);

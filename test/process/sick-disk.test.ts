@@ -2,15 +2,16 @@ import { cpSync, existsSync, mkdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { schemaVersion } from "../../src/store/sqlite/migrations.ts";
+import { addCounter } from "../store/fixtures/commands.ts";
+import { makeOlderFile } from "../store/fixtures/older-store.ts";
 import { Api, newFactors } from "./api.ts";
-import { databasePath, readEvents, verifyStore } from "./database.ts";
-import { makeOlderStore, olderVersions, versionOf } from "./older-store.ts";
+import { databasePath, readEvents, verifyStore, versionOf } from "./database.ts";
 import {
   complaintsIn,
   type Ended,
   runCommand,
   runJson,
-  type ServerProcess,
+  ServerProcess,
   startServer,
   TemporaryDirectory,
   until,
@@ -106,6 +107,62 @@ describe.concurrent("a commit whose sync fails", () => {
   });
 });
 
+describe.concurrent("a command whose outcome is unknown", () => {
+  it("has no effect once another process, such as a server, has written", async (context) => {
+    using directory = new TemporaryDirectory();
+    const disk = SickDisk.create(context, directory);
+    const data = directory.join("data");
+    await using server = await startServer({ data });
+    const api = new Api(server.url, server.adminToken);
+    expect((await api.addPolicy()).status).toBe(200);
+    disk.fail({ of: logFile });
+    const added = await runCommand(["org", "add", "Acme", "--data", data], { env: disk.env });
+    expect(added).toMatchObject({ exitCode: 1, stdout: "", stderr: expect.stringContaining("is unknown") });
+    expect((await api.addFactor(factor)).status).toBe(200);
+    const before = readEvents(data);
+    server.kill("SIGKILL");
+    await server.ended;
+    expect(readEvents(data)).toEqual(before);
+    expect(before.at(-1)?.type).toBe("SecondFactorAdded");
+    await expectSound(data);
+  });
+});
+
+describe.concurrent("a first start whose n-th sync fails", () => {
+  it("works, or says why it does not, and the next one works", async (context) => {
+    using directory = new TemporaryDirectory();
+    const disk = SickDisk.create(context, directory);
+    let failures = 0;
+    for (let n = 1; ; n += 1) {
+      const data = directory.join(`data-${n}`);
+      disk.fail({ of: `${data}*`, from: n, to: n });
+      await using first = new ServerProcess({ data, env: disk.env });
+      const serves = await first.ready().then(
+        () => true,
+        () => false,
+      );
+      const { attempts } = disk;
+      disk.heal();
+      if (serves) first.kill("SIGKILL");
+      else {
+        failures += 1;
+        const ended = await first.endedWithin(10_000);
+        expect(ended, `sync ${n}`).toMatchObject({ exitCode: 1, signal: null, stdout: "" });
+        expect(ended.stderr, `sync ${n}`).toMatch(/^portcullis: [^\n]+\n$/);
+      }
+      await first.ended;
+      await using next = await startServer({ data });
+      const api = new Api(next.url, next.adminToken);
+      expect((await api.addFactor(factor)).status, `sync ${n}`).toBe(200);
+      next.kill("SIGKILL");
+      await next.ended;
+      await expectSound(data);
+      if (attempts < n) break;
+    }
+    expect(failures).toBeGreaterThan(4);
+  });
+});
+
 describe("checkpoints that fail", () => {
   it("are counted and logged once, and end readiness beyond a length of the log, until they succeed", async (context) => {
     using directory = new TemporaryDirectory();
@@ -172,12 +229,15 @@ describe("checkpoints that fail", () => {
 describe.concurrent("a command whose n-th sync fails", () => {
   let directory: TemporaryDirectory;
   let sound: string;
+  let older: string;
   let token: { readonly id: string };
   beforeAll(async () => {
     directory = new TemporaryDirectory();
     sound = directory.join("sound");
     await using server = await startServer({ data: sound });
     await server.stop();
+    older = directory.join("older");
+    await makeOlderFile(databasePath(older), schemaVersion - 1, (store) => store.execute(addCounter("a")));
     token = await runJson(sound, "token", "create", "--user", "admin");
     expect(await runCommand(["store", "export", directory.join("export"), "--data", sound])).toMatchObject({
       exitCode: 0,
@@ -213,7 +273,7 @@ describe.concurrent("a command whose n-th sync fails", () => {
     },
     {
       command: "store migrate",
-      prepare: (data) => makeOlderStore(data, schemaVersion - 1),
+      prepare: (data) => cpSync(older, data, { recursive: true }),
       args: () => ["store", "migrate"],
       isDone: (data) => versionOf(data) === schemaVersion,
       syncs: 4,
@@ -263,37 +323,6 @@ describe.concurrent("a command whose n-th sync fails", () => {
     expect(stderr, what).toMatch(/^portcullis: [^\n]+\n$/);
     if (!stderr.includes("is unknown")) expect(isDone, `${what}: ${stderr}`).toBe(false);
   }
-});
-
-describe.concurrent.each(olderVersions)("store migrate, of version %i", (version) => {
-  it("can be killed, or lose power, at every change of a file", { timeout: 300_000 }, async (context) => {
-    using directory = new TemporaryDirectory();
-    const disk = SickDisk.create(context, directory);
-    const original = directory.join("original");
-    makeOlderStore(original, version);
-    const found = new Set<number>();
-    for (let n = 1; ; n += 1) {
-      const data = directory.join(`data-${n}`);
-      cpSync(original, data, { recursive: true });
-      // Not the index of the log, which is made again.
-      disk.fail({ fault: "KILL", operations: "change", of: `${data}/*[!m]`, from: n });
-      const env = { ...disk.env, ...disk.follow(data) };
-      const { exitCode, signal } = await runCommand(["store", "migrate", "--data", data], { env });
-      expect([0, null]).toContain(exitCode);
-      const isOver = signal === null;
-      disk.heal();
-      for (const left of [disk.losePower(data, `durable-${n}`), data]) {
-        const now = versionOf(left);
-        expect(isOver ? [schemaVersion] : [version, schemaVersion], `${left}, change ${n}`).toContain(now);
-        found.add(now);
-        await expectSound(left);
-      }
-      if (!isOver) continue;
-      expect(n).toBeGreaterThan(10);
-      break;
-    }
-    expect([...found]).toEqual([version, schemaVersion]);
-  });
 });
 
 describe("a loss of power", () => {
