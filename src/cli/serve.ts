@@ -7,7 +7,7 @@ import { createReadiness } from "../process/readiness.ts";
 import { version } from "../process/version.ts";
 import { watchTls } from "../process/watch-tls.ts";
 import type { ServerOptions } from "../server.ts";
-import { openStore } from "../store/open.ts";
+import { logMeterOf, openStore } from "../store/open.ts";
 import { prepareStore } from "./first-start.ts";
 import { misspeltVariables } from "./misspelt-variables.ts";
 import { serverSettings, withSettings } from "./settings.ts";
@@ -47,6 +47,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     { startTelemetry },
     { observeStore },
     { probeStore },
+    { watchStoreLog },
   ] = await Promise.all([
     import("../server.ts"),
     import("../process/log.ts"),
@@ -56,6 +57,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     import("../telemetry/telemetry.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),
+    import("../telemetry/store-log.ts"),
   ]);
   const logOutput = standardErrorOutput();
   const log = await createLog(config.log, logOutput);
@@ -68,14 +70,18 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   });
   const { metrics } = telemetry;
   metrics.watchLog(() => logOutput.lost);
+  const logMeter = logMeterOf(config.storeLocation);
+  const storeLog = logMeter && watchStoreLog({ bytes: logMeter, metrics, log });
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
     onCommit: metrics.onCommit,
+    onCheckpoint: storeLog?.onCheckpoint,
   });
   const readiness = createReadiness();
   const probe = probeStore(opened, {
     readiness,
+    findProblem: storeLog?.findProblem,
     onChange(reason) {
       if (reason === undefined) log.info("the store works again: the server is ready");
       else log.warn({ err: reason }, "the store cannot be used: the server is not ready");

@@ -36,6 +36,12 @@ export function readEventsAt(path: string): EventRow[] {
   }
 }
 
+/** The schema version that the next process to open the store finds. */
+export function versionOf(data: string): number {
+  using db = new DatabaseSync(databasePath(data), { timeout: 5000 });
+  return Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
+}
+
 /** Throws unless positions, and the sequences of each aggregate, count from 1 without a gap. */
 export function checkContiguous(events: readonly EventRow[]): void {
   const sequences = new Map<string, number>();

@@ -31,7 +31,7 @@ import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { rebuildFile, rebuiltRows } from "./rebuild.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
-import { ThreadWriter } from "./thread-writer.ts";
+import { type CheckpointListener, ThreadWriter } from "./thread-writer.ts";
 import { type Decided, SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
@@ -41,6 +41,7 @@ export interface SqliteOptions {
   /** How long a call waits for another process's lock before it is `unavailable`. */
   readonly busyTimeoutMs: number;
   readonly onCommit?: CommitListener | undefined;
+  readonly onCheckpoint?: CheckpointListener | undefined;
 }
 
 /** Opens the store in a file. Creates the file and its directory where there is none. */
@@ -53,7 +54,7 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
       ...options,
       name: path,
       reader: new Reader(db, { name: path, projection: options.projection }),
-      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }),
+      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }, options.onCheckpoint),
       checkFile: () => refuseReplaced(path, file),
       async withHistory(use) {
         const own = await retryWhileBusy(() => connectReadOnly(path), { limitMs: options.busyTimeoutMs });

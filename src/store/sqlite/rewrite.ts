@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { commit } from "./commit.ts";
 import { retryWhileBusy } from "./retry.ts";
 import { WriteConnection } from "./write-connection.ts";
 
@@ -29,7 +30,7 @@ export async function rewrite<T>(
 
 /** Commits. Readers notice it as a commit of another connection, and start over. */
 function end(db: DatabaseSync): void {
-  db.exec("COMMIT");
+  commit(db);
   try {
     // The write-ahead log is as long as what was written. It does no harm where it stays, as on a full disk.
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
