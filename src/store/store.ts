@@ -189,6 +189,8 @@ export interface Store {
 export interface Migration {
   readonly from: number;
   readonly to: number;
+  /** Whether nothing is left in the store that only older versions of this program need. */
+  readonly isFinished: boolean;
 }
 
 /** How events become state. An engine keeps the result, and finds aggregates by their unique keys. */

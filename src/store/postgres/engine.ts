@@ -72,7 +72,7 @@ export const migratePostgresStore = (url: string, given?: Partial<PostgresSettin
   onSchema(url, given, migrate);
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<void> =>
+export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<boolean> =>
   onSchema(url, given, finish);
 
 async function onSchema<T>(
