@@ -6,8 +6,7 @@ import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
-import { rebuiltRows } from "../shared/verify.ts";
-import { removalOfRecords } from "../shared/written-rows.ts";
+import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -32,6 +31,7 @@ import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
+import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { PostgresTransactions } from "./transactions.ts";
 
@@ -117,7 +117,12 @@ class PostgresStore implements Store {
 
   async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
     const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
-    const { rows } = await this.#use((client) => client.query<StateRow>(sql, [type]));
+    const rows = await this.#use(async (client) => {
+      const begun = client.query(beginRead(this.#database.limits));
+      const [selected] = await Promise.all([client.query<StateRow>(sql, [type]), begun]);
+      await client.query("COMMIT");
+      return selected.rows;
+    });
     return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
   }
 
@@ -134,10 +139,8 @@ class PostgresStore implements Store {
     this.#lifetime.refuseClosed();
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
-      const client = await this.#transactions.lengthen();
-      const { rows, ...counted } = await rebuiltRows(historyOf(client), this.#source);
-      counts = counted;
-      return rows;
+      counts = await rebuildIn(await this.#transactions.lengthen(), this.#source);
+      return noRows;
     });
     return counts;
   }

@@ -28,8 +28,9 @@ type HeadRow = Record<"position" | "recorded_at" | "commits", string> & {
   readonly is_replica: boolean;
 };
 
-const selectHead = `SELECT position, recorded_at, commits, commit_id, pg_is_in_recovery() AS is_replica
-  FROM portcullis.head WHERE id = 1`;
+/** It also runs outside of a transaction, so it names every schema: see begin.ts. */
+const selectHead = `SELECT position, recorded_at, commits, commit_id, pg_catalog.pg_is_in_recovery() AS is_replica
+  FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1`;
 
 /** Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {

@@ -13,7 +13,7 @@ const quickMs = 1;
 const minHalved = 16;
 /** Once is enough where a lock keeps other writers out. This bounds the rest. */
 const maxAttempts = 5;
-/** A failure after more than this means that the store does not answer. */
+/** A failure after more than this means that the store does not answer, or another process holds a lock. */
 const silentMs = 1000;
 
 interface Waiting {
@@ -23,8 +23,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Makes the rows of a transaction without commands. No one else writes meanwhile. */
-type Rewrite = () => Promise<Rows>;
+/** Makes the rows of a transaction without commands; undefined where it has written them. No one else writes meanwhile. */
+type Rewrite = () => Promise<Rows | undefined>;
 interface WaitingRewrite {
   readonly rewrite: Rewrite;
   readonly resolve: () => void;
@@ -216,11 +216,14 @@ export class CommitQueue<Decided extends DecidedBatch> {
   }
 
   async #runRewrite({ rewrite, resolve, reject }: WaitingRewrite): Promise<void> {
+    const startedAt = performance.now();
     try {
       await this.#transact(false, async () => ({ rows: await rewrite() }));
       resolve();
     } catch (error) {
-      reject(this.#transactions.toStoreError(error));
+      const failure = this.#transactions.toStoreError(error);
+      reject(failure);
+      this.#rejectBehind(failure, startedAt);
     } finally {
       this.#transactions.ended(undefined);
     }
@@ -261,9 +264,13 @@ export class CommitQueue<Decided extends DecidedBatch> {
     const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
     for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
     this.#waiting.unshift(...again);
-    // The others would wait as long again for a store that does not answer.
-    const isSilent = failure.code === "unavailable" && performance.now() - startedAt > silentMs;
-    if (isSilent) for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
+    this.#rejectBehind(failure, startedAt);
+  }
+
+  /** Those behind a failure that took long would wait as long again. */
+  #rejectBehind(failure: StoreError, startedAt: number): void {
+    if (failure.code !== "unavailable" || performance.now() - startedAt <= silentMs) return;
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
   }
 }
 

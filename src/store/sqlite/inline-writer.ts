@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
 import { WriteConnection } from "./write-connection.ts";
-import type { Writer } from "./writer.ts";
+import type { Place, Writer } from "./writer.ts";
 
 /**
  * Writes on the reader's connection: no second one can see a store in memory. No one else can write, and a transaction that is open across
@@ -11,25 +11,29 @@ import type { Writer } from "./writer.ts";
 export function createInlineWriter(db: DatabaseSync, { name }: { readonly name: string }): Writer {
   const connection = new WriteConnection(db);
   let wasWritten = true;
-  const commit = async (rows: Rows): Promise<void> => {
+  const write = (rows: Rows | undefined, from?: Place): boolean => {
     wasWritten = false;
     try {
       connection.begin();
-      connection.commit(rows);
-      wasWritten = true;
+      const isThere = from === undefined || connection.isAt(from);
+      if (isThere && rows !== undefined) connection.commit(rows);
+      else connection.rollback();
+      wasWritten = isThere;
     } catch (error) {
       throw toStoreError(error, name);
     }
+    return wasWritten;
   };
   return {
-    async commitAhead({ rows, follows }) {
+    async commitAhead({ rows, from, follows }) {
       if (follows && !wasWritten) return false;
-      if (rows !== undefined) await commit(rows);
-      return true;
+      return write(rows, from);
     },
     async begin() {},
     async rollback() {},
-    commit,
+    async commit(rows) {
+      write(rows);
+    },
     async close() {},
   };
 }
