@@ -16,10 +16,13 @@ export async function isFinished(client: ClientBase): Promise<boolean> {
   return rows[0]?.is_nullable === "NO";
 }
 
+/** By which the events of an aggregate have different sequences, and older nodes find them. */
+export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
+
 /** Removes what only older versions need: they cannot write any more. */
 export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previous SET NOT NULL;
   ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
-  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_aggregate_type_aggregate_id_sequence_key`;
+  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS ${sequenceIndex}`;
 
 /**
  * Fills in what older versions left out, and removes what only they need. Nodes of this version read and write meanwhile: no step keeps
@@ -48,7 +51,10 @@ const positionsAtOnce = 5000;
 
 const lockHead = "SELECT position FROM portcullis.head FOR UPDATE";
 
-/** Fills in where the last event of each aggregate is. Resolves to the position of the newest event before that. */
+/**
+ * Fills in where the last event of each aggregate is, and removes digests of earlier states: what older versions wrote has none until the
+ * next write or rebuild. Resolves to the position of the newest event before that.
+ */
 async function fillPositions(client: ClientBase): Promise<number> {
   const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
   for (let after: readonly [type: string, id: string] | undefined = ["", ""]; after !== undefined; ) {
@@ -69,7 +75,8 @@ async function fillSomePositions(
         SELECT type, id, version FROM portcullis.aggregates
           WHERE position_version IS DISTINCT FROM version AND (type, id) > ($1, $2) ORDER BY type, id LIMIT $3
       ), filled AS (
-        UPDATE portcullis.aggregates AS a SET position = e.position, position_version = page.version
+        UPDATE portcullis.aggregates AS a SET position = e.position, position_version = page.version,
+            digest = CASE WHEN a.digest_version < page.version THEN NULL ELSE a.digest END
           FROM page JOIN portcullis.events AS e
             ON e.aggregate_type = page.type AND e.aggregate_id = page.id AND e.sequence = page.version
           WHERE a.type = page.type AND a.id = page.id

@@ -25,11 +25,12 @@ export function finish(db: DatabaseSync): boolean {
 }
 
 /**
- * A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
+ * States that older versions wrote have no digest until the next write or rebuild. A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
  * it. To be counted as a commit that changes more than events keeps others from going on without the positions.
  */
 const statements = `
-  UPDATE aggregates SET position = e.position, position_version = aggregates.version FROM events AS e
+  UPDATE aggregates SET position = e.position, position_version = aggregates.version,
+      digest = CASE WHEN digest_version < aggregates.version THEN NULL ELSE digest END FROM events AS e
     WHERE position_version IS NOT aggregates.version AND e.aggregate_type = aggregates.type
       AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version;
   CREATE TABLE finished_events (
