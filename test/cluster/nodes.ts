@@ -3,6 +3,8 @@ import { type ServerProcess, startServer, TemporaryDirectory } from "../process/
 
 interface NodeOptions {
   readonly store: string;
+  /** That of the checkout, where it is not given. */
+  readonly program: string | undefined;
   readonly token: string;
   readonly env: Readonly<Record<string, string>>;
   readonly data: string;
@@ -45,27 +47,39 @@ export class Node {
   }
 
   #start(): Promise<ServerProcess> {
-    const { data, store, token, env } = this.#options;
-    return startServer({ data, flags: ["--store", store], env: { ...env, PORTCULLIS_ADMIN_TOKEN: token } });
+    const { data, store, token, env, program } = this.#options;
+    return startServer({
+      data,
+      flags: ["--store", store],
+      env: { ...env, PORTCULLIS_ADMIN_TOKEN: token },
+      ...(program !== undefined && { program }),
+    });
   }
 }
 
 /** Nodes with one admin. */
 export class Nodes implements AsyncDisposable {
-  readonly all: readonly Node[];
+  readonly all: Node[] = [];
   readonly token = randomBytes(32).toString("hex");
   readonly #directory = new TemporaryDirectory();
+  readonly #env: Readonly<Record<string, string>>;
 
-  private constructor(stores: readonly string[], env: Readonly<Record<string, string>>) {
-    const { token } = this;
-    this.all = stores.map((store, index) => {
-      return new Node({ store, token, env, data: this.#directory.join(String(index)) });
-    });
+  private constructor(env: Readonly<Record<string, string>>) {
+    this.#env = env;
+  }
+
+  /** Begins to start one more. */
+  add(store: string, program?: string): Node {
+    const { all, token } = this;
+    const node = new Node({ store, token, env: this.#env, program, data: this.#directory.join(String(all.length)) });
+    all.push(node);
+    return node;
   }
 
   /** Starts one for each location, all at once: the first to come sets up the store. */
   static async start(stores: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Nodes> {
-    const nodes = new Nodes(stores, env);
+    const nodes = new Nodes(env);
+    for (const store of stores) nodes.add(store);
     try {
       await Promise.all(nodes.all.map((node) => node.url()));
       return nodes;

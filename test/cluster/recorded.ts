@@ -1,10 +1,13 @@
 // Compares a history with the events that are in the store at its end.
+
+import { dirname } from "node:path";
 import { query } from "../fixtures/postgres.ts";
-import { checkContiguous, type EventRow } from "../process/database.ts";
+import { checkContiguous, type EventRow, readEvents as readFile } from "../process/database.ts";
 import { type Call, isSameList, name, type Operation, type PolicyState, type Violation } from "./checker.ts";
 
-/** Every event, in the order of positions. */
+/** Every event, in the order of positions. A file must have its usual name. */
 export async function readEvents(url: string): Promise<EventRow[]> {
+  if (url.startsWith("sqlite:")) return readFile(dirname(url.slice("sqlite:".length)));
   const { rows } = await query(
     url,
     `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, payload, actor
