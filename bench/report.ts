@@ -10,16 +10,18 @@ export interface Figure {
   readonly what: string;
   readonly unit: string;
   readonly values: readonly number[];
+  /** In this unit. Absent: there is no goal. Most goals are for ratios, because a figure depends on the machine. */
+  readonly goal?: Goal;
 }
 
 /** `at least` is for throughput, `at most` for time and memory. */
 export interface Goal {
   readonly is: "at least" | "at most";
   readonly value: number;
-  readonly stretch: number;
+  readonly stretch: number | undefined;
 }
-export const atLeast = (value: number, stretch: number): Goal => ({ is: "at least", value, stretch });
-export const atMost = (value: number, stretch: number): Goal => ({ is: "at most", value, stretch });
+export const atLeast = (value: number, stretch?: number): Goal => ({ is: "at least", value, stretch });
+export const atMost = (value: number, stretch?: number): Goal => ({ is: "at most", value, stretch });
 
 /** Ratios of one quantity to another, one for each round. */
 export interface Row {
@@ -56,20 +58,20 @@ function renderRows(rows: readonly Row[]): string[] {
     "",
     "| ratio | median (min to max) | goal | stretch | |",
     "|---|---|---|---|---|",
-    ...rows.map((row) => {
-      const { what, ratios, goal } = row;
-      const wanted = goal === undefined ? " | " : `${goal.is} ${goal.value} | ${goal.stretch}`;
-      return `| ${what} | ${renderSpread(ratios)} | ${wanted} | ${verdict(row)} |`;
-    }),
+    ...rows.map(({ what, ratios, goal }) => `| ${what} | ${renderSpread(ratios)} | ${renderGoal(goal, ratios)} |`),
   ];
 }
 
 function renderFigures(figures: readonly Figure[]): string[] {
+  const hasGoals = figures.some(({ goal }) => goal !== undefined);
   return [
     "",
-    "| measured | median (min to max) | unit |",
-    "|---|---|---|",
-    ...figures.map(({ what, unit, values }) => `| ${what} | ${renderSpread(values)} | ${unit} |`),
+    `| measured | median (min to max) | unit |${hasGoals ? " goal | stretch | |" : ""}`,
+    `|---|---|---|${hasGoals ? "---|---|---|" : ""}`,
+    ...figures.map(({ what, unit, values, goal }) => {
+      const figure = `| ${what} | ${renderSpread(values)} | ${unit} |`;
+      return hasGoals ? `${figure} ${renderGoal(goal, values)} |` : figure;
+    }),
   ];
 }
 
@@ -78,9 +80,15 @@ const renderSpread = (values: readonly number[]): string =>
 
 const renderNumber = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
-function verdict({ ratios, goal }: Row): string {
-  if (goal === undefined) return "";
-  const reaches = (wanted: number) => (goal.is === "at least" ? median(ratios) >= wanted : median(ratios) <= wanted);
-  if (reaches(goal.stretch)) return "met, and the stretch";
-  return reaches(goal.value) ? "met" : "**missed**";
+/** Three cells: the goal, the stretch and the verdict. */
+function renderGoal(goal: Goal | undefined, values: readonly number[]): string {
+  if (goal === undefined) return " |  | ";
+  const { is, value, stretch } = goal;
+  return `${is} ${value} | ${stretch ?? ""} | ${verdict(goal, median(values))}`;
+}
+
+function verdict({ is, value, stretch }: Goal, reached: number): string {
+  const reaches = (wanted: number) => (is === "at least" ? reached >= wanted : reached <= wanted);
+  if (stretch !== undefined && reaches(stretch)) return "met, and the stretch";
+  return reaches(value) ? "met" : "**missed**";
 }

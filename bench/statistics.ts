@@ -14,3 +14,12 @@ export function percentile(values: readonly number[], share: number): number {
 /** Round by round: what one has to another. */
 export const ratiosOf = (values: readonly number[], base: readonly number[]): number[] =>
   values.map((value, round) => value / (base[round] ?? Number.NaN));
+
+/** The median of each quantity. */
+export function medians<Name extends string>(
+  measured: readonly Readonly<Record<Name, number>>[],
+): Readonly<Record<Name, number>> {
+  const names = Object.keys(measured[0] ?? {}) as Name[];
+  const entries = names.map((name) => [name, median(measured.map((one) => one[name]))]);
+  return Object.fromEntries(entries) as Record<Name, number>;
+}

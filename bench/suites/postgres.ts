@@ -3,13 +3,19 @@ import { openStore } from "../../src/store/open.ts";
 import { startPostgres } from "../../test/fixtures/postgres.ts";
 import type { Effort } from "../environment.ts";
 import { end, remember, root, temporaryDirectory } from "../processes.ts";
-import type { Figure, Report, Row } from "../report.ts";
+import { atLeast, type Figure, type Goal, type Report, type Row } from "../report.ts";
 import { ratiosOf } from "../statistics.ts";
 import type { StoreWork } from "../store-caller.ts";
 import { fillStore, storeLocation } from "../store-fixture.ts";
 
 const callerCounts = [1, 16, 64] as const;
 const calls: readonly StoreWork["call"][] = ["reads", "durable writes"];
+
+/** Beside SQLite, with 64 callers. */
+const goals: Readonly<Record<string, Goal>> = {
+  "PostgreSQL: reads, 64 callers": atLeast(0.6),
+  "PostgreSQL: durable writes, 64 callers": atLeast(0.8),
+};
 
 /** Reads and durable writes at the store's contract: PostgreSQL beside SQLite, and two nodes beside one, each a process. */
 export async function measurePostgres({ rounds, seconds }: Effort): Promise<Report> {
@@ -28,7 +34,8 @@ export async function measurePostgres({ rounds, seconds }: Effort): Promise<Repo
     for (let round = -1; round < rounds; round++) {
       for (const call of calls) {
         for (const callers of callerCounts) {
-          for (const [name, nodes] of Object.entries(contenders)) {
+          const inTurn = Object.entries(contenders);
+          for (const [name, nodes] of round % 2 === 0 ? inTurn.toReversed() : inTurn) {
             const perSecond = await measure(nodes, { call, callers, seconds });
             const values = measured.get(nameOf(name, call, callers)) ?? [];
             measured.set(nameOf(name, call, callers), values);
@@ -43,7 +50,9 @@ export async function measurePostgres({ rounds, seconds }: Effort): Promise<Repo
       calls.flatMap((call) =>
         callerCounts.map((callers): Row => {
           const of = (name: string) => measured.get(nameOf(name, call, callers)) ?? [];
-          return { what: `${nameOf(above, call, callers)} / ${below}`, ratios: ratiosOf(of(above), of(below)) };
+          const goal = goals[nameOf(above, call, callers)];
+          const what = `${nameOf(above, call, callers)} / ${below}`;
+          return { what, ratios: ratiosOf(of(above), of(below)), ...(goal && { goal }) };
         }),
       );
     const figures = [...measured].map(([what, values]): Figure => ({ what, unit: "/s", values }));
@@ -62,9 +71,9 @@ async function fill(location: string): Promise<void> {
   await store.close();
 }
 
-type Node = Awaited<ReturnType<typeof startNode>>;
+export type Node = Awaited<ReturnType<typeof startNode>>;
 
-async function startNode(location: string) {
+export async function startNode(location: string) {
   const child = spawn(process.execPath, ["bench/store-caller.ts", location], {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -93,7 +102,7 @@ async function startNode(location: string) {
 }
 
 /** Calls per second of callers that are divided between the nodes. */
-async function measure(
+export async function measure(
   nodes: readonly Node[],
   work: Omit<StoreWork, "callers"> & { readonly callers: number },
 ): Promise<number> {

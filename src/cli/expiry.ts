@@ -1,5 +1,5 @@
 import { ConfigError } from "../config.ts";
-import { formatInstant, printList } from "./output.ts";
+import { type Columns, formatInstant, printList } from "./output.ts";
 
 const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -17,26 +17,29 @@ export function expiryAfter(text: string | undefined): { readonly expiresAt?: nu
   return { expiresAt: Date.now() + ms };
 }
 
+/** A key or a token, as lists show it. */
+interface Expiring {
+  readonly id: string;
+  readonly userName: string;
+  readonly createdAt: number;
+  readonly expiresAt?: number;
+}
+
+export const toExpiringRow = ({ id, userName, createdAt, expiresAt }: Expiring) => ({
+  id,
+  user: userName,
+  created: formatInstant(createdAt),
+  expires: expiresAt === undefined ? null : formatInstant(expiresAt),
+});
+
+/** The columns of such a list after the first, which has the ids. */
+export const expiringColumns: Columns<ReturnType<typeof toExpiringRow>> = {
+  USER: ({ user }) => user,
+  CREATED: ({ created }) => created,
+  EXPIRES: ({ expires }) => expires ?? "never",
+};
+
 /** Prints a list of keys or tokens. */
-export function printExpiring(
-  options: { readonly json?: boolean },
-  all: readonly {
-    readonly id: string;
-    readonly userName: string;
-    readonly createdAt: number;
-    readonly expiresAt?: number;
-  }[],
-): void {
-  const rows = all.map(({ id, userName, createdAt, expiresAt }) => ({
-    id,
-    user: userName,
-    created: formatInstant(createdAt),
-    expires: expiresAt === undefined ? null : formatInstant(expiresAt),
-  }));
-  printList(options, rows, {
-    ID: ({ id }) => id,
-    USER: ({ user }) => user,
-    CREATED: ({ created }) => created,
-    EXPIRES: ({ expires }) => expires ?? "never",
-  });
+export function printExpiring(options: { readonly json?: boolean }, all: readonly Expiring[]): void {
+  printList(options, all.map(toExpiringRow), { ID: ({ id }) => id, ...expiringColumns });
 }

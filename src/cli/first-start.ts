@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createIdSource } from "../application/ids.ts";
+import { readCopyMark } from "../application/restored-copy.ts";
 import { holdsAdminToken, isSetUp, replaceAdminToken, setUp } from "../application/set-up.ts";
 import { adminTokenPath, provideAdminToken } from "../auth/admin-token.ts";
 import { digestToken } from "../auth/token.ts";
@@ -7,16 +8,24 @@ import { type Config, ConfigError } from "../config.ts";
 import { DirectoryError } from "../domain/directory/errors.ts";
 import type { Log } from "../process/log.ts";
 import type { Store } from "../store/store.ts";
+import { formatInstant } from "./output.ts";
 
 /**
  * On the first start, creates the instance and its admin. On a later one, makes the token from the environment the admin's.
- * Resolves to a text that says where the admin token is. A removed admin is not created again, and does not prevent the start.
+ * Resolves to a text that says where the admin token is. A removed admin is not created again, and does not prevent the start. Throws
+ * a ConfigError, before it writes, for a copy on which nobody has decided.
  */
 export async function prepareStore(
   store: Store,
   { dataDirectory, adminToken }: Pick<Config, "dataDirectory" | "adminToken">,
   log: Log,
 ): Promise<string> {
+  const copy = await readCopyMark(store);
+  if (copy !== undefined) {
+    throw new ConfigError(
+      `the store is a copy of ${formatInstant(copy.madeAt)}: run "store restore" first, which ends the sessions, codes and issued tokens that come back with it, or keeps them with --keep-credentials`,
+    );
+  }
   const asSetup = { store, newId: createIdSource(Date.now), actor: "setup" };
   if (adminToken === undefined) {
     const path = adminTokenPath(dataDirectory);

@@ -6,22 +6,22 @@ export function print(
   process.stdout.write(`${options.json ? JSON.stringify(result.json) : result.text}\n`);
 }
 
-/** Prints a list: with `--json` the rows as they are, else a table with a column for each heading. */
+/** The headings of a table, each with what its cells show. */
+export type Columns<Row> = Readonly<Record<string, (row: Row) => string>>;
+
+/** Prints a list: with `--json` the rows as they are, else a table. */
 export function printList<Row>(
   options: { readonly json?: boolean },
   rows: readonly Row[],
-  columns: Readonly<Record<string, (row: Row) => string>>,
+  columns: Columns<Row>,
 ): void {
-  const cells = Object.values(columns);
-  const text = table(
-    Object.keys(columns),
-    rows.map((row) => cells.map((cell) => cell(row))),
-  );
-  print(options, { json: rows, text });
+  print(options, { json: rows, text: formatTable(rows, columns) });
 }
 
-function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headings, ...rows];
+export function formatTable<Row>(rows: readonly Row[], columns: Columns<Row>): string {
+  const headings = Object.keys(columns);
+  const cells = Object.values(columns);
+  const all = [headings, ...rows.map((row) => cells.map((cell) => cell(row)))];
   const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return all
     .map((row) =>

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { backupStore, finishStore, migrateStore } from "../store/open.ts";
 import { print } from "./output.ts";
+import { restoreSubcommand } from "./restore.ts";
 import {
   existingStoreOf,
   migratableStoreOf,
@@ -76,6 +77,8 @@ export function storeCommand(): Command {
         print(options, { json: { file }, text: `copied the store to ${file}` });
       }),
   );
+
+  store.addCommand(restoreSubcommand());
 
   store.addCommand(
     storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may")

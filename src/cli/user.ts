@@ -150,6 +150,6 @@ function wanted(name: string, { role, org }: RoleOptions) {
   return { name, role, ...(org !== undefined && { organizationId: org }) };
 }
 
-function formatGrant({ role, organizationId }: RoleGrant): string {
+export function formatGrant({ role, organizationId }: RoleGrant): string {
   return organizationId === undefined ? role : `${role}@${organizationId}`;
 }

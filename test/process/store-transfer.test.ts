@@ -179,7 +179,7 @@ describe("store export and import", () => {
 });
 
 describe("store backup", () => {
-  it("copies the store of a server that writes, and the copy is sound and served", async () => {
+  it("copies the store of a server that writes, and the copy is sound, and served once that is decided", async () => {
     const elsewhere = directory.join("backup");
     mkdirSync(elsewhere);
     const file = databasePath(elsewhere);
@@ -187,6 +187,7 @@ describe("store backup", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(await store("verify", "--store", `sqlite:${file}`)).toEqual(success(/^the store is sound/));
     expect(await store("backup", file, "--data", data)).toEqual(refusal(/that file exists/));
+    expect(await store("restore", "--keep-credentials", "--data", elsewhere)).toEqual(success(/^kept everything/));
     await serve(elsewhere);
   });
 

@@ -2,6 +2,8 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
+import { readCopyMark } from "../../src/application/restored-copy.ts";
+import { copyMarkRef } from "../../src/store/copy-mark.ts";
 import { backupStore, finishStore, migrateStore } from "../../src/store/open.ts";
 import { applicationId, migrations, schemaVersion } from "../../src/store/sqlite/migrations.ts";
 import { addCounter, countUp } from "./fixtures/commands.ts";
@@ -51,10 +53,45 @@ describe("a copy of a SQLite file", () => {
     expect(await store.verify()).toMatchObject({ problems: [], events: written + 2 });
   });
 
-  it("is made of a store of an older version as it is", async () => {
-    const [path, to] = [makeFirstVersion(), makePath()];
+  it("is made of a store of an older version as it is, from the first version that can have its mark", async () => {
+    const [path, to, again] = [makeFirstVersion(), makePath(), makePath()];
     await backupStore({ location: `sqlite:${path}`, to });
-    for (const file of [path, to]) expect(readFileSync(file).readUInt32BE(60)).toBe(1);
+    await backupStore({ location: `sqlite:${to}`, to: again });
+    expect([path, to, again].map((file) => readFileSync(file).readUInt32BE(60))).toEqual([1, 2, 2]);
+    expect(await readCopyMark(await openAt(to))).toEqual({ madeAt: expect.any(Number) });
+  });
+
+  it("has the mark of a copy in its one file, and the store has not", async () => {
+    const path = makePath();
+    const store = await openAt(path);
+    await store.execute(addCounter("a"));
+    const directory = makeDirectory();
+    const before = Date.now();
+    await backupStore({ location: `sqlite:${path}`, to: join(directory, "copy.db") });
+    const after = Date.now();
+    expect(readdirSync(directory)).toEqual(["copy.db"]);
+    expect(await readCopyMark(store)).toBeUndefined();
+    const copy = await openAt(join(directory, "copy.db"));
+    const { madeAt = 0 } = (await readCopyMark(copy)) ?? {};
+    expect(madeAt).toBeGreaterThanOrEqual(before);
+    expect(madeAt).toBeLessThanOrEqual(after);
+  });
+
+  it("keeps the mark through writes and a rebuild, and hands it on to its own copies", async () => {
+    const [path, to, again] = [makePath(), makePath(), makePath()];
+    await openAt(path);
+    await backupStore({ location: `sqlite:${path}`, to });
+    const copy = await openAt(to);
+    const mark = await readCopyMark(copy);
+    expect(mark).toBeDefined();
+    // The clock may show the same millisecond, so the copy of the copy would not differ.
+    const earlier = { madeAt: (mark?.madeAt ?? 0) - 1000 };
+    const records = [{ ref: copyMarkRef, to: { value: earlier } }];
+    await copy.execute({ actor: "test", reads: [], decide: () => ({ changes: [], records, value: undefined }) });
+    await copy.execute(addCounter("a"));
+    await copy.rebuild();
+    await backupStore({ location: `sqlite:${to}`, to: again });
+    for (const each of [copy, await openAt(again)]) expect(await readCopyMark(each)).toEqual(earlier);
   });
 
   it("takes no name that is taken, not even the store's own", async () => {

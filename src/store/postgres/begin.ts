@@ -15,13 +15,19 @@ export const longRun: Limits = { statementMs: 600_000, idleMs: 600_000 };
 export const setLimits = ({ statementMs, idleMs }: Limits): string =>
   `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`;
 
+/**
+ * The path of a role may lead to operators, functions and types of the same names as PostgreSQL's. Statements name the schema of each
+ * table. Outside of a transaction, they name the schema of operators and functions as well.
+ */
+const setPath = "SET LOCAL search_path = pg_catalog, pg_temp";
+
 /** Each statement sees what was committed before it: all of it, once the head is locked. */
 export const beginWrite = (limits: Limits): string =>
-  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setLimits(limits)}`;
+  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setPath}; ${setLimits(limits)}`;
 
 /** All statements see one moment. */
 export const beginRead = (limits: Limits): string =>
-  `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLimits(limits)}`;
+  `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setPath}; ${setLimits(limits)}`;
 
 /** A statement for which the driver waits as long as the server does. */
 export const patient = (

@@ -1,7 +1,7 @@
 import pg, { type ClientBase, type ClientConfig, type Pool, type PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import { beginWrite, type Limits } from "./begin.ts";
-import { isLost, isReadOnly, ReadOnlyServer } from "./errors.ts";
+import { isLost, isPoolFull, isReadOnly, isTimeout, ReadOnlyServer } from "./errors.ts";
 import type { PostgresLocation } from "./location.ts";
 import type { PostgresSettings } from "./settings.ts";
 
@@ -16,6 +16,8 @@ export class Database {
   #pool: Pool | undefined;
   #choosing: Promise<Pool> | undefined;
   readonly #asked = new WeakSet<PoolClient>();
+  /** The last statement that the server gave up, usually for a lock. */
+  #timedOut: { readonly at: number; readonly error: unknown } | undefined;
   /** The server's own setting for this role and database. */
   #synchronousCommit = "on";
   #isClosed = false;
@@ -66,7 +68,7 @@ export class Database {
     try {
       return await this.#connectTo(pool);
     } catch (error) {
-      this.#forget(pool);
+      if (!isPoolFull(error) && !isTimeout(error)) this.#forget(pool);
       throw error;
     }
   }
@@ -80,22 +82,32 @@ export class Database {
   }
 
   async #connectTo(pool: Pool): Promise<Connection> {
+    const started = performance.now();
     const client = await pool.connect();
     // Without a listener, the loss of an idle connection would end the process.
     const forget = () => this.#forget(pool);
     client.on("error", forget);
     const release = (error?: unknown) => {
+      if (error !== undefined && isTimeout(error)) this.#timedOut = { at: performance.now(), error };
       if (error !== undefined && (isLost(error) || isReadOnly(error))) forget();
       else client.off("error", forget);
       client.release(error !== undefined);
     };
     try {
+      this.#refuseSecondWait(started);
       await this.#ask(client);
     } catch (error) {
       release(error);
       throw error;
     }
     return { client, release, isCurrent: () => this.#pool === pool };
+  }
+
+  /** Whoever waited for the connection of one that got no answer would wait as long again. */
+  #refuseSecondWait(started: number): void {
+    const timedOut = this.#timedOut;
+    if (timedOut === undefined || timedOut.at < started || performance.now() - started < atOnceMs) return;
+    throw timedOut.error;
   }
 
   /** Asks once for each connection: an address may lead to another server than before. */
@@ -177,7 +189,7 @@ export interface Connection {
 /** True also where the server cannot say: most servers that take no writes are replicas. */
 async function isReplica(client: ClientBase): Promise<boolean> {
   try {
-    const { rows } = await client.query<{ replica: boolean }>("SELECT pg_is_in_recovery() AS replica");
+    const { rows } = await client.query<{ replica: boolean }>("SELECT pg_catalog.pg_is_in_recovery() AS replica");
     return rows[0]?.replica !== false;
   } catch {
     return true;

@@ -1,20 +1,29 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { StoreError } from "../errors.ts";
+import type { DecidedBatch } from "../shared/batch.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
-import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
-import { rebuiltRows } from "../shared/verify.ts";
+import { refuseNumbers } from "../shared/pages.ts";
+import { PositionWatch } from "../shared/position-watch.ts";
+import type { StateSource } from "../shared/read-rows.ts";
+import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
+  AggregateRef,
+  ChangesOptions,
+  ChangesPage,
   Clock,
   Command,
   CommandResult,
   History,
+  HistoryOptions,
+  ListPage,
   Migration,
   Projection,
   Read,
   ReadOptions,
+  RecordedEvent,
   Snapshot,
   Store,
   View,
@@ -23,13 +32,14 @@ import { toImportError } from "../transfer/fill.ts";
 import { beginRead, longRun } from "./begin.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { finish } from "./finish.ts";
 import { historyOf, verify } from "./history.ts";
 import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
+import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
+import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { PostgresTransactions } from "./transactions.ts";
 
@@ -90,20 +100,30 @@ async function onSchema<T>(
 
 class PostgresStore implements Store {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
+  readonly #pages: Pages;
   readonly #transactions: PostgresTransactions;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<DecidedBatch>;
   readonly #lifetime: Lifetime;
+  readonly #watch: PositionWatch;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
+    this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
     this.#reader = new Reader(database, this.#source);
+    this.#pages = new Pages(database, this.#source);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
     this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
-    this.#queue = new CommitQueue(this.#transactions, options.onCommit);
+    const look = async () => (await this.read([])).position;
+    this.#watch = new PositionWatch({ name: database.name, look });
+    this.#queue = new CommitQueue(this.#transactions, (commands, position) => {
+      this.#watch.advance(position);
+      options.onCommit?.(commands, position);
+    });
   }
 
   async read(reads: readonly Read[], options?: ReadOptions): Promise<View> {
@@ -111,10 +131,25 @@ class PostgresStore implements Store {
     return this.#reader.read(reads, options);
   }
 
-  async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
-    const { rows } = await this.#use((client) => client.query<StateRow>(sql, [type]));
-    return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
+  async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
+    if (page !== undefined) refuseNumbers({ limit: page.limit });
+    return this.#during(() => this.#pages.list(type, page));
+  }
+
+  async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {
+    refuseNumbers({ limit: options.limit, position: options.before });
+    return this.#during(() => this.#pages.history(ref, options) as Promise<RecordedEvent<T>[] | undefined>);
+  }
+
+  async changes<T extends AggregateType>(options: ChangesOptions<T>): Promise<ChangesPage<T>> {
+    refuseNumbers({ limit: options.limit, position: options.after });
+    return this.#during(() => this.#pages.changes(options) as Promise<ChangesPage<T>>);
+  }
+
+  async changed(after: number, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.#lifetime.refuseClosed();
+    refuseNumbers({ position: after });
+    return this.#watch.changed(after, signal);
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
@@ -130,10 +165,8 @@ class PostgresStore implements Store {
     this.#lifetime.refuseClosed();
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
-      const client = await this.#transactions.lengthen();
-      const { rows, ...counted } = await rebuiltRows(historyOf(client), this.#source);
-      counts = counted;
-      return rows;
+      counts = await rebuildIn(await this.#transactions.lengthen(), this.#source);
+      return noRows;
     });
     return counts;
   }
@@ -157,18 +190,32 @@ class PostgresStore implements Store {
     });
   }
 
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => {
+      await this.#transactions.lengthen();
+      return removalOfRecords(this.#clock());
+    });
+  }
+
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
+      this.#watch.close();
       await Promise.allSettled([this.#queue.drain(), this.#reader.drain(), this.#lifetime.settled()]);
       this.#transactions.close();
       await this.#database.close();
     });
   }
 
-  /** Work on a connection of its own, which `close` waits for. */
-  async #use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  /** Work on a connection of its own. */
+  #use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+    return this.#during(() => this.#database.use(work));
+  }
+
+  /** Work that `close` waits for. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#lifetime.during(() => this.#database.use(work));
+      return await this.#lifetime.during(work);
     } catch (error) {
       throw toStoreError(error, this.#database.name);
     }

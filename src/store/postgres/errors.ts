@@ -17,6 +17,10 @@ export function isLost(error: unknown): boolean {
   return !isOfServer(error) || /^(08...|57P0[1-5]|25P03)$/.test(codeOf(error) ?? "");
 }
 
+/** Whether no connection of the pool became free in time. The driver gives no code. */
+export const isPoolFull = (error: unknown): boolean =>
+  error instanceof Error && error.message === "timeout exceeded when trying to connect";
+
 /** The server takes no writes: it is a replica, or set so. */
 export class ReadOnlyServer extends Error {
   // read_only_sql_transaction, as it would say of a write
@@ -32,6 +36,9 @@ export class ReadOnlyServer extends Error {
 /** Whether the server takes no writes, by its own error or by ours. */
 export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
 
+/** Whether the server gave up a statement that took too long. */
+export const isTimeout = (error: unknown): boolean => codeOf(error) === "57014"; // query_canceled
+
 /** The store's error for one of the driver's, which becomes its cause. `name` is the store's, for the message. */
 export function toStoreError(error: unknown, name: string): StoreError {
   if (error instanceof StoreError) return error;
@@ -39,6 +46,7 @@ export function toStoreError(error: unknown, name: string): StoreError {
     new StoreError(kind, `The store ${name} ${sentence}`, error);
   const code = codeOf(error);
   if (isReadOnly(error)) return fail("unavailable", readOnlySentence(error));
+  if (isPoolFull(error)) return fail("unavailable", "did not answer in time: other calls use all connections.");
   if (code === undefined || !isOfServer(error)) return fail("unavailable", `cannot be reached: ${reasonOf(error)}.`);
   // Of a connection that was refused, PostgreSQL or a pooler knows best why.
   if (code.startsWith("08")) return fail("unavailable", `refuses the connection: ${reasonOf(error)}.`);

@@ -1,6 +1,7 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
+import { NotHeld } from "../shared/batch.ts";
 import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
 import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
@@ -16,12 +17,12 @@ export class FetchedMoment extends CachedMoment {
   readonly #source: StateSource;
 
   constructor(source: StateSource) {
-    super({ load: notFetched, findHolder: notFetched, loadRecord: notFetched });
+    super({ load: notHeld, findHolder: notHeld, loadRecord: notHeld });
     this.#source = source;
   }
 
   /** Moves to the moment of this head, and forgets what was fetched where that is another one. */
-  moveTo({ revision, ...head }: Head): void {
+  moveToHead({ revision, ...head }: Head): void {
     if (this.revision !== undefined && isSameRevision(this.revision, revision)) return;
     this.revision = revision;
     this.startOver(head);
@@ -59,18 +60,19 @@ export class FetchedMoment extends CachedMoment {
   }
 }
 
-function notFetched(): never {
-  throw new Error("this was not fetched");
+function notHeld(read: Read): never {
+  throw new NotHeld([read]);
 }
 
 /**
  * A digest of an earlier version does not count where a node of an older version has written the state since. That cannot be once its
- * index is gone; then a row like that is damaged.
+ * index is gone; then a row like that is damaged. Pages are read outside of a transaction too, so it names every schema.
  */
 export const stateColumns = `a.type, a.id, a.version, a.state,
-  CASE WHEN a.digest_version < a.version AND to_regclass('portcullis.${sequenceIndex}') IS NOT NULL
-    AND EXISTS (SELECT 1 FROM portcullis.events AS e
-      WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id AND e.sequence = a.version)
+  CASE WHEN a.digest_version OPERATOR(pg_catalog.<) a.version
+    AND pg_catalog.to_regclass('portcullis.${sequenceIndex}') IS NOT NULL
+    AND EXISTS (SELECT 1 FROM portcullis.events AS e WHERE e.aggregate_type OPERATOR(pg_catalog.=) a.type
+      AND e.aggregate_id OPERATOR(pg_catalog.=) a.id AND e.sequence OPERATOR(pg_catalog.=) a.version)
   THEN NULL ELSE a.digest END AS digest,
   a.position, a.position_version AS "positionVersion"`;
 const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)

@@ -10,8 +10,8 @@ import { changeSchema } from "./schema.ts";
 /** Whether nothing is left that only older versions need. */
 export async function isFinished(client: ClientBase): Promise<boolean> {
   const { rows } = await client.query<{ is_nullable: string }>(
-    `SELECT is_nullable FROM information_schema.columns
-      WHERE table_schema = 'portcullis' AND table_name = 'events' AND column_name = 'previous'`,
+    `SELECT is_nullable FROM information_schema.columns WHERE table_schema OPERATOR(pg_catalog.=) 'portcullis'
+      AND table_name OPERATOR(pg_catalog.=) 'events' AND column_name OPERATOR(pg_catalog.=) 'previous'`,
   );
   return rows[0]?.is_nullable === "NO";
 }
@@ -86,10 +86,10 @@ async function fillSomePositions(
     );
     const [last] = rows as { readonly type: string; readonly id: string }[];
     if (last === undefined) return undefined;
-    // Nodes must not go on with what they have in memory, where the positions are missing.
+    // As after a rebuild, nodes must not go on with what they have in memory, where the positions are missing.
     await run(
       `UPDATE portcullis.head SET commits = commits + 1, commit_id = $1, counted_commits = counted_commits + 1,
-        record_commits = record_commits + 1`,
+        rebuilds = rebuilds + 1`,
       [randomUUID()],
     );
     return [last.type, last.id];

@@ -23,20 +23,32 @@ export interface Revision {
 export const isSameRevision = (a: Revision, b: Revision): boolean =>
   a.commits === b.commits && a.commitId === b.commitId;
 
-type HeadRow = Record<"position" | "recorded_at" | "commits", string> & {
+interface HeadRow extends FromPrimary, Record<"position" | "recorded_at" | "commits", string> {
   readonly commit_id: string | null;
+}
+
+/** A row that was selected with the head, and with `is_replica`. */
+export interface FromPrimary {
   readonly is_replica: boolean;
-};
+}
 
-const selectHead = `SELECT position, recorded_at, commits, commit_id, pg_is_in_recovery() AS is_replica
-  FROM portcullis.head WHERE id = 1`;
+export const isReplica = "pg_catalog.pg_is_in_recovery() AS is_replica";
 
-/** Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
-export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  const { rows } = await client.query<HeadRow>(`${selectHead} ${lock}`);
-  const [row] = rows;
+/** It also runs outside of a transaction, so it names every schema: see begin.ts. */
+const selectHead = `SELECT position, recorded_at, commits, commit_id, ${isReplica}
+  FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1`;
+
+/** The first row. Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
+export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[]): Row {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
   if (row.is_replica) throw new ReadOnlyServer(true);
+  return row;
+}
+
+/** Throws as `firstFromPrimary` does. */
+export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
+  const { rows } = await client.query<HeadRow>(`${selectHead} ${lock}`);
+  const row = firstFromPrimary(rows);
   const revision = { commits: Number(row.commits), commitId: row.commit_id };
   return { position: Number(row.position), recordedAt: Number(row.recorded_at), revision };
 }

@@ -53,7 +53,7 @@ export class Reader {
     // Reads that arrive in the same turn of the event loop go together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const batch = new Set(this.#waiting.splice(0));
+      const batch = this.#waiting.splice(0);
       const started = performance.now();
       try {
         await retryIfLost(() => this.#ask(batch));
@@ -67,46 +67,46 @@ export class Reader {
     this.#serving = undefined;
   }
 
-  #ask(open: Set<Waiting>): Promise<void> {
+  /** A second attempt may answer a read again, which changes nothing. */
+  #ask(batch: readonly Waiting[]): Promise<void> {
     return this.#database.use(async (client) => {
-      this.#moment.moveTo(await readHead(client));
+      this.#moment.moveToHead(await readHead(client));
       this.#moment.trim();
-      for (const waiting of open) {
-        this.#settle(open, waiting, () => this.#view(waiting.reads, waiting.follow));
-      }
-      if (open.size > 0) await this.#fetchFor(client, open);
+      const open = this.#settle(batch, ({ reads, follow }) => this.#view(reads, follow));
+      if (open.length > 0) await this.#fetchFor(client, open);
     });
   }
 
-  async #fetchFor(client: PoolClient, open: Set<Waiting>): Promise<void> {
+  async #fetchFor(client: PoolClient, open: readonly Waiting[]): Promise<void> {
     const begun = client.query(beginRead(this.#database.limits));
     const [head] = await Promise.all([readHead(client), begun]);
-    this.#moment.moveTo(head);
-    const reads = [...open].flatMap((waiting) => waiting.reads);
-    await this.#moment.fetch(client, reads);
+    const moment = this.#moment;
+    moment.moveToHead(head);
+    await moment.fetch(
+      client,
+      open.flatMap(({ reads }) => reads),
+    );
     const followed: Read[] = [];
-    for (const waiting of open) {
-      this.#settle(open, waiting, () => {
-        followed.push(...(waiting.follow?.(collectView(waiting.reads, this.#moment)) ?? []));
-        return undefined;
-      });
-    }
-    await this.#moment.fetch(client, followed);
-    for (const waiting of open) {
-      this.#settle(open, waiting, () => collectView(waiting.reads, this.#moment, waiting.follow));
-    }
+    const found = this.#settle(open, ({ reads, follow }) => {
+      followed.push(...(follow?.(collectView(reads, moment)) ?? []));
+      return undefined;
+    });
+    await moment.fetch(client, followed);
+    this.#settle(found, ({ reads, follow }) => collectView(reads, moment, follow));
     await client.query("COMMIT");
   }
 
-  /** Answers a read, unless there is no view of it yet. */
-  #settle(open: Set<Waiting>, waiting: Waiting, view: () => View | undefined): void {
-    try {
-      const found = view();
-      if (found === undefined) return;
-      waiting.resolve(found);
-    } catch (error) {
-      waiting.reject(toStoreError(error, this.#database.name));
-    }
-    open.delete(waiting);
+  /** Answers these reads, except those of which there is no view yet. It returns them. */
+  #settle(open: readonly Waiting[], collect: (waiting: Waiting) => View | undefined): Waiting[] {
+    return open.filter((waiting) => {
+      try {
+        const view = collect(waiting);
+        if (view === undefined) return true;
+        waiting.resolve(view);
+      } catch (error) {
+        waiting.reject(toStoreError(error, this.#database.name));
+      }
+      return false;
+    });
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
-import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, type Writes } from "../shared/batch.ts";
+import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, NotHeld } from "../shared/batch.ts";
 import type { Transactions } from "../shared/commit-queue.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import type { Command } from "../store.ts";
@@ -13,7 +13,7 @@ import { FetchedMoment } from "./fetch.ts";
 import { type Head, readHead } from "./head.ts";
 import { type Statement, toStatements } from "./statements.ts";
 
-interface Options extends Omit<BatchContext, "committed" | "fetch"> {
+interface Options extends Omit<BatchContext, "before"> {
   readonly database: Database;
   /** How long a lost commit is looked for, in milliseconds. */
   readonly outcomeTimeoutMs: number;
@@ -34,12 +34,22 @@ export class PostgresTransactions implements Transactions {
   #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
+  /** Whether the transaction that has begun has the limits of a long run. */
+  #isLong = false;
   /** The commit that is on its way, or the search for it. */
   #committing: Promise<void> = Promise.resolve();
 
   constructor(options: Options) {
     this.#options = options;
     this.#committed = new FetchedMoment({ name: options.database.name, projection: options.projection });
+  }
+
+  decideAhead(): undefined {
+    return undefined;
+  }
+
+  async commitAhead(): Promise<boolean> {
+    throw new Error("nothing was decided ahead");
   }
 
   async begin(): Promise<void> {
@@ -59,9 +69,18 @@ export class PostgresTransactions implements Transactions {
     }
     const connection = this.#connection;
     const { client } = connection;
+    const { database } = this.#options;
+    const started = performance.now();
+    this.#isLong = false;
     try {
-      const begun = client.query(this.#options.database.beginWrite());
+      const begun = client.query(database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
+      const waitedMs = performance.now() - started;
+      // Each statement may wait for a lock, but those who wait for all of them should not wait several times as long.
+      if (waitedMs > atOnceMs) {
+        const leftMs = Math.max(atOnceMs, Math.round(database.limits.statementMs - waitedMs));
+        await client.query(setLimits({ ...database.limits, statementMs: leftMs }));
+      }
       return head;
     } catch (error) {
       this.#drop(connection, error);
@@ -90,19 +109,27 @@ export class PostgresTransactions implements Transactions {
   async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
     const { client } = this.#begun();
     const committed = this.#committed;
-    committed.moveTo(this.#head as Head);
+    committed.moveToHead(this.#head as Head);
     committed.trim();
-    return decideBatch(commands, {
-      ...this.#options,
-      committed,
-      fetch: (reads) => committed.fetch(client, reads),
-    });
+    await committed.fetch(
+      client,
+      commands.flatMap(({ reads }) => reads),
+    );
+    for (;;) {
+      try {
+        return decideBatch(commands, { ...this.#options, before: committed });
+      } catch (error) {
+        if (!(error instanceof NotHeld)) throw error;
+        await committed.fetch(client, error.reads);
+      }
+    }
   }
 
   /** Gives the transaction that has begun the limits of a long run. Resolves to its connection. */
   async lengthen(): Promise<ClientBase> {
     const { client } = this.#begun();
     await client.query(setLimits(longRun));
+    this.#isLong = true;
     return client;
   }
 
@@ -120,8 +147,8 @@ export class PostgresTransactions implements Transactions {
     this.#lastCommitId = randomUUID();
     const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const toQuery = ({ text, values }: Statement) =>
-      rows.replacesProjection ? patient(text, values) : { text, values: [...values] };
+    const isLong = this.#isLong || rows.removesRecords;
+    const toQuery = ({ text, values }: Statement) => (isLong ? patient(text, values) : { text, values: [...values] });
     const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
     const last = answers.at(-1);
@@ -177,8 +204,9 @@ export class PostgresTransactions implements Transactions {
     }
   }
 
-  ended(writes: Writes | undefined): void {
+  ended(written: DecidedBatch | undefined): void {
     const { revision } = this.#committed;
+    const writes = written?.writes;
     if (writes === undefined || revision === undefined) {
       this.#committed.revision = undefined;
     } else if (!isEmpty(writes)) {

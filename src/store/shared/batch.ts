@@ -15,8 +15,9 @@ import type {
   StoreRecord,
   View,
 } from "../store.ts";
+import { NameMap } from "./names.ts";
 import { keyChanges } from "./unique-keys.ts";
-import { collectView, isSameRef, type Moment, nameOfRecord, nameOfRef, nameOfUniqueKey } from "./view.ts";
+import { collectView, isSameRef, type Moment } from "./view.ts";
 
 /** A unique key that an aggregate gives up, takes, or hands to another. */
 export interface UniqueKeyMove {
@@ -48,10 +49,8 @@ interface Failed {
 }
 
 export interface BatchContext {
-  /** The store as committed. No one else may write until the batch is written. */
-  readonly committed: Moment;
-  /** Brings these into `committed`, for an engine that cannot load them while a command is decided. */
-  readonly fetch?: (reads: readonly Read[]) => Promise<void>;
+  /** The store when the batch will be written. No one else may write before that. */
+  readonly before: Moment;
   readonly projection: Projection;
   readonly clock: Clock;
 }
@@ -61,42 +60,47 @@ export interface DecidedBatch {
   /** In the order of the commands. */
   readonly endings: readonly Ending[];
   readonly writes: Writes;
+  /** The store once the batch is written. */
+  readonly after: AfterBatch;
+}
+
+/** The moment after a batch that may not be written yet. */
+export interface AfterBatch extends Moment {
+  /** Called once the batch before it is written: its changes are found in the store now. */
+  forgetBatchBefore(): void;
+}
+
+/** Thrown by a moment that cannot load these now: they are to be brought into it, and then it is asked again. */
+export class NotHeld extends Error {
+  readonly reads: readonly Read[];
+
+  constructor(reads: readonly Read[]) {
+    super("this is not in memory");
+    this.reads = reads;
+  }
 }
 
 /**
- * Decides commands one after the other, each on what is committed and what those before it in the batch decided. A command that
- * fails leaves no trace for the next. Rejects only where `fetch` does.
+ * Decides commands one after the other, each on the moment before the batch and what those before it in the batch decided. A command that
+ * fails leaves no trace for the next. Throws NotHeld with all that is missing.
  */
-export async function decideBatch(commands: readonly Command<unknown>[], context: BatchContext): Promise<DecidedBatch> {
-  await context.fetch?.(commands.flatMap(({ reads }) => reads));
-  const batch = new Draft(context.committed);
-  const endings: Ending[] = [];
-  for (const command of commands) endings.push(await decide(command, batch, context));
-  return { endings, writes: batch.writes(context.clock()) };
-}
-
-async function decide(command: Command<unknown>, batch: Draft, context: BatchContext): Promise<Ending> {
-  const draft = new Draft(batch);
-  const decided = attempt(() => {
-    const result = append(command, draft, context);
-    return { result, changes: draft.keyChanges(context.projection) };
+export function decideBatch(commands: readonly Command<unknown>[], context: BatchContext): DecidedBatch {
+  const batch = new Draft(context.before);
+  const missing: Read[] = [];
+  const endings = commands.map((command): Ending => {
+    try {
+      const draft = new Draft(batch);
+      const result = append(command, draft, context);
+      draft.moveKeys(context.projection);
+      batch.absorb(draft);
+      return { kind: "done", result };
+    } catch (error) {
+      if (error instanceof NotHeld) missing.push(...error.reads);
+      return { kind: "failed", error };
+    }
   });
-  if (decided.kind === "failed") return decided;
-  const { result, changes } = decided.result;
-  if (changes.length > 0) await context.fetch?.(changes.flatMap(({ freed, taken }) => [...freed, ...taken]));
-  return attempt(() => {
-    draft.moveKeys(changes);
-    batch.absorb(draft);
-    return result;
-  });
-}
-
-function attempt<T>(work: () => T): { readonly kind: "done"; readonly result: T } | Failed {
-  try {
-    return { kind: "done", result: work() };
-  } catch (error) {
-    return { kind: "failed", error };
-  }
+  if (missing.length > 0) throw new NotHeld(missing);
+  return { endings, writes: batch.writes(context.clock()), after: batch };
 }
 
 function append(command: Command<unknown>, draft: Draft, context: BatchContext): CommandResult<unknown> {
@@ -131,20 +135,20 @@ function appendEvents(
   }
 }
 
-interface KeyChanges extends ReturnType<typeof keyChanges> {
-  readonly ref: AggregateRef;
-}
-
 /** Changes that are not written yet, over what they build on: a command's over its batch's, and a batch's over the store. */
-class Draft implements Moment {
+class Draft implements AfterBatch {
   readonly events: RecordedEvent[] = [];
-  readonly #below: Moment;
-  readonly #aggregates = new Map<string, Snapshot>();
-  readonly #holders = new Map<string, { readonly key: UniqueKey; readonly holder: AggregateRef | undefined }>();
-  readonly #records = new Map<string, RecordChange>();
+  #below: Moment;
+  readonly #aggregates = new NameMap<Snapshot>();
+  readonly #keyMoves = new NameMap<UniqueKeyMove>();
+  readonly #records = new NameMap<RecordChange>();
 
   constructor(below: Moment) {
     this.#below = below;
+  }
+
+  forgetBatchBefore(): void {
+    if (this.#below instanceof Draft) this.#below = this.#below.#below;
   }
 
   get position(): number {
@@ -156,72 +160,89 @@ class Draft implements Moment {
   }
 
   load(ref: AggregateRef): Snapshot {
-    return this.#aggregates.get(nameOfRef(ref)) ?? this.#below.load(ref);
+    return this.#aggregates.get(ref.type, ref.id) ?? this.#below.load(ref);
   }
 
   findHolder(key: UniqueKey): AggregateRef | undefined {
-    const moved = this.#holders.get(nameOfUniqueKey(key));
-    return moved === undefined ? this.#below.findHolder(key) : moved.holder;
+    const moved = this.#keyMoves.get(key.kind, key.value);
+    return moved === undefined ? this.#below.findHolder(key) : moved.to;
   }
 
   loadRecord(ref: RecordRef): StoreRecord | undefined {
-    const changed = this.#records.get(nameOfRecord(ref));
-    return changed === undefined ? this.#below.loadRecord(ref) : changed.to;
+    const change = this.#records.get(ref.record, ref.id);
+    return change === undefined ? this.#below.loadRecord(ref) : change.to;
   }
 
   putRecord(change: RecordChange): void {
     const { record, id } = change.ref;
     // A database would store a lone surrogate as another character, and not find the record again.
     if (!id.isWellFormed()) throw new Error(`the id of a record of kind ${record} is not well-formed Unicode`);
-    this.#records.set(nameOfRecord(change.ref), change);
+    this.#records.put(record, id, change);
   }
 
   add(event: RecordedEvent, after: Snapshot): void {
     this.events.push(event);
-    this.#aggregates.set(nameOfRef(after.ref), after);
+    this.#aggregates.put(after.ref.type, after.ref.id, after);
   }
 
-  /** Lists the aggregates whose unique keys change. */
-  keyChanges(projection: Projection): readonly KeyChanges[] {
-    return [...this.#aggregates.values()]
-      .map((after) => ({ ref: after.ref, ...keyChanges(this.#below.load(after.ref), after, projection) }))
-      .filter(({ freed, taken }) => freed.length + taken.length > 0);
-  }
-
-  /** Gives keys up before it takes any, so that one command can pass a key from one aggregate to another. */
-  moveKeys(changes: readonly KeyChanges[]): void {
-    for (const key of changes.flatMap(({ freed }) => freed)) {
-      this.#holders.set(nameOfUniqueKey(key), { key, holder: undefined });
+  /** Moves the unique keys of what changed. Gives keys up before it takes any, so that one command can pass a key to another aggregate. */
+  moveKeys(projection: Projection): void {
+    const taken: { readonly key: UniqueKey; readonly ref: AggregateRef }[] = [];
+    for (const after of this.#aggregates.values()) {
+      const { ref } = after;
+      const changes = keyChanges(this.#below.load(ref), after, projection);
+      for (const key of changes.freed) this.#moveKey({ key, from: ref, to: undefined });
+      for (const key of changes.taken) taken.push({ key, ref });
     }
-    for (const { ref, taken } of changes) {
-      for (const key of taken) {
-        const holder = this.findHolder(key);
-        if (holder !== undefined && !isSameRef(holder, ref)) {
-          // The value stays out of the message: it may be a token's digest.
-          throw new StoreError(
-            "conflict",
-            `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`,
-          );
-        }
-        // A database would store a lone surrogate as another character, and not find the key again.
-        if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
-        this.#holders.set(nameOfUniqueKey(key), { key, holder: ref });
+    if (taken.length > 0) this.#takeKeys(taken);
+  }
+
+  #takeKeys(taken: readonly { readonly key: UniqueKey; readonly ref: AggregateRef }[]): void {
+    const missing: Read[] = [];
+    for (const { key, ref } of taken) {
+      let holder: AggregateRef | undefined;
+      try {
+        holder = this.findHolder(key);
+      } catch (error) {
+        if (!(error instanceof NotHeld)) throw error;
+        missing.push(...error.reads);
       }
+      if (holder !== undefined && !isSameRef(holder, ref)) {
+        // The value stays out of the message: it may be a token's digest.
+        const text = `The ${key.kind} of ${ref.type} ${ref.id} belongs to another ${holder.type}.`;
+        throw new StoreError("conflict", text);
+      }
+      // A database would store a lone surrogate as another character, and not find the key again.
+      if (!key.value.isWellFormed()) throw new Error(`a key of kind ${key.kind} is not well-formed Unicode`);
+      this.#moveKey({ key, from: holder, to: ref });
     }
+    if (missing.length > 0) throw new NotHeld(missing);
+  }
+
+  /** From where it was before all of this. */
+  #moveKey(move: UniqueKeyMove): void {
+    const { kind, value } = move.key;
+    const before = this.#keyMoves.get(kind, value);
+    this.#keyMoves.put(kind, value, before === undefined ? move : { ...move, from: before.from });
   }
 
   absorb(above: Draft): void {
     this.events.push(...above.events);
-    for (const [name, snapshot] of above.#aggregates) this.#aggregates.set(name, snapshot);
-    for (const [name, moved] of above.#holders) this.#holders.set(name, moved);
-    for (const [name, change] of above.#records) this.#records.set(name, change);
+    for (const snapshot of above.#aggregates.values()) {
+      this.#aggregates.put(snapshot.ref.type, snapshot.ref.id, snapshot);
+    }
+    for (const move of above.#keyMoves.values()) this.#moveKey(move);
+    for (const change of above.#records.values()) this.#records.put(change.ref.record, change.ref.id, change);
   }
 
   writes(now: number): Writes {
-    const keyMoves = [...this.#holders.values()]
-      .map(({ key, holder }) => ({ key, from: this.#below.findHolder(key), to: holder }))
-      .filter(({ from, to }) => !(from === to || (from && to && isSameRef(from, to))));
-    const records = [...this.#records.values()];
-    return { events: this.events, aggregates: [...this.#aggregates.values()], keyMoves, records, now };
+    const moves = [...this.#keyMoves.values()];
+    return {
+      events: this.events,
+      aggregates: [...this.#aggregates.values()],
+      keyMoves: moves.filter(({ from, to }) => !(from === to || (from && to && isSameRef(from, to)))),
+      records: [...this.#records.values()],
+      now,
+    };
   }
 }

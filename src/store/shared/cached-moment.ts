@@ -2,7 +2,8 @@ import type { UniqueKey } from "../../domain/states.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
 import type { Writes } from "./batch.ts";
-import { collectView, isRecordRef, isUniqueKey, type Moment } from "./view.ts";
+import { NameMap } from "./names.ts";
+import { collectView, isRecordRef, isUniqueKey, type Moment, nameOfRef } from "./view.ts";
 
 /** Enough for the callers of a busy server. */
 const maxCached = 4096;
@@ -34,9 +35,9 @@ export class CachedMoment implements Moment {
   position = 0;
   recordedAt = 0;
   readonly #loads: Loads;
-  readonly #aggregates = new Cache<Snapshot | Damaged>();
-  readonly #holders = new Cache<AggregateRef | undefined>();
-  readonly #records = new Cache<StoreRecord | undefined | Damaged>();
+  readonly #aggregates = new NameMap<Snapshot | Damaged>();
+  readonly #holders = new NameMap<AggregateRef | undefined>();
+  readonly #records = new NameMap<StoreRecord | undefined | Damaged>();
 
   constructor(loads: Loads) {
     this.#loads = loads;
@@ -80,6 +81,24 @@ export class CachedMoment implements Moment {
     for (const { ref, to } of records) this.putRecord(ref, to);
   }
 
+  /** Moves to a later moment, at which only these aggregates are others. */
+  moveTo(
+    { position, recordedAt }: { readonly position: number; readonly recordedAt: number },
+    changed: readonly AggregateRef[],
+  ): void {
+    this.position = position;
+    this.recordedAt = recordedAt;
+    if (changed.length === 0) return;
+    const names = new Set(changed.map(nameOfRef));
+    for (const { type, id } of changed) this.#aggregates.delete(type, id);
+    // They may have given up keys, and taken others.
+    this.#holders.deleteWhere((holder) => holder === undefined || names.has(nameOfRef(holder)));
+  }
+
+  forgetRecords(): void {
+    this.#records.clear();
+  }
+
   /** The view, if all of it is in memory. */
   view(reads: readonly Read[], follow?: ReadOptions["follow"]): View | undefined {
     if (!reads.every((read) => this.holds(read))) return undefined;
@@ -99,54 +118,29 @@ export class CachedMoment implements Moment {
   }
 
   load(ref: AggregateRef): Snapshot {
-    return orThrow(this.#aggregates.getOrLoad(ref.type, ref.id, () => this.#loads.load(ref)));
+    const cached = this.#aggregates.get(ref.type, ref.id);
+    if (cached !== undefined) return orThrow(cached);
+    const loaded = this.#loads.load(ref);
+    this.putAggregate(ref, loaded);
+    return loaded;
   }
 
   findHolder(key: UniqueKey): AggregateRef | undefined {
-    return this.#holders.getOrLoad(key.kind, key.value, () => this.#loads.findHolder(key));
+    if (this.#holders.has(key.kind, key.value)) return this.#holders.get(key.kind, key.value);
+    const holder = this.#loads.findHolder(key);
+    this.putHolder(key, holder);
+    return holder;
   }
 
   loadRecord(ref: RecordRef): StoreRecord | undefined {
-    return orThrow(this.#records.getOrLoad(ref.record, ref.id, () => this.#loads.loadRecord(ref)));
+    if (this.#records.has(ref.record, ref.id)) return orThrow(this.#records.get(ref.record, ref.id));
+    const loaded = this.#loads.loadRecord(ref);
+    this.putRecord(ref, loaded);
+    return loaded;
   }
 }
 
 function orThrow<T>(loaded: T | Damaged): T {
   if (loaded instanceof Damaged) throw loaded.error;
   return loaded;
-}
-
-/** Maps in a map: one map with a joined text as its key makes a read from memory take 40 % longer (`bench/suites/postgres.ts`). */
-class Cache<T> {
-  readonly #kinds = new Map<string, Map<string, T>>();
-  size = 0;
-
-  has(kind: string, name: string): boolean {
-    return this.#kinds.get(kind)?.has(name) ?? false;
-  }
-
-  get(kind: string, name: string): T | undefined {
-    return this.#kinds.get(kind)?.get(name);
-  }
-
-  put(kind: string, name: string, value: T): void {
-    const names = this.#kinds.get(kind) ?? new Map<string, T>();
-    this.#kinds.set(kind, names);
-    const before = names.size;
-    names.set(name, value);
-    this.size += names.size - before;
-  }
-
-  getOrLoad(kind: string, name: string, load: () => T): T {
-    const cached = this.get(kind, name);
-    if (cached !== undefined || this.has(kind, name)) return cached as T;
-    const loaded = load();
-    this.put(kind, name, loaded);
-    return loaded;
-  }
-
-  clear(): void {
-    this.#kinds.clear();
-    this.size = 0;
-  }
 }

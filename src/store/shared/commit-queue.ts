@@ -1,13 +1,19 @@
 import type { StoreError } from "../errors.ts";
 import type { Command, CommandResult } from "../store.ts";
-import { type DecidedBatch, type Ending, isEmpty, type Writes } from "./batch.ts";
+import { type DecidedBatch, type Ending, isEmpty } from "./batch.ts";
 import { type Rows, toRows } from "./written-rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;
+/**
+ * Where a commit takes less than this, a batch is decided while the one before it is written, and many commands make two batches, so that
+ * both threads work at once (`bench/suites/writes.ts`). Where it takes longer, the disk is what all wait for: then all share a commit.
+ */
+const quickMs = 1;
+const minHalved = 16;
 /** Once is enough where a lock keeps other writers out. This bounds the rest. */
 const maxAttempts = 5;
-/** A failure after more than this means that the store does not answer. */
+/** A failure after more than this means that the store does not answer, or another process holds a lock. */
 const silentMs = 1000;
 
 interface Waiting {
@@ -17,43 +23,65 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Makes the rows of a transaction without commands. No one else writes meanwhile. */
-type Rewrite = () => Promise<Rows>;
+/** Makes the rows of a transaction without commands; undefined where it has written them. No one else writes meanwhile. */
+type Rewrite = () => Promise<Rows | undefined>;
 interface WaitingRewrite {
   readonly rewrite: Rewrite;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Called after each commit of commands, with how many shared it. */
-export type CommitListener = (commands: number) => void;
+/** A batch that was sent, and has not been answered. */
+interface Sent<Decided> {
+  readonly batch: readonly Waiting[];
+  readonly decided: Decided;
+  readonly sentAt: number;
+}
+
+/** Called after each commit of commands, with how many shared it, and the position of the newest event after it. */
+export type CommitListener = (commands: number, position: number) => void;
 
 /** How an engine writes: one transaction at a time, during which no one else writes. */
-export interface Transactions {
-  /** Resolves when no one else can write until `commit` or `rollback`. The commit before may still be on its way. */
+export interface Transactions<Decided extends DecidedBatch = DecidedBatch> {
+  /**
+   * Decides commands without a transaction, on what is in memory and on the batch that is on its way. Undefined where they need one: what
+   * they read is not in memory, or others write so often that it would be in vain.
+   */
+  decideAhead(commands: readonly Command<unknown>[], onItsWay: Decided | undefined): Decided | undefined;
+  /**
+   * Writes a batch that was decided ahead, if nothing but what it was decided on is committed. Resolves to true when the rows are on disk,
+   * also where there are none; to false where others wrote, or where the batch before it was not written. Batches are written in the order of the
+   * calls. Where it rejects, nothing is written, unless the error says otherwise.
+   */
+  commitAhead(decided: Decided, rows: Rows | undefined): Promise<boolean>;
+  /** Resolves when no one else can write until `commit` or `rollback`. */
   begin(): Promise<void>;
-  /** Decides commands in the transaction that has begun, once the one before has ended. */
-  decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch>;
+  /** Decides commands in the transaction that has begun. */
+  decide(commands: readonly Command<unknown>[]): Promise<Decided>;
   /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
   /** Called with what was written; undefined where that is not known or the transaction failed. */
-  ended(writes: Writes | undefined): void;
+  ended(written: Decided | undefined): void;
   toStoreError(error: unknown): StoreError;
 }
 
 /**
- * Group commit: the commands that arrive while a transaction is being written share the next one. A turn begins a transaction,
- * decides the waiting commands, and sends the rows. The next turn then begins at once, so that the writer need not wait.
+ * Group commit: the commands that arrive while a batch is being written share the next one. A batch is decided ahead, on what is in memory,
+ * and the writer compares what it was decided on. Where others wrote meanwhile, it is decided again in a transaction that keeps them out.
  */
-export class CommitQueue {
-  readonly #transactions: Transactions;
+export class CommitQueue<Decided extends DecidedBatch> {
+  readonly #transactions: Transactions<Decided>;
   readonly #onCommit: CommitListener | undefined;
   #waiting: (Waiting | WaitingRewrite)[] = [];
-  #turnWanted = false;
-  #lastTurn: Promise<void> = Promise.resolve();
+  #onTheWay: Sent<Decided>[] = [];
+  /** The transaction that keeps all others out. */
+  #alone: Promise<void> | undefined;
+  #isQuick = false;
+  #isScheduled = false;
+  #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor(transactions: Transactions, onCommit?: CommitListener) {
+  constructor(transactions: Transactions<Decided>, onCommit?: CommitListener) {
     this.#transactions = transactions;
     this.#onCommit = onCommit;
   }
@@ -61,123 +89,188 @@ export class CommitQueue {
   execute(command: Command<unknown>): Promise<CommandResult<unknown>> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ command, attempts: 0, resolve, reject });
-      this.#wantTurn();
+      this.#schedule();
     });
   }
 
   rewrite(rewrite: Rewrite): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ rewrite, resolve, reject });
-      this.#wantTurn();
+      this.#schedule();
     });
   }
 
   /** Resolves when everything that was queued has ended. */
   async drain(): Promise<void> {
-    for (let awaited: Promise<void> | undefined; awaited !== this.#lastTurn; ) {
-      awaited = this.#lastTurn;
-      await awaited;
-    }
+    if (this.#isIdle()) return;
+    this.#idle ??= Promise.withResolvers();
+    await this.#idle.promise;
   }
 
-  #wantTurn(): void {
-    if (this.#turnWanted || this.#waiting.length === 0) return;
-    this.#turnWanted = true;
-    this.#lastTurn = this.#takeTurn(this.#lastTurn);
+  #isIdle(): boolean {
+    return this.#waiting.length + this.#onTheWay.length === 0 && this.#alone === undefined;
   }
 
-  async #takeTurn(turnBefore: Promise<void>): Promise<void> {
-    try {
-      await this.#transactions.begin();
-      await turnBefore;
-    } catch (error) {
-      // All that wait, and at once: the store takes no writes now, whatever becomes of the commit before.
-      for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
-      this.#turnWanted = false;
-      await turnBefore;
-      return;
+  /** Once for all commands of one turn of the event loop. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#takeTurn();
+    });
+  }
+
+  #takeTurn(): void {
+    while (this.#waiting.length > 0 && this.#alone === undefined && this.#onTheWay.length < (this.#isQuick ? 2 : 1)) {
+      const isFree = this.#onTheWay.length === 0;
+      const [first] = this.#waiting;
+      if (first !== undefined && "rewrite" in first) {
+        if (!isFree) return;
+        this.#waiting.shift();
+        this.#runAlone(() => this.#runRewrite(first));
+        return;
+      }
+      const batch = this.#takeCommands();
+      const decided = this.#decideAhead(batch);
+      if (decided !== undefined) this.#send(batch, decided);
+      else if (isFree) this.#runAlone(() => this.#runCommands(batch, { hasBegun: false }));
+      else {
+        this.#waiting.unshift(...batch);
+        return;
+      }
     }
-    const [first] = this.#waiting;
-    if (first !== undefined && "rewrite" in first) {
-      this.#waiting.shift();
-      await this.#runRewrite(first);
-    } else {
-      await this.#runCommands(this.#takeCommands());
+    if (this.#isIdle()) {
+      this.#idle?.resolve();
+      this.#idle = undefined;
     }
   }
 
   #takeCommands(): Waiting[] {
     const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 0);
+    const ready = others === -1 ? this.#waiting.length : others;
+    const share = this.#isQuick && this.#onTheWay.length === 0 && ready >= minHalved ? Math.ceil(ready / 2) : ready;
     // A command that failed goes alone: where it always fails, those that shared its commit succeed.
-    const count = others === 0 ? 1 : others === -1 ? maxBatch : Math.min(others, maxBatch);
-    return this.#waiting.splice(0, count) as Waiting[];
+    return this.#waiting.splice(0, Math.max(1, Math.min(share, maxBatch))) as Waiting[];
   }
 
-  async #runCommands(batch: readonly Waiting[]): Promise<void> {
-    const commands = batch.map(({ command }) => command);
+  #decideAhead(batch: readonly Waiting[]): Decided | undefined {
     try {
-      const { endings, writes } = await this.#transact(async () => {
-        const decided = await this.#transactions.decide(commands);
-        return { ...decided, rows: isEmpty(decided.writes) ? undefined : toRows(decided.writes) };
+      return this.#transactions.decideAhead(
+        batch.map(({ command }) => command),
+        this.#onTheWay.at(-1)?.decided,
+      );
+    } catch {
+      // In a transaction, it fails again, or not.
+      return undefined;
+    }
+  }
+
+  #send(batch: readonly Waiting[], decided: Decided): void {
+    const sent: Sent<Decided> = { batch, decided, sentAt: performance.now() };
+    const rows = isEmpty(decided.writes) ? undefined : toRows(decided.writes);
+    this.#onTheWay.push(sent);
+    this.#transactions.commitAhead(decided, rows).then(
+      (isWritten) => {
+        if (!this.#onTheWay.includes(sent)) return;
+        this.#isQuick = performance.now() - sent.sentAt < quickMs;
+        if (isWritten) this.#onTheWay.shift();
+        else this.#takeBack();
+        if (isWritten) this.#settle(batch, decided);
+        else this.#runAlone(() => this.#runCommands(batch, { hasBegun: true }));
+        this.#schedule();
+      },
+      (error: unknown) => {
+        if (!this.#onTheWay.includes(sent)) return;
+        this.#takeBack();
+        this.#fail(batch, { error, startedAt: sent.sentAt });
+        this.#schedule();
+      },
+    );
+  }
+
+  /** The first that is on its way was not written, so those after it will not be: they wait again. */
+  #takeBack(): void {
+    const [, ...after] = this.#onTheWay.splice(0);
+    this.#waiting.unshift(...after.flatMap(({ batch }) => batch));
+  }
+
+  #runAlone(run: () => Promise<void>): void {
+    this.#alone = run().finally(() => {
+      this.#alone = undefined;
+      this.#schedule();
+    });
+  }
+
+  async #runCommands(batch: readonly Waiting[], { hasBegun }: { readonly hasBegun: boolean }): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      const decided = await this.#transact(hasBegun, async () => {
+        const made = await this.#transactions.decide(batch.map(({ command }) => command));
+        return { made, rows: isEmpty(made.writes) ? undefined : toRows(made.writes) };
       });
-      this.#transactions.ended(writes);
-      if (!isEmpty(writes)) this.#onCommit?.(batch.length);
-      // Refusals are answered after the commit as well: they may rest on a command before them in the batch.
-      for (const [index, waiting] of batch.entries()) settle(waiting, endings[index]);
+      this.#settle(batch, decided.made);
     } catch (error) {
-      this.#transactions.ended(undefined);
-      const failure = this.#transactions.toStoreError(error);
-      const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
-      for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
-      this.#waiting.unshift(...again);
-      this.#wantTurn();
+      this.#fail(batch, { error, startedAt });
     }
   }
 
   async #runRewrite({ rewrite, resolve, reject }: WaitingRewrite): Promise<void> {
+    const startedAt = performance.now();
     try {
-      await this.#transact(async () => ({ rows: await rewrite() }));
+      await this.#transact(false, async () => ({ rows: await rewrite() }));
       resolve();
     } catch (error) {
-      reject(this.#transactions.toStoreError(error));
+      const failure = this.#transactions.toStoreError(error);
+      reject(failure);
+      this.#rejectBehind(failure, startedAt);
     } finally {
       this.#transactions.ended(undefined);
     }
   }
 
-  /**
-   * Ends the transaction that has begun: commits the rows, or rolls back where there are none or making them fails. The next turn
-   * begins before this commit is on disk.
-   */
-  async #transact<T extends { readonly rows: Rows | undefined }>(make: () => Promise<T>): Promise<T> {
+  /** Begins unless a transaction has begun. Commits the rows, or rolls back where there are none or making them fails. */
+  async #transact<T extends { readonly rows: Rows | undefined }>(
+    hasBegun: boolean,
+    make: () => Promise<T>,
+  ): Promise<T> {
     const transactions = this.#transactions;
-    const started = performance.now();
+    if (!hasBegun) await transactions.begin();
     let made: T;
     try {
       made = await make();
     } catch (error) {
-      const ended = transactions.rollback();
-      if (performance.now() - started > silentMs) this.#rejectUnavailable(error);
-      this.#endTurn();
-      await ended.catch(() => {}); // The first failure says more.
+      await transactions.rollback().catch(() => {}); // The first failure says more.
       throw error;
     }
-    const ended = made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows);
-    this.#endTurn();
-    await ended;
+    await (made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows));
     return made;
   }
 
-  /** Those behind would wait as long again for a store that does not answer. */
-  #rejectUnavailable(error: unknown): void {
-    const failure = this.#transactions.toStoreError(error);
-    if (failure.code !== "unavailable") return;
-    for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
+  /** Refusals are answered after the commit as well: they may rest on a command before them in the batch. */
+  #settle(batch: readonly Waiting[], decided: Decided): void {
+    this.#transactions.ended(decided);
+    this.#onTheWay[0]?.decided.after.forgetBatchBefore();
+    if (!isEmpty(decided.writes)) this.#onCommit?.(batch.length, decided.after.position);
+    for (const [index, waiting] of batch.entries()) settle(waiting, decided.endings[index]);
   }
 
-  #endTurn(): void {
-    this.#turnWanted = false;
-    this.#wantTurn();
+  #fail(
+    batch: readonly Waiting[],
+    { error, startedAt }: { readonly error: unknown; readonly startedAt: number },
+  ): void {
+    this.#transactions.ended(undefined);
+    const failure = this.#transactions.toStoreError(error);
+    const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
+    for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
+    this.#waiting.unshift(...again);
+    this.#rejectBehind(failure, startedAt);
+  }
+
+  /** Those behind a failure that took long would wait as long again. */
+  #rejectBehind(failure: StoreError, startedAt: number): void {
+    if (failure.code !== "unavailable" || performance.now() - startedAt <= silentMs) return;
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(failure);
   }
 }
 

@@ -31,6 +31,8 @@ type KeyRow = readonly [kind: string, value: string, aggregateType: string, aggr
 export interface Rows {
   /** Empties the projection first. */
   readonly replacesProjection: boolean;
+  /** Removes every record. */
+  readonly removesRecords: boolean;
   readonly events: readonly EventRow[];
   readonly aggregates: readonly AggregateRow[];
   readonly freedKeys: readonly KeyRow[];
@@ -41,14 +43,18 @@ export interface Rows {
   readonly now: number;
 }
 
+/** For a transaction whose rows were written already. */
+export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], records: [], now: 0 });
+
 /** Whether events alone do not tell what was written: such commits are counted, for those who keep in memory what they read. */
-export const isBesideEvents = ({ replacesProjection, removedRecords, putRecords }: Rows): boolean =>
-  replacesProjection || removedRecords.length + putRecords.length > 0;
+export const isBesideEvents = ({ replacesProjection, removesRecords, removedRecords, putRecords }: Rows): boolean =>
+  replacesProjection || removesRecords || removedRecords.length + putRecords.length > 0;
 
 export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
     replacesProjection,
+    removesRecords: false,
     events: events.map(({ position, ref, sequence, event, recordedAt, actor, previous }) => [
       position,
       ref.type,
@@ -71,6 +77,13 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
     takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
   };
 }
+
+/** Removes every record, and writes nothing. `now` is milliseconds since 1970 UTC. */
+export const removalOfRecords = (now: number): Rows => ({
+  ...noRows,
+  now,
+  removesRecords: true,
+});
 
 function toAggregateRow({ ref: { type, id }, version, position, state }: Snapshot): AggregateRow {
   const text = JSON.stringify(state);

@@ -41,6 +41,16 @@ export function connectForWriting(path: string): DatabaseSync {
   }
 }
 
+/**
+ * A connection to a file that no one else can know. Its commits go into that one file, and it needs no shared memory, which some file
+ * systems lack.
+ */
+export function connectAlone(path: string): DatabaseSync {
+  const db = configured(new DatabaseSync(path, { timeout }));
+  db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE");
+  return db;
+}
+
 type Pragmas = { application_id: number; user_version: number; synchronous: number; journal_mode: string };
 
 export function readPragma<Name extends keyof Pragmas>(db: DatabaseSync, name: Name): Pragmas[Name] {

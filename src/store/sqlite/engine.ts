@@ -5,15 +5,23 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
-import { rebuiltRows } from "../shared/verify.ts";
+import { refuseNumbers } from "../shared/pages.ts";
+import { PositionWatch } from "../shared/position-watch.ts";
+import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
+  AggregateRef,
+  ChangesOptions,
+  ChangesPage,
   Clock,
   Command,
   CommandResult,
   History,
+  HistoryOptions,
+  ListPage,
   Projection,
   Read,
   ReadOptions,
+  RecordedEvent,
   Snapshot,
   Store,
   View,
@@ -28,10 +36,12 @@ import { copyHistory, historyOf, verify } from "./history.ts";
 import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { migrate } from "./migrate.ts";
+import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
+import { rebuildFile, rebuiltRows } from "./rebuild.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
-import { ThreadWriter } from "./thread-writer.ts";
-import { SqliteTransactions } from "./transactions.ts";
+import { type CheckpointListener, ThreadWriter } from "./thread-writer.ts";
+import { type Decided, SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SqliteOptions {
@@ -40,6 +50,7 @@ export interface SqliteOptions {
   /** How long a call waits for another process's lock before it is `unavailable`. */
   readonly busyTimeoutMs: number;
   readonly onCommit?: CommitListener | undefined;
+  readonly onCheckpoint?: CheckpointListener | undefined;
 }
 
 /** Opens the store in a file. Creates the file and its directory where there is none. */
@@ -48,17 +59,19 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
   const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
   try {
     const file = identify(path);
+    const source = { name: path, projection: options.projection };
     return new SqliteStore({
       ...options,
       name: path,
-      reader: new Reader(db, { name: path, projection: options.projection }),
-      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }),
+      reader: new Reader(db, source),
+      pages: new Pages(db, source),
+      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }, options.onCheckpoint),
       checkFile: () => refuseReplaced(path, file),
       async withHistory(use) {
         const own = await retryWhileBusy(() => connectReadOnly(path), { limitMs: options.busyTimeoutMs });
         try {
           own.exec("BEGIN");
-          return await use(historyOf(own), own);
+          return await use(historyOf(own, path), own);
         } finally {
           own.close();
         }
@@ -75,14 +88,17 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
 export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   const name = "in memory";
   const db = new DatabaseSync(":memory:");
+  // Otherwise SQLite sorts on disk what does not fit in a few megabytes.
+  db.exec("PRAGMA temp_store = MEMORY");
   migrate(db);
   finish(db);
-  const reader = new Reader(db, { name, projection: options.projection });
-  const writer = createInlineWriter(db, { name, onCommit: () => reader.forget() });
+  const source = { name, projection: options.projection };
+  const writer = createInlineWriter(db, { name });
   return new SqliteStore({
     ...options,
     name,
-    reader,
+    reader: new Reader(db, source),
+    pages: new Pages(db, source),
     writer,
     checkFile() {},
     withHistory: async (use) => use(copyHistory(db), db),
@@ -93,12 +109,14 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
 interface Parts extends SqliteOptions {
   readonly name: string;
   readonly reader: Reader;
+  /** On the reader's connection. */
+  readonly pages: Pages;
   readonly writer: Writer;
   /** Throws where the store's file is no longer at its path. */
   readonly checkFile: () => void;
   /** Gives the whole history, as of one moment, with the connection that reads it. */
   readonly withHistory: <T>(use: (stored: StoredHistory, db: DatabaseSync) => Promise<T>) => Promise<T>;
-  /** A connection for an import, which closes it; undefined where there can be no second one. */
+  /** A connection for an import or a rebuild, which closes it; undefined where there can be no second one. */
   readonly openForWriting: (() => DatabaseSync) | undefined;
 }
 
@@ -111,14 +129,20 @@ interface WaitingRead {
 
 class SqliteStore implements Store {
   readonly #parts: Parts;
-  readonly #queue: CommitQueue;
+  readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
+  readonly #watch: PositionWatch;
   #waiting: WaitingRead[] = [];
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#lifetime = new Lifetime(parts.name);
-    this.#queue = new CommitQueue(new SqliteTransactions(parts), parts.onCommit);
+    const look = async () => (await this.read([])).position;
+    this.#watch = new PositionWatch({ name: parts.name, look });
+    this.#queue = new CommitQueue(new SqliteTransactions(parts), (commands, position) => {
+      this.#watch.advance(position);
+      parts.onCommit?.(commands, position);
+    });
   }
 
   /**
@@ -157,11 +181,25 @@ class SqliteStore implements Store {
     });
   }
 
-  list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    return this.#whenFree(() => {
-      this.#parts.checkFile();
-      return this.#parts.reader.list(type);
-    });
+  async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
+    if (page !== undefined) refuseNumbers({ limit: page.limit });
+    return this.#readPage((pages) => pages.list(type, page));
+  }
+
+  async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {
+    refuseNumbers({ limit: options.limit, position: options.before });
+    return this.#readPage((pages) => pages.history(ref, options) as RecordedEvent<T>[] | undefined);
+  }
+
+  async changes<T extends AggregateType>(options: ChangesOptions<T>): Promise<ChangesPage<T>> {
+    refuseNumbers({ limit: options.limit, position: options.after });
+    return this.#readPage((pages) => pages.changes(options) as ChangesPage<T>);
+  }
+
+  async changed(after: number, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.#lifetime.refuseClosed();
+    refuseNumbers({ position: after });
+    return this.#watch.changed(after, signal);
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
@@ -178,12 +216,12 @@ class SqliteStore implements Store {
   }
 
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
-    const importing = this.#during(({ checkFile, openForWriting, ...options }) => {
+    const importing = this.#during(({ checkFile, openForWriting: open, ...options }) => {
       checkFile();
       const given = { ...options, events, check };
-      return openForWriting === undefined
-        ? this.#queue.rewrite(() => makeRows(options.reader, given))
-        : importHistory(openForWriting, given);
+      return open === undefined
+        ? this.#queue.rewrite(() => makeRows(options.reader.loader, given))
+        : importHistory({ ...options, open }, given);
     });
     await importing.catch((error: StoreError) => {
       throw toImportError(error);
@@ -192,18 +230,31 @@ class SqliteStore implements Store {
 
   async rebuild(): ReturnType<Store["rebuild"]> {
     let counts = { events: 0, aggregates: 0 };
-    await this.#during(({ withHistory, ...options }) =>
+    await this.#during(({ checkFile, openForWriting: open, withHistory, writer, ...options }) =>
       this.#queue.rewrite(async () => {
-        const { rows, ...counted } = await withHistory((stored) => rebuiltRows(stored, options));
-        counts = counted;
-        return rows;
+        if (open === undefined) {
+          const rebuilt = await withHistory((stored) => rebuiltRows(stored, options));
+          counts = rebuilt.counts;
+          return rebuilt.rows;
+        }
+        checkFile();
+        // The turn keeps back this process's own commands. The lock is for the connection of the rebuild.
+        await writer.rollback();
+        counts = await rebuildFile({ ...options, open }, options);
+        return undefined;
       }),
     );
     return counts;
   }
 
+  async removeRecords(): Promise<void> {
+    this.#lifetime.refuseClosed();
+    await this.#queue.rewrite(async () => removalOfRecords(this.#parts.clock()));
+  }
+
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
+      this.#watch.close();
       this.#serveWaiting();
       await Promise.allSettled([this.#queue.drain(), this.#lifetime.settled()]);
       // The writer last: the last connection to close leaves the store in one file.
@@ -219,6 +270,14 @@ class SqliteStore implements Store {
     } catch (error) {
       throw toStoreError(error, this.#parts.name);
     }
+  }
+
+  #readPage<T>(read: (pages: Pages) => T): Promise<T> {
+    const { checkFile, pages } = this.#parts;
+    return this.#whenFree(() => {
+      checkFile();
+      return read(pages);
+    });
   }
 
   /** Reads at once, nearly always: only recovery after a crash keeps readers out. */

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { commit } from "./commit.ts";
 
 // The end of a migration, once no process of an older version runs. Until then, the events have an index that only those need, and that
 // takes most of the time of a commit. They write neither the newest columns nor the links between events.
@@ -9,14 +10,14 @@ export const isFinished = (db: DatabaseSync): boolean =>
 
 /**
  * Fills in what older versions left out, and removes what only they need: they can read, and cannot write any more. In one transaction,
- * so that nobody writes meanwhile. Returns whether there was anything to do.
+ * so that nobody writes meanwhile. Returns whether there was anything to do. Commits as `commit` does.
  */
 export function finish(db: DatabaseSync): boolean {
   db.exec("BEGIN IMMEDIATE");
   try {
     const wanted = !isFinished(db);
     if (wanted) db.exec(statements);
-    db.exec("COMMIT");
+    commit(db);
     return wanted;
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -25,8 +26,9 @@ export function finish(db: DatabaseSync): boolean {
 }
 
 /**
- * States that older versions wrote have no digest until the next write or rebuild. A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
- * it. To be counted as a commit that changes more than events keeps others from going on without the positions.
+ * A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
+ * it. States that they wrote have no digest until the next write or rebuild. This counts as a rebuild, so that others do not go on with
+ * what they have in memory, where the positions are missing.
  */
 const statements = `
   UPDATE aggregates SET position = e.position, position_version = aggregates.version,
@@ -55,4 +57,4 @@ const statements = `
   DROP TABLE events;
   ALTER TABLE finished_events RENAME TO events;
   DELETE FROM state_digests;
-  UPDATE head SET record_commits = record_commits + 1`;
+  UPDATE head SET rebuilds = rebuilds + 1`;

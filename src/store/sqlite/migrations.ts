@@ -59,9 +59,10 @@ export const migrations: readonly string[] = [
     FROM state_digests AS old WHERE old.type = aggregates.type AND old.id = aggregates.id;
   CREATE TABLE head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    record_commits INTEGER NOT NULL
+    record_commits INTEGER NOT NULL,
+    rebuilds INTEGER NOT NULL
   ) STRICT;
-  INSERT INTO head VALUES (1, 0);`,
+  INSERT INTO head VALUES (1, 0, 0);`,
 ];
 
 /** The newest. */

@@ -1,104 +1,135 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import type { UniqueKey } from "../../domain/states.ts";
+import { NotHeld, type Writes } from "../shared/batch.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
-import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
+import type { StateSource } from "../shared/read-rows.ts";
 import { collectView } from "../shared/view.ts";
-import type { AggregateRef, Read, ReadOptions, RecordRef, Snapshot, StoreRecord, View } from "../store.ts";
-import { toStoreError } from "./errors.ts";
+import type { AggregateRef, Read, ReadOptions, View } from "../store.ts";
+import { isFinished } from "./finish.ts";
+import { Loader, prepare, row } from "./load.ts";
+import type { Place } from "./writer.ts";
+
+/** A cache that has missed more events than this starts over. */
+const maxMissed = 1000;
 
 /**
- * Reads what is committed. Everything read stays in memory until any connection commits. SQLite counts commits, those of other
- * processes included, and the count costs some microseconds to read.
+ * Reads what is committed. What was read stays in memory: it advances over the process's own commits, and where others committed, it forgets
+ * what their events changed. SQLite tells whether anyone committed, in some microseconds.
  */
 export class Reader {
+  /** What is in memory. It loads the rest only within `atNewest`. */
+  readonly moment: CachedMoment;
+  /** Whether no process of an older version can write, as far as is known. */
+  isFinished = false;
   readonly #db: DatabaseSync;
-  readonly #source: StateSource;
-  readonly #cached: CachedMoment;
+  readonly loader: Loader;
+  #recordCommits = 0;
+  #rebuilds = 0;
   #seenCommits: number | undefined;
   #isCurrent = false;
-  readonly #statements: Record<
-    "begin" | "commit" | "newest" | "commits" | "aggregate" | "holder" | "record" | "list",
-    StatementSync
-  >;
+  #isReading = false;
+  readonly #statements: Record<"begin" | "commit" | "head" | "commits" | "touched", StatementSync>;
 
   constructor(db: DatabaseSync, source: StateSource) {
     this.#db = db;
-    this.#source = source;
+    this.loader = new Loader(db, source);
     this.#statements = {
       begin: prepare(db, "BEGIN"),
       commit: prepare(db, "COMMIT"),
       commits: prepare(db, "PRAGMA data_version"),
-      newest: prepare(db, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"),
-      aggregate: prepare(db, `${selectStates} WHERE type = ? AND id = ?`),
-      holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
-      record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
-      list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id`),
+      head: prepare(db, "SELECT record_commits, rebuilds FROM head"),
+      touched: prepare(db, "SELECT DISTINCT aggregate_type, aggregate_id FROM events WHERE position > ?"),
     };
-    this.#cached = new CachedMoment(this);
+    this.moment = new CachedMoment({
+      load: (ref) => this.#mayLoad([ref]).load(ref),
+      findHolder: (key) => this.#mayLoad([key]).findHolder(key),
+      loadRecord: (ref) => this.#mayLoad([ref]).loadRecord(ref),
+    });
+  }
+
+  /** Where the moment in memory is. */
+  get place(): Place {
+    return { position: this.moment.position, recordCommits: this.#recordCommits };
   }
 
   /** Checks whether what is in memory is still what is committed. */
-  look(): void {
+  look(): boolean {
     this.#isCurrent = this.#seenCommits !== undefined && this.#commits() === this.#seenCommits;
+    return this.#isCurrent;
   }
 
   /** As of the last look, or later. */
   read(reads: readonly Read[], follow?: ReadOptions["follow"]): View {
-    const known = this.#isCurrent ? this.#cached.view(reads, follow) : undefined;
-    if (known !== undefined) return known;
-    this.#cached.trim();
+    const known = this.#isCurrent ? this.moment.view(reads, follow) : undefined;
+    return known ?? this.atNewest(() => collectView(reads, this.moment, follow));
+  }
+
+  /** Does work on the moment in memory; undefined where that is not enough for it. */
+  inMemory<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof NotHeld) return undefined;
+      throw error;
+    }
+  }
+
+  /** Brings the moment in memory to what is committed now, and does work that may load more of it. */
+  atNewest<T>(work: () => T): T {
+    this.moment.trim();
     this.#statements.begin.run();
     try {
-      const commits = this.#commits();
-      if (commits !== this.#seenCommits) this.#cached.startOver(this.newest());
-      this.#seenCommits = commits;
-      this.#isCurrent = true;
-      return collectView(reads, this.#cached, follow);
+      this.#catchUp();
+      this.#isReading = true;
+      return work();
     } finally {
+      this.#isReading = false;
       // Where reading failed, SQLite may have ended the transaction already.
       if (this.#db.isTransaction) this.#statements.commit.run();
     }
   }
 
-  /** Where the store is now: a cache starts from this. */
-  newest(): { readonly position: number; readonly recordedAt: number } {
-    const [position = 0, recordedAt = 0] = row<[number, number]>(this.#statements.newest) ?? [];
-    return { position, recordedAt };
+  /** After a commit of this process: brings the moment in memory to it, if the moment is the one before. */
+  advance(writes: Writes, { from, to }: { readonly from: Place; readonly to: Place }): void {
+    if (from.position !== this.moment.position || from.recordCommits !== this.#recordCommits) return;
+    this.moment.advance(writes);
+    this.#recordCommits = to.recordCommits;
   }
 
-  load(ref: AggregateRef): Snapshot {
-    return this.#translated(() => {
-      const found = row<StateRow>(this.#statements.aggregate, ref.type, ref.id);
-      return found
-        ? toSnapshot(toStoredState(found), this.#source)
-        : { ref, version: 0, position: 0, state: undefined };
-    });
-  }
-
-  findHolder(key: UniqueKey): AggregateRef | undefined {
-    return this.#translated(() => {
-      const found = row<[AggregateType, string]>(this.#statements.holder, key.kind, key.value);
-      return found && { type: found[0], id: found[1] };
-    });
-  }
-
-  loadRecord(ref: RecordRef): StoreRecord | undefined {
-    return this.#translated(() => {
-      const found = row<[string, number | null]>(this.#statements.record, ref.record, ref.id);
-      return found && toRecord({ kind: ref.record, value: found[0], expiresAt: found[1] }, this.#source);
-    });
-  }
-
-  list<T extends AggregateType>(type: T): Snapshot<T>[] {
-    const rows = this.#statements.list.all(type) as unknown as StateRow[];
-    return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
-  }
-
-  /** Forgets what was read, after a write on this very connection, which SQLite does not count. */
-  forget(): void {
+  /** Looks at the store again before the next read. SQLite does not count what this very connection wrote. */
+  doubt(): void {
     this.#seenCommits = undefined;
     this.#isCurrent = false;
+  }
+
+  #mayLoad(reads: readonly Read[]): Loader {
+    if (!this.#isReading) throw new NotHeld(reads);
+    return this.loader;
+  }
+
+  #catchUp(): void {
+    const commits = this.#commits();
+    const newest = this.loader.newest();
+    const [recordCommits = 0, rebuilds = 0] = row<[number, number]>(this.#statements.head) ?? [];
+    const missed = newest.position - this.moment.position;
+    // An older version of this program does not count its commits.
+    const areCounted = this.isFinished || commits === this.#seenCommits;
+    this.isFinished ||= isFinished(this.#db);
+    if (!areCounted || rebuilds !== this.#rebuilds || missed < 0 || missed > maxMissed) {
+      this.moment.startOver(newest);
+    } else {
+      if (missed > 0) this.moment.moveTo(newest, this.#touchedAfter(this.moment.position));
+      if (recordCommits !== this.#recordCommits) this.moment.forgetRecords();
+    }
+    this.#recordCommits = recordCommits;
+    this.#rebuilds = rebuilds;
+    this.#seenCommits = commits;
+    this.#isCurrent = true;
+  }
+
+  #touchedAfter(position: number): AggregateRef[] {
+    const rows = this.#statements.touched.all(position) as unknown as [AggregateType, string][];
+    return rows.map(([type, id]) => ({ type, id }));
   }
 
   close(): void {
@@ -108,50 +139,4 @@ export class Reader {
   #commits(): number {
     return row<[number]>(this.#statements.commits)?.[0] as number;
   }
-
-  /** Commands read too while they are decided, and must fail with a StoreError. */
-  #translated<T>(load: () => T): T {
-    try {
-      return load();
-    } catch (error) {
-      throw toStoreError(error, this.#source.name);
-    }
-  }
-}
-
-/**
- * A digest of an earlier version does not count where a process of an older version has written the state since. That cannot be once its
- * index is gone; then a row like that is damaged.
- */
-export const selectStates = `SELECT type, id, version, state,
-    CASE WHEN digest_version < version AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1')
-      AND EXISTS (SELECT 1 FROM events AS e
-        WHERE e.aggregate_type = aggregates.type AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version)
-    THEN NULL ELSE digest END AS digest,
-    position, position_version AS positionVersion
-  FROM aggregates`;
-
-type StateRow = [
-  type: string,
-  id: string,
-  version: number,
-  state: string,
-  digest: string | null,
-  position: number | null,
-  positionVersion: number | null,
-];
-
-const toStoredState = (row: StateRow): StoredState => {
-  const [type, id, version, state, digest, position, positionVersion] = row;
-  return { type, id, version, state, digest, position, positionVersion };
-};
-
-function prepare(db: DatabaseSync, sql: string): StatementSync {
-  const statement = db.prepare(sql);
-  statement.setReturnArrays(true);
-  return statement;
-}
-
-function row<Row extends readonly unknown[]>(statement: StatementSync, ...values: SQLInputValue[]): Row | undefined {
-  return statement.get(...values) as unknown as Row | undefined;
 }

@@ -4,8 +4,8 @@ import { Worker } from "node:worker_threads";
 import { StoreError } from "../errors.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
-import type { Writer } from "./writer.ts";
-import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
+import type { AheadOfLock, Writer } from "./writer.ts";
+import type { CheckpointNotice, WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
 
 // tsc does not rewrite this one: it is a URL, not an import.
 const threadUrl = new URL(
@@ -19,9 +19,13 @@ function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
   return directory === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: dirname(directory) } };
 }
 
+/** Gets the error of each checkpoint that failed, and undefined when one succeeds afterwards. */
+export type CheckpointListener = (failure: StoreError | undefined) => void;
+
 interface Pending {
-  readonly kind: WriterRequest["kind"];
-  readonly resolve: (reply: { readonly isUntouched: boolean }) => void;
+  /** Whether it commits rows, which may have happened when the thread ends. */
+  readonly writes: boolean;
+  readonly resolve: (isWritten: boolean) => void;
   readonly reject: (error: StoreError) => void;
 }
 
@@ -31,16 +35,23 @@ interface Pending {
  */
 export class ThreadWriter implements Writer {
   readonly #settings: WriterThreadSettings;
+  readonly #onCheckpoint: CheckpointListener;
   #thread: Worker | undefined;
   #pending: Pending[] = [];
 
-  constructor(settings: WriterThreadSettings) {
+  constructor(settings: WriterThreadSettings, onCheckpoint: CheckpointListener = () => {}) {
     this.#settings = settings;
+    this.#onCheckpoint = onCheckpoint;
   }
 
-  begin(): ReturnType<Writer["begin"]> {
+  commitAhead(ahead: AheadOfLock): Promise<boolean> {
     this.#thread ??= this.#start();
-    return this.#send({ kind: "begin" });
+    return this.#send({ kind: "commitAhead", ...ahead });
+  }
+
+  async begin(): Promise<void> {
+    this.#thread ??= this.#start();
+    await this.#send({ kind: "begin" });
   }
 
   async commit(rows: Rows): Promise<void> {
@@ -60,12 +71,12 @@ export class ThreadWriter implements Writer {
     await ended;
   }
 
-  #send(request: WriterRequest): ReturnType<Writer["begin"]> {
+  #send(request: WriterRequest): Promise<boolean> {
     const thread = this.#thread;
-    if (thread === undefined) return Promise.reject(this.#died(request.kind));
+    if (thread === undefined) return Promise.reject(this.#died(false));
     return new Promise((resolve, reject) => {
       thread.ref();
-      this.#pending.push({ kind: request.kind, resolve, reject });
+      this.#pending.push({ writes: "rows" in request && request.rows !== undefined, resolve, reject });
       thread.postMessage(request);
     });
   }
@@ -79,12 +90,16 @@ export class ThreadWriter implements Writer {
       ...sharedCompileCache(),
     });
     let cause: unknown;
-    thread.on("message", (reply: WriterReply) => {
+    thread.on("message", (reply: WriterReply | CheckpointNotice) => {
+      if ("checkpointFailure" in reply) {
+        const { checkpointFailure: failure } = reply;
+        return this.#onCheckpoint(failure && this.#toStoreError(failure));
+      }
       // Under `node --watch`, Node itself sends the names of the thread's modules the same way.
       if (!("ok" in reply)) return;
       const pending = this.#pending.shift();
       if (this.#pending.length === 0) thread.unref();
-      if (reply.ok) pending?.resolve(reply);
+      if (reply.ok) pending?.resolve(reply.isWritten);
       else pending?.reject(this.#toStoreError(reply));
     });
     thread.on("error", (error) => {
@@ -92,19 +107,19 @@ export class ThreadWriter implements Writer {
     });
     thread.on("exit", () => {
       if (this.#thread === thread) this.#thread = undefined;
-      for (const { kind, reject } of this.#pending.splice(0)) reject(this.#died(kind, cause));
+      for (const { writes, reject } of this.#pending.splice(0)) reject(this.#died(writes, cause));
     });
     return thread;
   }
 
-  #toStoreError({ message, code, errcode }: Exclude<WriterReply, { readonly ok: true }>): StoreError {
+  #toStoreError({ message, code, errcode }: NonNullable<CheckpointNotice["checkpointFailure"]>): StoreError {
     const cause = Object.assign(new Error(message), { code, errcode });
     return toStoreError(cause, this.#settings.path);
   }
 
-  #died(during: WriterRequest["kind"], cause?: unknown): StoreError {
+  #died(whileItWrote: boolean, cause?: unknown): StoreError {
     const ended = `The writer of the store ${this.#settings.path} ended unexpectedly`;
-    return during === "commit"
+    return whileItWrote
       ? new StoreError("outcome_unknown", `${ended} while it committed.`, cause)
       : new StoreError("unavailable", `${ended}.`, cause);
   }

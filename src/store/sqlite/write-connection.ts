@@ -1,5 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
+import { commit } from "./commit.ts";
+import type { Place } from "./writer.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
 const removedPerPut = 4;
@@ -7,8 +9,8 @@ const removedPerPut = 4;
 /** Writes rows on one connection. Its methods block the thread and throw the driver's errors. */
 export class WriteConnection {
   readonly #db: DatabaseSync;
-  #othersCommits: unknown;
-  readonly #countOthersCommits: StatementSync;
+  readonly #newest: StatementSync;
+  readonly #recordCommits: StatementSync;
   readonly #insertEvent: StatementSync;
   readonly #putAggregate: StatementSync;
   readonly #freeKey: StatementSync;
@@ -20,7 +22,8 @@ export class WriteConnection {
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    this.#countOthersCommits = db.prepare("PRAGMA data_version");
+    this.#newest = db.prepare("SELECT max(position) AS position FROM events");
+    this.#recordCommits = db.prepare("SELECT record_commits AS recordCommits FROM head");
     // Columns are named, so that this program can still write beside a newer one that has added a column.
     this.#insertEvent = db.prepare(
       "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor, previous) " +
@@ -41,27 +44,28 @@ export class WriteConnection {
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
     );
-    this.#countRecordCommit = db.prepare("UPDATE head SET record_commits = record_commits + 1");
+    this.#countRecordCommit = db.prepare(
+      "UPDATE head SET record_commits = record_commits + 1, rebuilds = rebuilds + ?",
+    );
   }
 
-  /** Returns whether no other connection has committed since the last transaction of this one. */
-  begin(): boolean {
+  begin(): void {
     this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      const seenBefore = this.#othersCommits;
-      this.#othersCommits = this.#countOthersCommits.get()?.["data_version"];
-      return this.#othersCommits === seenBefore;
-    } catch (error) {
-      this.rollback();
-      throw error;
-    }
   }
 
-  /** Writes rows, and ends the transaction. */
+  /** Whether the store is there, in the transaction that has begun. */
+  isAt({ position, recordCommits }: Place): boolean {
+    return (
+      (this.#newest.get()?.["position"] ?? 0) === position &&
+      this.#recordCommits.get()?.["recordCommits"] === recordCommits
+    );
+  }
+
+  /** Writes rows, and ends the transaction, as `commit` does. */
   commit(rows: Rows): void {
     try {
       this.write(rows);
-      this.#db.exec("COMMIT");
+      commit(this.#db);
     } catch (error) {
       this.rollback();
       throw error;
@@ -71,6 +75,7 @@ export class WriteConnection {
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
     if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
+    if (rows.removesRecords) this.#db.exec("DELETE FROM records");
     runEach(this.#insertEvent, rows.events);
     runEach(this.#putAggregate, rows.aggregates);
     runEach(this.#freeKey, rows.freedKeys);
@@ -80,12 +85,26 @@ export class WriteConnection {
       this.#putRecord.run(...row);
       this.#removeExpired.run(rows.now);
     }
-    if (isBesideEvents(rows)) this.#countRecordCommit.run();
+    if (isBesideEvents(rows)) this.#countRecordCommit.run(rows.replacesProjection ? 1 : 0);
+  }
+
+  get isInTransaction(): boolean {
+    return this.#db.isTransaction;
   }
 
   rollback(): void {
     // After some errors, such as a full disk, SQLite has ended the transaction already.
     if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+  }
+
+  /** Brings the log into the file, as far as readers and other processes allow. */
+  checkpoint(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  }
+
+  /** After how many pages in the log SQLite makes a checkpoint by itself; 0: never. */
+  setAutoCheckpoint(pages: number): void {
+    this.#db.exec(`PRAGMA wal_autocheckpoint = ${pages}`);
   }
 
   close(): void {

@@ -95,6 +95,30 @@ export function defineRecordTests(must: Must): void {
       expect(await read(await reopen(), code("a"))).toEqual({ value: 1 });
     });
 
+    must("removes all records at once, and nothing else", async ({ store }) => {
+      await store.execute(addOrganization("a"));
+      await store.execute(put(code("a"), { value: 1 }));
+      await store.execute(put({ record: "session", id: "b" }, { value: 2, expiresAt: 9_000_000 }));
+      await store.removeRecords();
+      expect(await read(store, code("a"))).toBeUndefined();
+      expect(await read(store, { record: "session", id: "b" })).toBeUndefined();
+      expect((await store.execute(take(code("a")))).value).toBe(false);
+      expect((await store.read([])).position).toBe(1);
+      await store.execute(put(code("a"), { value: 3 }));
+      expect(await read(store, code("a"))).toEqual({ value: 3 });
+    });
+
+    must("shows at once that another writer has removed all records", async ({ store, reopen }) => {
+      const other = await reopen();
+      await store.execute(put(code("a"), { value: 1 }));
+      await other.execute(put(code("b"), { value: 2 }));
+      // Both now have it in memory.
+      for (const each of [store, other]) expect(await read(each, code("a"))).toEqual({ value: 1 });
+      await store.removeRecords();
+      expect(await read(other, code("a"))).toBeUndefined();
+      for (const each of [other, store]) expect((await each.execute(take(code("b")))).value).toBe(false);
+    });
+
     must("removes records some time after they ended, and no others", async ({ store, reopen, setClock }) => {
       setClock(1_000);
       for (let n = 0; n < 10; n += 1) await store.execute(put(code(`old ${n}`), { value: n, expiresAt: 2_000 }));

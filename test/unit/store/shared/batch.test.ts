@@ -26,7 +26,7 @@ test("a command whose unique keys cannot be told fails alone", async () => {
     },
   };
   const commands = ["a", "b", "c"].map((id) => addOrganization(id));
-  const { endings, writes } = await decideBatch(commands, { committed: empty, projection, clock: () => 0 });
+  const { endings, writes } = decideBatch(commands, { before: empty, projection, clock: () => 0 });
   expect(endings.map(({ kind }) => kind)).toEqual(["done", "failed", "done"]);
   expect(endings[1]).toMatchObject({ error: failure });
   expect(writes.events.map(({ ref, position }) => [ref.id, position])).toEqual([
