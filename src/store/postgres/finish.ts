@@ -10,16 +10,19 @@ import { changeSchema } from "./schema.ts";
 /** Whether nothing is left that only older versions need. */
 export async function isFinished(client: ClientBase): Promise<boolean> {
   const { rows } = await client.query<{ is_nullable: string }>(
-    `SELECT is_nullable FROM information_schema.columns
-      WHERE table_schema = 'portcullis' AND table_name = 'events' AND column_name = 'previous'`,
+    `SELECT is_nullable FROM information_schema.columns WHERE table_schema OPERATOR(pg_catalog.=) 'portcullis'
+      AND table_name OPERATOR(pg_catalog.=) 'events' AND column_name OPERATOR(pg_catalog.=) 'previous'`,
   );
   return rows[0]?.is_nullable === "NO";
 }
 
+/** By which the events of an aggregate have different sequences, and older nodes find them. */
+export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
+
 /** Removes what only older versions need: they cannot write any more. */
 export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previous SET NOT NULL;
   ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
-  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_aggregate_type_aggregate_id_sequence_key`;
+  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS ${sequenceIndex}`;
 
 /**
  * Fills in what older versions left out, and removes what only they need. Nodes of this version read and write meanwhile: no step keeps
@@ -48,7 +51,10 @@ const positionsAtOnce = 5000;
 
 const lockHead = "SELECT position FROM portcullis.head FOR UPDATE";
 
-/** Fills in where the last event of each aggregate is. Resolves to the position of the newest event before that. */
+/**
+ * Fills in where the last event of each aggregate is, and removes digests of earlier states: what older versions wrote has none until the
+ * next write or rebuild. Resolves to the position of the newest event before that.
+ */
 async function fillPositions(client: ClientBase): Promise<number> {
   const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
   for (let after: readonly [type: string, id: string] | undefined = ["", ""]; after !== undefined; ) {
@@ -69,7 +75,8 @@ async function fillSomePositions(
         SELECT type, id, version FROM portcullis.aggregates
           WHERE position_version IS DISTINCT FROM version AND (type, id) > ($1, $2) ORDER BY type, id LIMIT $3
       ), filled AS (
-        UPDATE portcullis.aggregates AS a SET position = e.position, position_version = page.version
+        UPDATE portcullis.aggregates AS a SET position = e.position, position_version = page.version,
+            digest = CASE WHEN a.digest_version < page.version THEN NULL ELSE a.digest END
           FROM page JOIN portcullis.events AS e
             ON e.aggregate_type = page.type AND e.aggregate_id = page.id AND e.sequence = page.version
           WHERE a.type = page.type AND a.id = page.id
@@ -79,10 +86,10 @@ async function fillSomePositions(
     );
     const [last] = rows as { readonly type: string; readonly id: string }[];
     if (last === undefined) return undefined;
-    // Nodes must not go on with what they have in memory, where the positions are missing.
+    // As after a rebuild, nodes must not go on with what they have in memory, where the positions are missing.
     await run(
       `UPDATE portcullis.head SET commits = commits + 1, commit_id = $1, counted_commits = counted_commits + 1,
-        record_commits = record_commits + 1`,
+        rebuilds = rebuilds + 1`,
       [randomUUID()],
     );
     return [last.type, last.id];

@@ -27,10 +27,12 @@ export function finish(db: DatabaseSync): boolean {
 
 /**
  * A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
- * it. To be counted as a commit that changes more than events keeps others from going on without the positions.
+ * it. States that they wrote have no digest until the next write or rebuild. This counts as a rebuild, so that others do not go on with
+ * what they have in memory, where the positions are missing.
  */
 const statements = `
-  UPDATE aggregates SET position = e.position, position_version = aggregates.version FROM events AS e
+  UPDATE aggregates SET position = e.position, position_version = aggregates.version,
+      digest = CASE WHEN digest_version < aggregates.version THEN NULL ELSE digest END FROM events AS e
     WHERE position_version IS NOT aggregates.version AND e.aggregate_type = aggregates.type
       AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version;
   CREATE TABLE finished_events (
@@ -55,4 +57,4 @@ const statements = `
   DROP TABLE events;
   ALTER TABLE finished_events RENAME TO events;
   DELETE FROM state_digests;
-  UPDATE head SET record_commits = record_commits + 1`;
+  UPDATE head SET rebuilds = rebuilds + 1`;
