@@ -1,8 +1,10 @@
 import type { PostgresOptions } from "./postgres/engine.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";
+import { measureLog } from "./sqlite/checkpoints.ts";
 import { openMemoryStore, openSqliteStore, type SqliteOptions } from "./sqlite/engine.ts";
 import { finishStoreFile, migrateStoreFile } from "./sqlite/file.ts";
 import { parseSqlitePath } from "./sqlite/location.ts";
+import { schemaVersion } from "./sqlite/migrations.ts";
 import type { Migration, Store } from "./store.ts";
 
 /** What the engines need to open a store; each takes what it knows. */
@@ -21,12 +23,14 @@ export interface Engine {
   parse(location: string): string | undefined;
   /** Creates the store where there is none. */
   open(address: string, options: EngineOptions): Promise<Store>;
-  /** Brings the schema of a store to the newest, or says why that is not needed. */
-  readonly migrate: string | ((address: string, options: MigrateOptions) => Promise<Migration>);
-  /** Removes what only older versions need, after the newest schema and a rebuild; or says why that is not needed. */
-  readonly finish: string | ((address: string, options: MigrateOptions) => Promise<void>);
+  /** Brings the schema of a store to the newest. */
+  migrate(address: string, options: MigrateOptions): Promise<Migration>;
+  /** Removes from a store of the newest schema what only older versions need. Resolves to whether there was anything. */
+  finish(address: string, options: MigrateOptions): Promise<boolean>;
   /** Copies a store to a new file, or says how else to copy it. */
   readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
+  /** The size of a log in a file of its own, from which what was written moves on to the store; undefined where there is none. */
+  readonly measureLog: ((address: string) => number) | undefined;
 }
 
 type MigrateOptions = Pick<EngineOptions, "busyTimeoutMs" | "postgres">;
@@ -44,15 +48,18 @@ const rows = {
     migrate: (path, { busyTimeoutMs }) => migrateStoreFile(path, { limitMs: busyTimeoutMs }),
     finish: (path, { busyTimeoutMs }) => finishStoreFile(path, { limitMs: busyTimeoutMs }),
     backup: backupStoreFile,
+    measureLog,
   },
   memory: {
     form: "memory:",
     place: "process",
     parse: (location) => (location === "memory:" ? "" : undefined),
     open: (_, options) => openMemoryStore(options),
-    migrate: "A store in memory always has the newest schema.",
-    finish: "A store in memory always has the newest schema.",
+    // Each is new.
+    migrate: async () => ({ from: schemaVersion, to: schemaVersion, isFinished: true }),
+    finish: async () => false,
     backup: "A store in memory cannot be copied: it belongs to the process that holds it.",
+    measureLog: undefined,
   },
   postgres: {
     form: "postgres://…",
@@ -62,6 +69,7 @@ const rows = {
     migrate: async (url, { postgres }) => (await loadPostgres()).migratePostgresStore(url, postgres),
     finish: async (url, { postgres }) => (await loadPostgres()).finishPostgresStore(url, postgres),
     backup: "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
+    measureLog: undefined,
   },
 } as const satisfies Readonly<Record<string, Engine>>;
 

@@ -4,7 +4,7 @@ import { type EngineName, type EngineOptions, engines } from "./engines.ts";
 import { StoreError } from "./errors.ts";
 import type { Clock, Migration, Store } from "./store.ts";
 
-export interface OpenStoreOptions extends Pick<EngineOptions, "onCommit" | "postgres"> {
+export interface OpenStoreOptions extends Pick<EngineOptions, "onCommit" | "onCheckpoint" | "postgres"> {
   /**
    * `sqlite:PATH` for a file, which is created where there is none; `postgres://USER:PASSWORD@HOST/DATABASE` for a database, in
    * which the schema is created where there is none; or `memory:`, which is empty and ends with `close()`.
@@ -27,11 +27,12 @@ export async function openStore({
   clock = Date.now,
   busyTimeoutMs = defaultBusyTimeoutMs,
   onCommit,
+  onCheckpoint,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
   const { engine, address } = parseLocation(location);
   const projection = { upcast, evolve, uniqueKeysOf };
-  return engines[engine].open(address, { projection, clock, busyTimeoutMs, onCommit, postgres });
+  return engines[engine].open(address, { projection, clock, busyTimeoutMs, onCommit, onCheckpoint, postgres });
 }
 
 /**
@@ -44,25 +45,20 @@ export async function migrateStore({
   postgres,
 }: Omit<OpenStoreOptions, "clock">): Promise<Migration> {
   const { engine, address } = parseLocation(location);
-  return supported(engines[engine].migrate)(address, { busyTimeoutMs, postgres });
+  return engines[engine].migrate(address, { busyTimeoutMs, postgres });
 }
 
 /**
- * Ends the migration of a store that has the newest schema, once no process of an older version runs: makes the projection again, fills
- * in what older versions left out, and removes what only they need. After that, they cannot write. Crash-safe, and does nothing where it
- * was done. Rejects with a StoreError as `openStore` and `Store.rebuild` do, and with `conflict` where an older process wrote meanwhile.
+ * Migrates a store and ends its migration, once no process of an older version runs: fills in what older versions left out, and removes
+ * what only they need. After that, they cannot write. Where it was cut off, the next run completes it. Resolves to whether there was
+ * anything to do. On a SQLite file, other writers wait, and it blocks the event loop, so call it only in a process that does not serve.
+ * Rejects with a StoreError as `migrateStore` does, and with `conflict` where a node of an older version wrote to PostgreSQL meanwhile.
  */
-export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Promise<void> {
+export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Promise<boolean> {
+  await migrateStore(options);
   const { engine, address } = parseLocation(options.location);
-  const finish = supported(engines[engine].finish);
-  const store = await openStore(options);
-  try {
-    await store.rebuild();
-  } finally {
-    await store.close();
-  }
   const { busyTimeoutMs = defaultBusyTimeoutMs, postgres } = options;
-  await finish(address, { busyTimeoutMs, postgres });
+  return engines[engine].finish(address, { busyTimeoutMs, postgres });
 }
 
 /**
@@ -76,12 +72,16 @@ export async function backupStore({
   busyTimeoutMs = defaultBusyTimeoutMs,
 }: Pick<OpenStoreOptions, "location" | "busyTimeoutMs"> & { readonly to: string }): Promise<void> {
   const { engine, address } = parseLocation(location);
-  return supported(engines[engine].backup)(address, { to, busyTimeoutMs });
+  const { backup } = engines[engine];
+  if (typeof backup === "string") throw new StoreError("unavailable", backup);
+  return backup(address, { to, busyTimeoutMs });
 }
 
-function supported<Work>(work: Work | string): Work {
-  if (typeof work === "string") throw new StoreError("unavailable", work);
-  return work;
+/** What measures the write-ahead log of the store at a location, in bytes; undefined where it has no file for that. */
+export function logMeterOf(location: string): (() => number) | undefined {
+  const { engine, address } = parseLocation(location);
+  const { measureLog } = engines[engine];
+  return measureLog && (() => measureLog(address));
 }
 
 /** Finds the engine of a location. Throws StoreError `unavailable` where there is none. */

@@ -8,8 +8,7 @@ import { Lifetime } from "../shared/lifetime.ts";
 import { refuseNumbers } from "../shared/pages.ts";
 import { PositionWatch } from "../shared/position-watch.ts";
 import type { StateSource } from "../shared/read-rows.ts";
-import { rebuiltRows } from "../shared/verify.ts";
-import { removalOfRecords } from "../shared/written-rows.ts";
+import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
   AggregateRef,
   ChangesOptions,
@@ -40,6 +39,7 @@ import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
 import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
+import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { PostgresTransactions } from "./transactions.ts";
 
@@ -80,7 +80,7 @@ export const migratePostgresStore = (url: string, given?: Partial<PostgresSettin
   onSchema(url, given, migrate);
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<void> =>
+export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<boolean> =>
   onSchema(url, given, finish);
 
 async function onSchema<T>(
@@ -165,10 +165,8 @@ class PostgresStore implements Store {
     this.#lifetime.refuseClosed();
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
-      const client = await this.#transactions.lengthen();
-      const { rows, ...counted } = await rebuiltRows(historyOf(client), this.#source);
-      counts = counted;
-      return rows;
+      counts = await rebuildIn(await this.#transactions.lengthen(), this.#source);
+      return noRows;
     });
     return counts;
   }

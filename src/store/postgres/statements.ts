@@ -24,11 +24,36 @@ const rowsPerStatement = 2000;
 /** A lost commit is looked for within seconds. A day leaves room for clocks that differ. */
 const writerKeptMs = 24 * 60 * 60 * 1000;
 
-/** The statements of one transaction, in order. Rows go as arrays, one for each column. */
+/** The statements of one transaction, in order, and what ends it: the head's new place, and the writer's row. */
 export function toStatements(
   rows: Rows,
   { head, writer }: { readonly head: Head; readonly writer: Writer },
 ): Statement[] {
+  const last = rows.events.at(-1);
+  const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
+  const statements = toRowStatements(rows);
+  statements.push({
+    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3,
+      counted_commits = counted_commits + 1, record_commits = record_commits + $4 WHERE id = 1`,
+    values: [position, recordedAt, writer.commitId, isBesideEvents(rows) ? 1 : 0],
+  });
+  statements.push({
+    text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)
+      ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`,
+    values: [writer.id, writer.number, Math.floor(rows.now)],
+  });
+  // With the first commit of a process, those of processes that are long gone are removed.
+  if (writer.number === 1) {
+    statements.push({
+      text: "DELETE FROM portcullis.writers WHERE committed_at < $1",
+      values: [Math.floor(rows.now) - writerKeptMs],
+    });
+  }
+  return statements;
+}
+
+/** The statements that write rows, in order. Rows go as arrays, one for each column. */
+export function toRowStatements(rows: Rows): Statement[] {
   const statements: Statement[] = [];
   const add = (text: string, table: readonly (readonly unknown[])[]) => {
     for (let from = 0; from < table.length; from += rowsPerStatement) {
@@ -38,6 +63,9 @@ export function toStatements(
   if (rows.replacesProjection) {
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
     statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
+    // Caches that advance over events start over.
+    const text = "UPDATE portcullis.head SET record_commits = record_commits + 1, rebuilds = rebuilds + 1 WHERE id = 1";
+    statements.push({ text, values: [] });
   }
   if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
@@ -91,25 +119,6 @@ export function toStatements(
       text: `DELETE FROM portcullis.records WHERE (kind, id) IN
         (SELECT kind, id FROM portcullis.records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
       values: [rows.now, removedPerPut * rows.putRecords.length],
-    });
-  }
-  const last = rows.events.at(-1);
-  const [position, recordedAt] = last === undefined ? [head.position, head.recordedAt] : [last[0], last[7]];
-  statements.push({
-    text: `UPDATE portcullis.head SET position = $1, recorded_at = $2, commits = commits + 1, commit_id = $3,
-      counted_commits = counted_commits + 1, record_commits = record_commits + $4, rebuilds = rebuilds + $5 WHERE id = 1`,
-    values: [position, recordedAt, writer.commitId, isBesideEvents(rows) ? 1 : 0, rows.replacesProjection ? 1 : 0],
-  });
-  statements.push({
-    text: `INSERT INTO portcullis.writers VALUES ($1, $2, $3)
-      ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`,
-    values: [writer.id, writer.number, Math.floor(rows.now)],
-  });
-  // With the first commit of a process, those of processes that are long gone are removed.
-  if (writer.number === 1) {
-    statements.push({
-      text: "DELETE FROM portcullis.writers WHERE committed_at < $1",
-      values: [Math.floor(rows.now) - writerKeptMs],
     });
   }
   return statements;

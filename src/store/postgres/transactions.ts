@@ -34,6 +34,8 @@ export class PostgresTransactions implements Transactions {
   #lastCommitId = "";
   #connection: Connection | undefined;
   #head: Head | undefined;
+  /** Whether the transaction that has begun has the limits of a long run. */
+  #isLong = false;
   /** The commit that is on its way, or the search for it. */
   #committing: Promise<void> = Promise.resolve();
 
@@ -69,6 +71,7 @@ export class PostgresTransactions implements Transactions {
     const { client } = connection;
     const { database } = this.#options;
     const started = performance.now();
+    this.#isLong = false;
     try {
       const begun = client.query(database.beginWrite());
       const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
@@ -126,6 +129,7 @@ export class PostgresTransactions implements Transactions {
   async lengthen(): Promise<ClientBase> {
     const { client } = this.#begun();
     await client.query(setLimits(longRun));
+    this.#isLong = true;
     return client;
   }
 
@@ -143,7 +147,7 @@ export class PostgresTransactions implements Transactions {
     this.#lastCommitId = randomUUID();
     const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
     const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const isLong = rows.replacesProjection || rows.removesRecords;
+    const isLong = this.#isLong || rows.removesRecords;
     const toQuery = ({ text, values }: Statement) => (isLong ? patient(text, values) : { text, values: [...values] });
     const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
     const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));

@@ -59,8 +59,17 @@ export class Loader implements Loads {
   }
 }
 
-export const selectStates = `SELECT type, id, version, state, digest, digest_version AS digestVersion, position,
-  position_version AS positionVersion FROM aggregates`;
+/**
+ * A digest of an earlier version does not count where a process of an older version has written the state since. That cannot be once its
+ * index is gone; then a row like that is damaged.
+ */
+export const selectStates = `SELECT type, id, version, state,
+    CASE WHEN digest_version < version AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1')
+      AND EXISTS (SELECT 1 FROM events AS e
+        WHERE e.aggregate_type = aggregates.type AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version)
+    THEN NULL ELSE digest END AS digest,
+    position, position_version AS positionVersion
+  FROM aggregates`;
 
 export type StateRow = [
   type: string,
@@ -68,14 +77,13 @@ export type StateRow = [
   version: number,
   state: string,
   digest: string | null,
-  digestVersion: number | null,
   position: number | null,
   positionVersion: number | null,
 ];
 
 export const toStoredState = (row: StateRow): StoredState => {
-  const [type, id, version, state, digest, digestVersion, position, positionVersion] = row;
-  return { type, id, version, state, digest, digestVersion, position, positionVersion };
+  const [type, id, version, state, digest, position, positionVersion] = row;
+  return { type, id, version, state, digest, position, positionVersion };
 };
 
 export function prepare(db: DatabaseSync, sql: string): StatementSync {
