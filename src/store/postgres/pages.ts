@@ -90,6 +90,7 @@ export class Pages {
 const operator = (name: string): string => `OPERATOR(pg_catalog.${name})`;
 const [is, isLess, isMore, isMost, plus, minus] = ["=", "<", ">", "<=", "+", "-"].map(operator);
 const text = "pg_catalog.text";
+const idInBytes = 'a.id COLLATE pg_catalog."C"';
 const oneHead = `h.id ${is} 1`;
 
 const eventColumns = (of: string): string =>
@@ -141,10 +142,10 @@ const selectChanges = `SELECT ${eventColumns("e")}, e.aggregate_type, e.aggregat
 
 const selectStates = (condition: string): string =>
   `SELECT ${stateColumns}, ${isReplica} FROM portcullis.head AS h LEFT JOIN LATERAL (
-    SELECT * FROM portcullis.aggregates AS a WHERE a.type ${is} $1 ${condition} ORDER BY a.id COLLATE "C" LIMIT $2
-  ) AS a ON true WHERE ${oneHead} ORDER BY a.id COLLATE "C"`;
+    SELECT * FROM portcullis.aggregates AS a WHERE a.type ${is} $1 ${condition} ORDER BY ${idInBytes} LIMIT $2
+  ) AS a ON true WHERE ${oneHead} ORDER BY ${idInBytes}`;
 const selectAll = selectStates("");
-const selectAfter = selectStates(`AND a.id COLLATE "C" ${isMore} $3`);
+const selectAfter = selectStates(`AND ${idInBytes} ${isMore} $3`);
 
 /** Null where the head is joined to nothing. */
 type Joined<Row> = FromPrimary & (Row | Readonly<Record<keyof Row, null>>);
