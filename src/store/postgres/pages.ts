@@ -15,15 +15,10 @@ import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts
 import { type FromPrimary, firstFromPrimary, isReplica } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
-/** Of the smallest pool of connections, this leaves one, for which reads do not have to wait behind many pages. */
-const maxAtOnce = 2;
-
 /** Reads pages of what is committed, each in one statement, which sees one moment. */
 export class Pages {
   readonly #database: Database;
   readonly #source: StateSource;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
 
   constructor(database: Database, source: StateSource) {
     this.#database = database;
@@ -67,21 +62,13 @@ export class Pages {
   }
 
   /** There is always a row, that of the head. */
-  async #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
-    if (this.#running < maxAtOnce) this.#running += 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await retryIfLost(() =>
-        this.#database.use(async (client) => {
-          const { rows } = await client.query<Row>(sql, [...values]);
-          return [firstFromPrimary(rows), ...rows.slice(1)];
-        }),
-      );
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
+  #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
+    return retryIfLost(() =>
+      this.#database.use(async (client) => {
+        const { rows } = await client.query<Row>(sql, [...values]);
+        return [firstFromPrimary(rows), ...rows.slice(1)];
+      }),
+    );
   }
 }
 
