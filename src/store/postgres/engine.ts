@@ -1,7 +1,6 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { StoreError } from "../errors.ts";
-import type { DecidedBatch } from "../shared/batch.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
@@ -23,6 +22,7 @@ import type {
 } from "../store.ts";
 import { toImportError } from "../transfer/fill.ts";
 import { beginRead, longRun } from "./begin.ts";
+import { CommittedMoment } from "./committed.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
@@ -33,7 +33,7 @@ import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
-import { PostgresTransactions } from "./transactions.ts";
+import { type Decided, PostgresTransactions } from "./transactions.ts";
 
 export interface PostgresOptions {
   readonly projection: Projection;
@@ -96,7 +96,7 @@ class PostgresStore implements Store {
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
   readonly #transactions: PostgresTransactions;
-  readonly #queue: CommitQueue<DecidedBatch>;
+  readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
@@ -104,9 +104,10 @@ class PostgresStore implements Store {
     this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
-    this.#reader = new Reader(database, this.#source);
+    const committed = new CommittedMoment(this.#source);
+    this.#reader = new Reader(database, committed);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
-    this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
+    this.#transactions = new PostgresTransactions({ ...options, database, committed, outcomeTimeoutMs });
     this.#queue = new CommitQueue(this.#transactions, options.onCommit);
   }
 

@@ -10,7 +10,7 @@ import { isLost } from "./errors.ts";
 import { FetchedMoment } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { historyOf } from "./history.ts";
-import { toStatements } from "./statements.ts";
+import { changeBy, headAfter, moveHead, toStatements } from "./statements.ts";
 
 export interface Import {
   readonly name: string;
@@ -26,12 +26,19 @@ export async function importHistory(client: PoolClient, options: Import): Promis
   const { name, begin, projection, events, check } = options;
   await client.query(begin);
   try {
-    const head = await readHead(client, "FOR UPDATE");
+    let head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
     const written = new FetchedMoment(options);
-    const writer = { id: randomUUID(), number: 1, commitId: randomUUID() };
+    const id = randomUUID();
+    let number = 0;
     const write = async (rows: Rows): Promise<void> => {
-      const statements = toStatements(rows, { head, writer });
+      const commit = {
+        from: head,
+        to: headAfter(head, changeBy(rows), randomUUID()),
+        writer: { id, number: ++number },
+      };
+      head = commit.to;
+      const statements = [{ text: moveHead(commit, rows.now), values: [] }, ...toStatements(rows, commit)];
       await Promise.all(statements.map(({ text, values }) => client.query(patient(text, values))));
     };
     await fill(events, { written, fetch: (refs) => written.fetch(client, refs), write }, projection);
