@@ -27,6 +27,7 @@ RUN ["rm", "node_modules/@portcullis/rpc"]
 FROM docker.io/library/node:24-bookworm-slim
 ENV NODE_ENV=production \
     PORTCULLIS_DATA=/data \
+    SQLITE_TMPDIR=/data \
     PORTCULLIS_LISTEN=0.0.0.0:8080 \
     PORTCULLIS_DEBUG_LISTEN=0.0.0.0:8081
 WORKDIR /app

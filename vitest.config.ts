@@ -9,9 +9,9 @@ const project = (name: string, testTimeout = 20_000) => ({
 });
 
 /** One whose tests use databases: they share one PostgreSQL server. */
-const withPostgres = (name: string, testTimeout: number) => {
+const withPostgres = (name: string, testTimeout: number, ...otherSetups: string[]) => {
   const { test } = project(name, testTimeout);
-  return { test: { ...test, globalSetup: "test/fixtures/shared-postgres.ts" } };
+  return { test: { ...test, globalSetup: ["test/fixtures/shared-postgres.ts", ...otherSetups] } };
 };
 
 export default defineConfig({
@@ -27,7 +27,7 @@ export default defineConfig({
       project("acceptance", 60_000),
       project("identity", 60_000),
       withPostgres("process", 120_000),
-      withPostgres("cluster", 300_000),
+      withPostgres("cluster", 300_000, "test/cluster/porcupine.ts"),
       {
         test: {
           ...project("interop", 60_000).test,

@@ -15,6 +15,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   postgres: async (effort) => (await import("./suites/postgres.ts")).measurePostgres(effort),
   attacks: async (effort) => (await import("./suites/attacks.ts")).measureAttacks(effort),
   callers: async (effort) => (await import("./suites/attacks.ts")).measureBusyCallers(effort),
+  cores: async (effort) => (await import("./suites/cores.ts")).measureCores(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 

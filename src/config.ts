@@ -12,7 +12,7 @@ import { apiAudience, rolesClaim } from "./wire-names.ts";
 
 /** Every setting of `serve`, validated. */
 export interface Config {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: { readonly host: string; readonly port: number; readonly reusePort?: boolean };
   readonly dataDirectory: string;
   /** `sqlite:PATH`, `postgres://…` or `memory:`. */
   readonly storeLocation: string;
@@ -61,6 +61,8 @@ export interface StoreConfig {
 /** All settings as commander read them. */
 export interface RawConfig extends StoreConfig {
   readonly listen: string;
+  /** `true` for the flag without a value. */
+  readonly reusePort?: string | true;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsClientCa?: string;
@@ -89,6 +91,8 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
   const tls = readTls(raw);
   const adminToken = readAdminToken(environment);
   const listen = readAddress("--listen", raw.listen);
+  const location = storeLocation(raw);
+  const reusePort = readReusePort(raw, { port: listen.port, location });
   if (raw.dev && !isLoopback(listen.host)) {
     throw new ConfigError("--dev works only on a loopback address: listen on 127.0.0.1, [::1] or localhost");
   }
@@ -98,9 +102,9 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
   }
   const issuer = readIssuer(raw, { host: listen.host, isEncrypted: tls !== undefined });
   return Object.freeze({
-    listen,
+    listen: { ...listen, ...(reusePort && { reusePort }) },
     dataDirectory: raw.data,
-    storeLocation: storeLocation(raw),
+    storeLocation: location,
     postgres: readPostgresSettings(raw),
     ...(tls && { tls }),
     ...(raw.callsPerCaller !== undefined && {
@@ -176,6 +180,20 @@ function readAddress(flag: string, text: string): Config["listen"] {
     throw new ConfigError(`${flag} must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not "${text}"`);
   }
   return { host, port };
+}
+
+function readReusePort(
+  { reusePort = "false" }: RawConfig,
+  { port, location }: { readonly port: number; readonly location: string },
+): boolean {
+  if (readChoice("--reuse-port", String(reusePort), ["true", "false"]) === "false") return false;
+  if (port === 0) {
+    throw new ConfigError("--reuse-port needs a port in --listen: with port 0, each process gets another one");
+  }
+  if (location === "memory:") {
+    throw new ConfigError("--reuse-port needs a store that processes share: memory: belongs to one process");
+  }
+  return true;
 }
 
 function readTls({ tlsCert, tlsKey, tlsClientCa }: RawConfig): TlsConfig | undefined {

@@ -57,7 +57,8 @@ const publicRpcs = [
 
 export interface ServerOptions extends CorsSettings {
   readonly store: Store;
-  readonly listen: { readonly host: string; readonly port: number };
+  /** `reusePort`: see `ListenerOptions`. */
+  readonly listen: { readonly host: string; readonly port: number; readonly reusePort?: boolean };
   /** Default: plaintext. */
   readonly tls?: TlsOptions;
   /** The built-in issuer. Default: off; tokens that it issued earlier are refused. */

@@ -71,9 +71,9 @@ async function fill(location: string): Promise<void> {
   await store.close();
 }
 
-type Node = Awaited<ReturnType<typeof startNode>>;
+export type Node = Awaited<ReturnType<typeof startNode>>;
 
-async function startNode(location: string) {
+export async function startNode(location: string) {
   const child = spawn(process.execPath, ["bench/store-caller.ts", location], {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -102,7 +102,7 @@ async function startNode(location: string) {
 }
 
 /** Calls per second of callers that are divided between the nodes. */
-async function measure(
+export async function measure(
   nodes: readonly Node[],
   work: Omit<StoreWork, "callers"> & { readonly callers: number },
 ): Promise<number> {

@@ -7,7 +7,7 @@ import { createReadiness } from "../process/readiness.ts";
 import { version } from "../process/version.ts";
 import { watchTls } from "../process/watch-tls.ts";
 import type { ServerOptions } from "../server.ts";
-import { openStore } from "../store/open.ts";
+import { logMeterOf, openStore } from "../store/open.ts";
 import { prepareStore } from "./first-start.ts";
 import { misspeltVariables } from "./misspelt-variables.ts";
 import { serverSettings, withSettings } from "./settings.ts";
@@ -47,6 +47,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     { startTelemetry },
     { observeStore },
     { probeStore },
+    { watchStoreLog },
   ] = await Promise.all([
     import("../server.ts"),
     import("../process/log.ts"),
@@ -56,6 +57,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     import("../telemetry/telemetry.ts"),
     import("../telemetry/observed-store.ts"),
     import("../telemetry/store-probe.ts"),
+    import("../telemetry/store-log.ts"),
   ]);
   const logOutput = standardErrorOutput();
   const log = await createLog(config.log, logOutput);
@@ -68,14 +70,18 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   });
   const { metrics } = telemetry;
   metrics.watchLog(() => logOutput.lost);
+  const logMeter = logMeterOf(config.storeLocation);
+  const storeLog = logMeter && watchStoreLog({ bytes: logMeter, metrics, log });
   const opened = await openStore({
     location: config.storeLocation,
     postgres: config.postgres,
     onCommit: metrics.onCommit,
+    onCheckpoint: storeLog?.onCheckpoint,
   });
   const readiness = createReadiness();
   const probe = probeStore(opened, {
     readiness,
+    findProblem: storeLog?.findProblem,
     onChange(reason) {
       if (reason === undefined) log.info("the store works again: the server is ready");
       else log.warn({ err: reason }, "the store cannot be used: the server is not ready");
@@ -107,6 +113,7 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
     throw error;
   }
   warnOfPlaintext(config, log);
+  warnOfSharedDebug(config, log);
   const stopWatchingTls = keepTlsFresh(config, { listener, log });
   stopExiting();
   const about = aboutServer(listener.url, settings);
@@ -170,6 +177,12 @@ function warnOfPlaintext({ tls, listen: { host }, trustedProxies }: Config, log:
   );
 }
 
+/** Each scrape of the metrics would show another process, and readiness would say nothing of the others. */
+function warnOfSharedDebug({ listen: { reusePort }, debugListen }: Config, log: Log): void {
+  if (!reusePort || debugListen) return;
+  log.warn("/debug answers for whichever process gets the connection: give each process a --debug-listen of its own");
+}
+
 /** Opens the server. Rejects with a ConfigError that explains why it cannot listen. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
   const { listen: address, tls, debugListen, corsOrigins, corsHeaders, issuer, oidcIssuers } = config;
@@ -190,14 +203,27 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
     const { code, isOfDebug } = cause as NodeJS.ErrnoException & { readonly isOfDebug?: boolean };
     if (code === undefined) throw cause;
     const [{ host, port }, flag] = isOfDebug && debugListen ? [debugListen, "--debug-listen"] : [address, "--listen"];
-    const failure = listenFailures[code];
-    const otherwise = code.startsWith("ERR_OSSL") ? "OpenSSL rejects the TLS certificate or key" : code;
-    const reason = failure === undefined ? otherwise : `${failure}; choose another address with ${flag}`;
+    const reason = whyNotListening(code, { flag, isShared: address.reusePort === true });
     throw new ConfigError(`cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
 }
 
 type ListeningOptions = Omit<ServerOptions, "store" | "clock" | "report">;
+
+function whyNotListening(
+  code: string,
+  { flag, isShared }: { readonly flag: string; readonly isShared: boolean },
+): string {
+  if (code.startsWith("ERR_OSSL")) return "OpenSSL rejects the TLS certificate or key";
+  if (code === "ENOTSUP" && isShared)
+    return "this system cannot share a port between processes: leave out --reuse-port";
+  const failure = listenFailures[code];
+  if (failure === undefined) return code;
+  if (code !== "EADDRINUSE" || flag !== "--listen") return `${failure}; choose another address with ${flag}`;
+  return isShared
+    ? `${failure} by a process without --reuse-port or of another user; choose another address with ${flag}`
+    : `${failure}; choose another address with ${flag}, or start all processes of this address with --reuse-port`;
+}
 
 const listenFailures: Readonly<Record<string, string>> = {
   EADDRINUSE: "the port is in use",

@@ -65,6 +65,12 @@ export const serverSettings: readonly Setting[] = [
     default: "127.0.0.1:8080",
     isValue: true,
   },
+  {
+    flag: "--reuse-port [true|false]",
+    env: "PORTCULLIS_REUSE_PORT",
+    description:
+      "let several processes of one user serve the address of --listen, each with this flag (not on macOS or Windows)",
+  },
   ...storeSettings,
   {
     flag: "--tls-cert <file>",

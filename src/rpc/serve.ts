@@ -27,6 +27,8 @@ export interface ServeOptions extends DispatchOptions {
   readonly port?: number;
   /** The address to bind, or a name that resolves to it. Default 127.0.0.1: only this machine reaches the server. */
   readonly host?: string;
+  /** Whether several processes may serve `port`, each with this option; see `ListenerOptions`. Default false. */
+  readonly reusePort?: boolean;
   /** Default: plaintext. */
   readonly tls?: TlsOptions;
   /** Default: `defaultLimits`. */
@@ -63,6 +65,7 @@ export async function serve(options: ServeOptions): Promise<Listener> {
     services,
     port = 0,
     host = "127.0.0.1",
+    reusePort,
     tls,
     limits,
     cors,
@@ -95,7 +98,7 @@ export async function serve(options: ServeOptions): Promise<Listener> {
     });
   }
   if (cors !== undefined) handler = withCors(handler, cors);
-  const listener = await openListener({ host, port, tls, limits, handler, onError });
+  const listener = await openListener({ host, port, reusePort, tls, limits, handler, onError });
   return {
     ...listener,
     close: (how = {}) =>
@@ -157,6 +160,7 @@ const serveChecks: { readonly [Name in keyof ServeOptions]-?: Check } = {
     fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535,
   },
   host: { wanted: "a string that is not empty", fits: (value) => typeof value === "string" && value !== "" },
+  reusePort: aBoolean,
   tls: anObject,
   limits: anObject,
   cors: {

@@ -1,5 +1,6 @@
 import type { PostgresOptions } from "./postgres/engine.ts";
 import { backupStoreFile } from "./sqlite/backup.ts";
+import { measureLog } from "./sqlite/checkpoints.ts";
 import { openMemoryStore, openSqliteStore, type SqliteOptions } from "./sqlite/engine.ts";
 import { finishStoreFile, migrateStoreFile } from "./sqlite/file.ts";
 import { parseSqlitePath } from "./sqlite/location.ts";
@@ -27,6 +28,8 @@ export interface Engine {
   readonly finish: string | ((address: string, options: MigrateOptions) => Promise<void>);
   /** Copies a store to a new file, or says how else to copy it. */
   readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
+  /** The size of a log in a file of its own, from which what was written moves on to the store; undefined where there is none. */
+  readonly measureLog: ((address: string) => number) | undefined;
 }
 
 type MigrateOptions = Pick<EngineOptions, "busyTimeoutMs" | "postgres">;
@@ -44,6 +47,7 @@ const rows = {
     migrate: (path, { busyTimeoutMs }) => migrateStoreFile(path, { limitMs: busyTimeoutMs }),
     finish: (path, { busyTimeoutMs }) => finishStoreFile(path, { limitMs: busyTimeoutMs }),
     backup: backupStoreFile,
+    measureLog,
   },
   memory: {
     form: "memory:",
@@ -53,6 +57,7 @@ const rows = {
     migrate: "A store in memory always has the newest schema.",
     finish: "A store in memory always has the newest schema.",
     backup: "A store in memory cannot be copied: it belongs to the process that holds it.",
+    measureLog: undefined,
   },
   postgres: {
     form: "postgres://…",
@@ -62,6 +67,7 @@ const rows = {
     migrate: async (url, { postgres }) => (await loadPostgres()).migratePostgresStore(url, postgres),
     finish: async (url, { postgres }) => (await loadPostgres()).finishPostgresStore(url, postgres),
     backup: "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
+    measureLog: undefined,
   },
 } as const satisfies Readonly<Record<string, Engine>>;
 

@@ -4,7 +4,7 @@ import { type EngineName, type EngineOptions, engines } from "./engines.ts";
 import { StoreError } from "./errors.ts";
 import type { Clock, Migration, Store } from "./store.ts";
 
-export interface OpenStoreOptions extends Pick<EngineOptions, "onCommit" | "postgres"> {
+export interface OpenStoreOptions extends Pick<EngineOptions, "onCommit" | "onCheckpoint" | "postgres"> {
   /**
    * `sqlite:PATH` for a file, which is created where there is none; `postgres://USER:PASSWORD@HOST/DATABASE` for a database, in
    * which the schema is created where there is none; or `memory:`, which is empty and ends with `close()`.
@@ -27,11 +27,12 @@ export async function openStore({
   clock = Date.now,
   busyTimeoutMs = defaultBusyTimeoutMs,
   onCommit,
+  onCheckpoint,
   postgres,
 }: OpenStoreOptions): Promise<Store> {
   const { engine, address } = parseLocation(location);
   const projection = { upcast, evolve, uniqueKeysOf };
-  return engines[engine].open(address, { projection, clock, busyTimeoutMs, onCommit, postgres });
+  return engines[engine].open(address, { projection, clock, busyTimeoutMs, onCommit, onCheckpoint, postgres });
 }
 
 /**
@@ -77,6 +78,13 @@ export async function backupStore({
 }: Pick<OpenStoreOptions, "location" | "busyTimeoutMs"> & { readonly to: string }): Promise<void> {
   const { engine, address } = parseLocation(location);
   return supported(engines[engine].backup)(address, { to, busyTimeoutMs });
+}
+
+/** What measures the write-ahead log of the store at a location, in bytes; undefined where it has no file for that. */
+export function logMeterOf(location: string): (() => number) | undefined {
+  const { engine, address } = parseLocation(location);
+  const { measureLog } = engines[engine];
+  return measureLog && (() => measureLog(address));
 }
 
 function supported<Work>(work: Work | string): Work {

@@ -148,12 +148,17 @@ export interface Store {
   execute<Value>(command: Command<Value>): Promise<CommandResult<Value>>;
 
   /**
-   * Folds every event again and compares the result with the projection; checks sequences, positions and times, and the structure
-   * of a file. Resolves to no problems for a sound store. Writes nothing.
+   * Folds every event again and compares the result with the projection; checks sequences, links, positions and times, and the
+   * structure of a file. Resolves to no problems for a sound store. Writes nothing to the store, and others can write meanwhile. Its
+   * memory is bounded: the engine sorts the events on disk, which takes about as much room as the events. On a SQLite file it blocks the
+   * event loop while it checks the structure and sorts, so call it only in a process that does not serve.
    */
   verify(): Promise<{ readonly problems: readonly Problem[]; readonly events: number; readonly aggregates: number }>;
 
-  /** Replaces the projection with one folded from the events, in one transaction. Records stay as they are. */
+  /**
+   * Replaces the projection with one folded from the events, in one transaction. Records stay as they are. Rejects with `corrupt` where
+   * the events break a rule. It is bounded and blocks as `verify` does. Other writers wait, those of this process without a limit.
+   */
   rebuild(): Promise<{ readonly events: number; readonly aggregates: number }>;
 
   /**

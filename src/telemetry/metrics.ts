@@ -18,6 +18,8 @@ export interface Metrics {
   watchListener(usage: Listener["usage"]): void;
   /** Shows whether the store can be read and written. */
   watchStore(isReady: () => boolean): void;
+  /** Shows how long the store's write-ahead log is, and how often it could not be brought into the store. */
+  watchStoreLog(read: { bytes(): number; failures(): number }): void;
   /** Shows how many lines of the log were lost. */
   watchLog(linesLost: () => LogOutput["lost"]): void;
   /** The text, at most one second old. All who ask within that second share it: to render it takes longer than thousands of calls. */
@@ -165,6 +167,22 @@ export function createMetrics(options: { readonly version: string; now?(): numbe
         help: "1 while the store can be read and written, 0 while it cannot.",
         read: () => (isReady() ? 1 : 0),
       }),
+    watchStoreLog({ bytes, failures }) {
+      addGauge({
+        name: "portcullis_store_log_bytes",
+        help: "The size of the write-ahead log of a SQLite store.",
+        read: bytes,
+      });
+      const counter: Counter = new Counter({
+        name: "portcullis_store_checkpoint_failures_total",
+        help: "Checkpoints that failed: the write-ahead log grows.",
+        registers,
+        collect() {
+          counter.reset();
+          counter.inc(failures());
+        },
+      });
+    },
     watchLog: (linesLost) =>
       addCounter({
         name: "portcullis_log_lines_lost_total",

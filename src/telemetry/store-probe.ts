@@ -21,8 +21,14 @@ export interface StoreProbe {
  */
 export function probeStore(
   store: Store,
-  { readiness, onChange }: { readonly readiness: ReadinessSwitch; readonly onChange: (reason: unknown) => void },
+  options: {
+    readonly readiness: ReadinessSwitch;
+    readonly onChange: (reason: unknown) => void;
+    /** Why the server should get no calls although the store can be read and written, or undefined. Default: nothing. */
+    readonly findProblem?: (() => unknown) | undefined;
+  },
 ): StoreProbe {
+  const { readiness, onChange, findProblem = () => undefined } = options;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let failure: unknown;
@@ -40,13 +46,14 @@ export function probeStore(
 
   async function look(): Promise<void> {
     const silence = setTimeout(() => settle(new Error("the store does not answer")), patienceMs).unref();
-    const checksWrites = doubtsWrites;
+    // A problem may end with a write.
+    const checksWrites = doubtsWrites || findProblem() !== undefined;
     // A write that fails during this check sets it again.
     doubtsWrites = false;
     try {
       await store.read([instanceRef]);
       if (checksWrites) await store.execute(writeRecord(Date.now()));
-      if (!doubtsWrites) settle(undefined);
+      if (!doubtsWrites) settle(findProblem());
     } catch (error) {
       doubtsWrites ||= checksWrites;
       settle(error);

@@ -1,10 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { type ServerProcess, startServer, TemporaryDirectory } from "../process/portcullis.ts";
+import { endedWriter } from "./end-writer.ts";
+
+type Env = Readonly<Record<string, string>>;
+const isEach = (env: Env | readonly Env[]): env is readonly Env[] => Array.isArray(env);
 
 interface NodeOptions {
   readonly store: string;
   readonly token: string;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: Env;
   readonly data: string;
 }
 
@@ -39,6 +43,14 @@ export class Node {
     await this.#server;
   }
 
+  /** Ends its thread that writes, where `end-writer.ts` is preloaded. Resolves when that has happened. */
+  async endWriter(): Promise<void> {
+    const server = await this.#server;
+    const before = server.stderr.length;
+    server.kill("SIGUSR2");
+    await server.wroteErrors((stderr) => stderr.includes(endedWriter, before));
+  }
+
   async stop(): Promise<void> {
     const server = await this.#server.catch(() => undefined);
     await server?.[Symbol.asyncDispose]();
@@ -56,15 +68,16 @@ export class Nodes implements AsyncDisposable {
   readonly token = randomBytes(32).toString("hex");
   readonly #directory = new TemporaryDirectory();
 
-  private constructor(stores: readonly string[], env: Readonly<Record<string, string>>) {
+  private constructor(stores: readonly string[], env: Env | readonly Env[]) {
     const { token } = this;
     this.all = stores.map((store, index) => {
-      return new Node({ store, token, env, data: this.#directory.join(String(index)) });
+      const own = isEach(env) ? (env[index] ?? {}) : env;
+      return new Node({ store, token, env: own, data: this.#directory.join(String(index)) });
     });
   }
 
-  /** Starts one for each location, all at once: the first to come sets up the store. */
-  static async start(stores: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Nodes> {
+  /** Starts one for each location, all at once, with one environment or each its own: the first to come sets up the store. */
+  static async start(stores: readonly string[], env: Env | readonly Env[] = {}): Promise<Nodes> {
     const nodes = new Nodes(stores, env);
     try {
       await Promise.all(nodes.all.map((node) => node.url()));

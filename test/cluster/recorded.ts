@@ -1,12 +1,14 @@
 // Compares a history with the events that are in the store at its end.
+import { openStore } from "../../src/store/open.ts";
 import { query } from "../fixtures/postgres.ts";
-import { checkContiguous, type EventRow } from "../process/database.ts";
+import { checkContiguous, type EventRow, readEventsAt } from "../process/database.ts";
 import { type Call, isSameList, name, type Operation, type PolicyState, type Violation } from "./checker.ts";
 
 /** Every event, in the order of positions. */
-export async function readEvents(url: string): Promise<EventRow[]> {
+export async function readEvents(store: string): Promise<EventRow[]> {
+  if (store.startsWith("sqlite:")) return readEventsAt(store.slice("sqlite:".length));
   const { rows } = await query(
-    url,
+    store,
     `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, payload, actor
       FROM portcullis.events ORDER BY position`,
   );
@@ -16,6 +18,20 @@ export async function readEvents(url: string): Promise<EventRow[]> {
     sequence: Number(row.sequence),
     payload: JSON.parse(row.payload),
   }));
+}
+
+/** When each event was recorded, in the order of positions. */
+export async function readTimes(store: string): Promise<number[]> {
+  const opened = await openStore({ location: store });
+  try {
+    return await opened.export(async (history) => {
+      const times: number[] = [];
+      for await (const { recordedAt } of history.events()) times.push(recordedAt);
+      return times;
+    });
+  } finally {
+    await opened.close();
+  }
 }
 
 /** What is wrong: sequences, writes that are missing, changed or nobody's, and lists that show another moment than they say. */

@@ -1,7 +1,9 @@
 // The store's file, seen past the server.
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { defaultLoginPolicy } from "../../src/domain/login-policy/settings.ts";
 import { openStore } from "../../src/store/open.ts";
+import { organizationRef, type RecordedEvent } from "../../src/store/store.ts";
 
 export const databasePath = (data: string): string => join(data, "portcullis.db");
 
@@ -16,8 +18,11 @@ export interface EventRow {
 }
 
 /** Every event, in the order of positions. */
-export function readEvents(data: string): EventRow[] {
-  const db = new DatabaseSync(databasePath(data), { readOnly: true, timeout: 5000 });
+export const readEvents = (data: string): EventRow[] => readEventsAt(databasePath(data));
+
+/** The same of a file. */
+export function readEventsAt(path: string): EventRow[] {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
   try {
     const rows = db
       .prepare(
@@ -29,6 +34,12 @@ export function readEvents(data: string): EventRow[] {
   } finally {
     db.close();
   }
+}
+
+/** The schema version that the next process to open the store finds. */
+export function versionOf(data: string): number {
+  using db = new DatabaseSync(databasePath(data), { timeout: 5000 });
+  return Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
 }
 
 /** Throws unless positions, and the sequences of each aggregate, count from 1 without a gap. */
@@ -50,6 +61,27 @@ export async function verifyStore(data: string) {
     return await store.verify();
   } finally {
     await store.close();
+  }
+}
+
+/** Gives an empty store that many organizations, each with two events. */
+export async function fillStore(location: string, organizations: number): Promise<void> {
+  const store = await openStore({ location });
+  try {
+    await store.import(makeEvents(organizations), async () => {});
+  } finally {
+    await store.close();
+  }
+}
+
+async function* makeEvents(organizations: number): AsyncIterable<RecordedEvent> {
+  for (let index = 0; index < organizations; index += 1) {
+    const common = { ref: organizationRef(`${index}`), recordedAt: 1_000, actor: "cli" };
+    const position = 2 * index + 1;
+    const name = `Organization ${index}`;
+    yield { ...common, position, sequence: 1, event: { type: "OrganizationAdded", version: 1, payload: { name } } };
+    const event = { type: "LoginPolicyAdded", version: 1, payload: defaultLoginPolicy } as const;
+    yield { ...common, position: position + 1, sequence: 2, event };
   }
 }
 

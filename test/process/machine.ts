@@ -1,6 +1,6 @@
 // What a machine may lack.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, globSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { TestContext } from "vitest";
 
@@ -16,6 +16,38 @@ const succeeds = (command: string, ...args: string[]): boolean => spawnSync(comm
 /** Why nothing can be traced here; undefined where it can. */
 export const whyNoStrace = (): string | undefined =>
   succeeds("strace", "-o", "/dev/null", "true") ? undefined : "strace is missing, or may not trace here";
+
+/** The wall clock of processes with this environment, which can be set while they run. Timers keep their pace. */
+export class SetClock {
+  readonly env: Readonly<Record<string, string>>;
+  readonly #file: string;
+
+  private constructor(library: string, file: string) {
+    this.#file = file;
+    this.env = {
+      LD_PRELOAD: library,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: "1",
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      // A clock that is set changes no times of files.
+      NO_FAKE_STAT: "1",
+    };
+    this.set(0);
+  }
+
+  /** Undefined where libfaketime is not installed. It keeps its state in a file at that path. */
+  static at(file: string): SetClock | undefined {
+    const [library] = globSync("/usr/lib/{,*/}faketime/libfaketimeMT.so.1");
+    return library === undefined ? undefined : new SetClock(library, file);
+  }
+
+  /** Sets it so many hours ahead, or behind. */
+  set(hours: number): void {
+    writeFileSync(this.#file, `${hours < 0 ? "" : "+"}${hours}h`);
+  }
+}
+
+export const whyNoSetClock = "libfaketime is not installed, which is in Debian's package faketime";
 
 const asRoot = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
 

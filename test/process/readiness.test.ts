@@ -1,13 +1,9 @@
 // Whether a server says that it should be sent calls, while its store takes no writes.
-import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { OwnServer, query } from "../fixtures/postgres.ts";
 import { Api, newFactors } from "./api.ts";
-import { skipBecause } from "./machine.ts";
 import { type ServerProcess, startServer, TemporaryDirectory, until } from "./portcullis.ts";
+import { SickDisk } from "./sick-disk.ts";
 
 /** Asks again until the answer is as wanted; the test's own time ends it. */
 async function readinessOf(server: ServerProcess): Promise<string> {
@@ -51,30 +47,27 @@ async function isNotReady(server: ServerProcess): Promise<void> {
 describe.concurrent("readiness", () => {
   it("ends with a write that the disk failed, and comes back with one that succeeds, without any call", async (context) => {
     using directory = new TemporaryDirectory();
-    const library = directory.join("failing-syncs.so");
-    const source = fileURLToPath(new URL("failing-syncs.c", import.meta.url));
-    const built = spawnSync("gcc", ["-shared", "-fPIC", "-o", library, source, "-ldl"], { encoding: "utf8" });
-    skipBecause(context, built.status === 0 ? undefined : `gcc is missing, or cannot build: ${built.stderr}`);
-    const attempts = directory.join("attempts");
+    const disk = SickDisk.create(context, directory);
     const data = directory.join("data");
-    await using server = await startServer({ data, env: { LD_PRELOAD: library, FAILING_SYNCS: attempts } });
+    await using server = await startServer({ data, env: disk.env });
     const api = new Api(server.url, server.adminToken);
     expect((await api.addPolicy()).status).toBe(200);
     await becomesReady(server);
 
-    writeFileSync(attempts, "");
-    for (let write = 0; write < 5; write += 1) expect((await api.addFactor(newFactors[0])).status).toBe(503);
+    disk.fail();
+    expect((await api.addFactor(newFactors[0])).status).toBe(500);
+    for (let write = 0; write < 4; write += 1) expect((await api.addFactor(newFactors[0])).status).toBe(503);
     await isNotReady(server);
     expect((await api.readPolicy()).status).toBe(200);
     // Nobody calls any more, and the server itself tries to write.
-    const before = readFileSync(attempts).length;
+    const before = disk.attempts;
     await until(
-      async () => (await readFile(attempts)).length,
+      async () => disk.attempts,
       (count) => count > before,
     );
     await isNotReady(server);
 
-    rmSync(attempts);
+    disk.heal();
     await becomesReady(server);
     expect((await api.addFactor(newFactors[0])).status).toBe(200);
     expect(server.stderr).toContain("the store cannot be used: the server is not ready");

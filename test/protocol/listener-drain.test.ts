@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { type AddressInfo, connect, createServer } from "node:net";
+import { Worker } from "node:worker_threads";
 import { describe, expect, it, vi } from "vitest";
 import type { ListenerHandler, ListenerResponse } from "../../src/rpc/listener/handler.ts";
 import { headersFrame, pingFrame } from "../fixtures/http2-frames.ts";
@@ -56,6 +57,44 @@ const refusesConnections = ({ port }: { readonly port: number }) =>
       }),
     { timeout: 4_000, interval: 5 },
   );
+
+/** Connects that often and sends a request each, says so, and counts the answers once all connections are gone. */
+const crowd = `
+  const { connect } = require("node:net");
+  const { parentPort, workerData: { port, size, connected } } = require("node:worker_threads");
+  let [open, gone, answered] = [0, 0, 0];
+  for (let count = 0; count < size; count += 1) {
+    let text = "";
+    connect(port, "127.0.0.1", function () {
+      this.write("GET / HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n");
+      open += 1;
+      if (open < size) return;
+      Atomics.store(connected, 0, 1);
+      Atomics.notify(connected, 0);
+    })
+      .on("data", (chunk) => (text += chunk))
+      .on("error", () => {})
+      .on("close", () => {
+        if (text.startsWith("HTTP/1.1 200 OK")) answered += 1;
+        gone += 1;
+        if (gone === size) parentPort.postMessage(answered);
+      });
+  }
+`;
+
+it("serves every connection that waits to be accepted when it begins", async () => {
+  const size = 60;
+  const { port, close } = await open({ limits, handler: (_req, res) => answer(res, "ok") });
+  const connected = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(crowd, { eval: true, workerData: { port, size, connected } });
+  const answered = once(worker, "message");
+  await once(worker, "online");
+  // This thread accepts nothing before it goes on.
+  Atomics.wait(connected, 0, 0);
+  await close();
+  expect(await answered).toEqual([size]);
+  await worker.terminate();
+});
 
 describe.each([
   { name: "plaintext", options: { limits } },

@@ -199,6 +199,7 @@ describe("an option that cannot be used", () => {
     [{ service: services }, /^serve has no option service: it has services, port, .*, gate, /],
     [{ services, gaet: () => {} }, /^serve has no option gaet: /],
     [{ services, port: "8081" }, "the option port of serve must be a whole number from 0 to 65535, and not '8081'"],
+    [{ services, reusePort: true }, "reusePort needs a port: with 0, each process gets another one"],
     [{ services, host: "" }, "the option host of serve must be a string that is not empty, and not ''"],
     [
       { services, cors: ["https://app.example"] },

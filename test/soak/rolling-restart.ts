@@ -1,10 +1,12 @@
 // Puts examples/nginx.conf before two nodes, keeps calling through it at a steady rate, and restarts the nodes one after the other
-// by SIGTERM. No call may fail:
+// by SIGTERM. Then shared-port.ts does so with two processes on one address. No call may fail:
 //
 //   node test/soak/rolling-restart.ts [--seconds N] [--rate N] [--report FILE]
 //
-// 30 seconds by default, and 100 calls a second of each kind. Needs nginx; where there is none it says so and skips, but for CI.
+// 30 seconds by default, and half of that for the shared address; 100 calls a second of each kind. Needs nginx, and a network
+// namespace; where there is none it says so and skips, but for CI.
 // The last line counts what was looked at: each kind of call, each restart, and answers that proxies like to spoil.
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from "node:http2";
@@ -270,15 +272,30 @@ async function run(): Promise<void> {
   }
 }
 
-const isThere = isInstalled("nginx");
-if (isThere) await run();
-else if (process.env["CI"] === "true") failed.push("there is no nginx");
-else say("skipped: there is no nginx on this machine");
+let skipped = 0;
+function skip(reason: string): void {
+  if (process.env["CI"] === "true") {
+    failed.push(reason);
+    return;
+  }
+  skipped += 1;
+  say(`skipped: ${reason}`);
+}
+
+if (isInstalled("nginx")) await run();
+else skip("there is no nginx on this machine");
+
+const runShared = (...args: readonly string[]) =>
+  spawnSync(process.execPath, [join(import.meta.dirname, "shared-port.ts"), ...args], { stdio: "inherit" }).status;
+if (runShared("--try") !== 0) skip("this user cannot make a network namespace and set net.ipv4.tcp_migrate_req in it");
+else {
+  const status = runShared("--seconds", String(Math.max(5, seconds / 2)), "--rate", String(rate));
+  check("two processes on one address", status === 0 ? undefined : "see above");
+}
 
 for (const line of failed) process.stderr.write(`FAILED ${line}\n`);
 if (failed.length > 0) process.exitCode = 1;
 if (values.report !== undefined) {
-  const skipped = isThere ? 0 : 1;
   const counts = { numPassedTests: passed, numFailedTests: failed.length, numPendingTests: skipped, numTodoTests: 0 };
   writeFileSync(values.report, `${JSON.stringify(counts)}\n`);
 }

@@ -11,6 +11,8 @@ defineStoreSuite({
     { test: "need show no more than an earlier view, and never less", reason: ownStore },
     { test: "loses no update between two stores with 64 writers each", reason: ownStore },
     { test: "lets one of two stores have a key that both claim", reason: ownStore },
+    { test: "refuses nothing by what another store on the same place has changed since", reason: ownStore },
+    { test: "uses a record once, whichever store on the same place is asked", reason: ownStore },
     { test: "shows nothing of it before it was checked, and what it would be to the check", reason: ownStore },
     { test: "shows at once that another writer has removed all records", reason: ownStore },
     { test: "removes records some time after they ended, and no others", reason: ownStore },

@@ -48,6 +48,10 @@ describe("a projection that differs from the events", () => {
       "UPDATE aggregates SET version = 9 WHERE id = 'o1'",
       "Organization o1 is at version 9 in the projection and at 3 in the events.",
     ],
+    [
+      "UPDATE aggregates SET position = 7 WHERE id = 'u'",
+      "The last event of user u is event 7 in the projection and event 32 in the events.",
+    ],
     ["DELETE FROM aggregates WHERE id = 'u'", "User u is missing in the projection."],
     [
       "INSERT INTO aggregates (type, id, version, state) VALUES ('user', 'ghost', 1, '{}')",
@@ -56,18 +60,26 @@ describe("a projection that differs from the events", () => {
     ["DELETE FROM keys WHERE kind = 'token_id'", "The token_id of user u is missing in the projection."],
     [
       "UPDATE keys SET aggregate_id = 'o2' WHERE value = 'o1'",
-      "A key of kind organization_name points to organization o2, which does not hold it.",
+      [
+        "The organization_name of organization o1 is that of organization o2 in the projection.",
+        "A key of kind organization_name points to organization o2, which does not hold it.",
+      ],
     ],
     [
       "INSERT INTO keys VALUES ('user_name', 'ghost', 'user', 'u')",
       "A key of kind user_name points to user u, which does not hold it.",
     ],
-  ])("is found by verify and repaired by rebuild: %s", async (sql, problem) => {
+  ])("is found by verify and repaired by rebuild: %s", async (sql, expected) => {
     const { store, problems } = await tamper(sql);
-    expect(problems).toEqual([problem]);
+    expect(problems).toEqual([expected].flat());
     expect(await store.rebuild()).toEqual({ events: 32, aggregates: 11 });
     expect(await store.verify()).toEqual({ problems: [], events: 32, aggregates: 11 });
     expect((await store.execute(countUp("o1"))).value).toBe(2);
+  });
+
+  it("is no difference where the position is that of an earlier version", async () => {
+    const { problems } = await tamper("UPDATE aggregates SET position = 31, position_version = 1 WHERE id = 'u'");
+    expect(problems).toEqual([]);
   });
 
   it("is no difference where only the order of the fields is another", async () => {
@@ -85,7 +97,13 @@ describe("a projection that differs from the events", () => {
 
 describe("a broken history", () => {
   it.each([
-    ["UPDATE events SET position = 99 WHERE position = 32", ["Event 99 follows event 31: positions have a gap."]],
+    [
+      "UPDATE events SET position = 99 WHERE position = 32",
+      [
+        "Event 99 follows event 31: positions have a gap.",
+        "The last event of user u is event 32 in the projection and event 99 in the events.",
+      ],
+    ],
     [
       "UPDATE events SET recorded_at = 5 WHERE position = 32",
       ["Event 32 is older than the event before it.", "The state of user u in the projection differs from its events."],
@@ -105,6 +123,7 @@ describe("a broken history", () => {
       "UPDATE events SET aggregate_type = 'planet' WHERE position = 32",
       [
         "Event 32 of planet u has sequence 2 instead of 1.",
+        "Event 32 of planet u names event 31 as the one before it instead of no event.",
         "Event 32 of planet u cannot be read: TokenCreated of version 1 is not known here, and may be of a newer version of the program.",
         "User u is at version 2 in the projection and at 1 in the events.",
         "A key of kind token_digest points to user u, which does not hold it.",
@@ -118,12 +137,41 @@ describe("a broken history", () => {
         "User u is at version 2 in the projection and at 7 in the events.",
       ],
     ],
+    [
+      "UPDATE events SET sequence = 1 WHERE position = 32",
+      [
+        "Event 32 of user u has sequence 1 instead of 2.",
+        "User u is at version 2 in the projection and at 1 in the events.",
+      ],
+    ],
+    [
+      "UPDATE events SET previous = 7 WHERE position = 32",
+      ["Event 32 of user u names event 7 as the one before it instead of event 31."],
+    ],
+    [
+      "UPDATE events SET previous = 0 WHERE position = 32",
+      ["Event 32 of user u names no event as the one before it instead of event 31."],
+    ],
   ])("is found by verify, and rebuild refuses it: %s", async (sql, expected) => {
     const { store, problems } = await tamper(sql);
     expect(problems).toEqual(expected);
     const message = await expectStoreError(store.rebuild(), "corrupt");
     expect(message).toContain(`nothing was rebuilt. ${expected[0]}`);
     expect((await store.execute(countUp("o1"))).value).toBe(2);
+  });
+
+  it("gives two aggregates one key: verify names both, and rebuild refuses it", async () => {
+    const { store, problems } = await tamper(
+      "UPDATE events SET payload = json_set(payload, '$.name', 'o1') WHERE type = 'OrganizationAdded' AND aggregate_id = 'o2'",
+    );
+    expect(problems).toEqual([
+      "The state of organization o2 in the projection differs from its events.",
+      "A key of kind organization_name points to organization o2, which does not hold it.",
+      "The organization_name of organization o2 is that of organization o1 in the projection.",
+    ]);
+    const message = await expectStoreError(store.rebuild(), "corrupt");
+    expect(message).toContain("nothing was rebuilt. Two aggregates hold the same name, token or key");
+    expect((await store.verify()).problems).toEqual(problems);
   });
 
   it("is told in at most a hundred sentences, and one for the rest", async () => {

@@ -124,45 +124,6 @@ describe("a file that another process keeps busy", () => {
   });
 });
 
-describe("a process that is killed", () => {
-  it("has every acknowledged write on disk exactly once", async () => {
-    const path = makePath();
-    const creating = await openAt(path);
-    await creating.execute(addCounter("counter"));
-    await creating.close();
-    let total = 0;
-    for (const killAfter of [40, 300, 1_000, 90]) {
-      const script = runScript("writer-process.ts", [`sqlite:${path}`, "counter", "16", "1000000"]);
-      script.go();
-      await script.printed(killAfter);
-      await script.kill();
-      const acknowledged = script.lines.slice(1).map(Number);
-      const store = await openAt(path);
-      const written = readCount((await store.read([counter])).get(counter));
-      expect(new Set(acknowledged).size).toBe(acknowledged.length);
-      // Counts have no gap, so what is acknowledged is there if it is neither from before this round nor beyond the last.
-      expect(Math.min(...acknowledged)).toBe(total + 1);
-      expect(Math.max(...acknowledged)).toBeLessThanOrEqual(written);
-      expect(await store.verify()).toMatchObject({ problems: [], events: written + 2 });
-      await store.close();
-      expect(countsIn(path)).toEqual(Array.from({ length: written }, (_, index) => index + 1));
-      total = written;
-    }
-  });
-});
-
-/** The count that each event of the history set, in order. */
-function countsIn(path: string): unknown[] {
-  using db = new DatabaseSync(path, { readOnly: true });
-  return db
-    .prepare(
-      `SELECT payload ->> '$.passwordCheckLifetime.seconds' AS count, sequence FROM events
-        WHERE type = 'LoginPolicyChanged' ORDER BY position`,
-    )
-    .all()
-    .map(({ count }) => count);
-}
-
 describe("the writer thread", () => {
   it("leaves it open whether pending commands were written when it dies, and the next one starts another", async () => {
     const path = makePath();

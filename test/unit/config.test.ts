@@ -54,6 +54,18 @@ describe("readConfig", () => {
     );
   });
 
+  it("shares the port where it is asked to, and processes can share the store too", () => {
+    for (const reusePort of [true, "true"] as const) {
+      expect(read({ reusePort }).listen).toEqual({ host: "127.0.0.1", port: 8080, reusePort: true });
+    }
+    expect(read({ reusePort: "false", store: "memory:" }).listen).toEqual({ host: "127.0.0.1", port: 8080 });
+    expect(() => read({ reusePort: "1" })).toThrow('--reuse-port must be true or false, not "1"');
+    expect(() => read({ reusePort: true, listen: "[::1]:00" })).toThrow("--reuse-port needs a port in --listen");
+    expect(() => read({ reusePort: true, store: "memory:" })).toThrow(
+      "--reuse-port needs a store that processes share",
+    );
+  });
+
   it("reads the authorities of client certificates, which are for TLS alone", () => {
     const files = { tlsCert: certFile, tlsKey: keyFile, tlsClientCa: clientCaFile };
     expect(read(files).tls).toEqual({

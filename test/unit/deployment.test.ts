@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -24,7 +25,13 @@ const portOf = (variable: string) => new RegExp(`${variable}=\\S+:(\\d+)`).exec(
 /** What a server may take to end, without `--drain-delay`. */
 const exitWithinSeconds = 10;
 
-describe.each(["Dockerfile", "compose.yaml", "examples/portcullis.service"])("%s", (path) => {
+describe.each([
+  "Dockerfile",
+  "compose.yaml",
+  "examples/compose.cores.yaml",
+  "examples/portcullis.service",
+  "examples/portcullis@.service.d/shared-port.conf",
+])("%s", (path) => {
   it("sets only what the server reads", () => {
     const found = matches(read(path), /\bPORTCULLIS_[A-Z_]+/g);
     expect(found.length).toBeGreaterThan(0);
@@ -110,6 +117,38 @@ describe("compose.yaml", () => {
         name,
       ).toEqual([portOf("PORTCULLIS_LISTEN")]);
       expect(Number.parseInt(grace, 10), name).toBeGreaterThan(exitWithinSeconds);
+    }
+  });
+});
+
+describe("examples/compose.cores.yaml", () => {
+  const { services } = parse(read("examples/compose.cores.yaml"), { merge: true }) as {
+    readonly services: Readonly<
+      Record<string, Service & { readonly healthcheck: { readonly test: readonly string[] } }>
+    >;
+  };
+  const processes = Object.values(services);
+  const valuesOf = (name: string) => new Set(processes.map(({ environment }) => environment[name]));
+
+  it("has processes that share an address, and an address for /debug for each", () => {
+    expect(processes).toHaveLength(2);
+    expect(valuesOf("PORTCULLIS_LISTEN").size).toBe(1);
+    expect(valuesOf("PORTCULLIS_REUSE_PORT")).toEqual(new Set(["true"]));
+    expect(valuesOf("PORTCULLIS_DEBUG_LISTEN").size).toBe(processes.length);
+    for (const { stop_grace_period: grace, healthcheck } of processes) {
+      expect(Number.parseInt(grace, 10)).toBeGreaterThan(exitWithinSeconds);
+      const [, path = ""] = /DEBUG_LISTEN \+ '(\/[^']+)'/.exec(healthcheck.test.at(-1) ?? "") ?? [];
+      expect(debugPaths).toContain(path);
+    }
+  });
+
+  it("asks for readiness by a program that Node can run", () => {
+    for (const { healthcheck, environment } of processes) {
+      const [command, node = "", ...args] = healthcheck.test;
+      expect([command, node]).toEqual(["CMD", "node"]);
+      // Nothing serves there: the program runs, and says that the process is not ready.
+      const env = { ...environment, PORTCULLIS_DEBUG_LISTEN: "127.0.0.1:1" };
+      expect(spawnSync(process.execPath, args, { env, encoding: "utf8" })).toMatchObject({ status: 1, stderr: "" });
     }
   });
 });

@@ -30,42 +30,59 @@ export async function drain(options: DrainOptions): Promise<void> {
     if (sockets.size > 0) onUnfinished?.(sockets.size);
     for (const socket of sockets) socket.destroy();
   }, graceMs);
-  await calmTurn();
   await new Promise<void>((resolve) => {
-    front.close(() => resolve());
-    sniffer.hurry(quietMs);
-    for (const protocol of protocols) protocol.drain();
-    onDrain?.();
-    // Under TLS these are no sniffer's yet.
-    setTimeout(() => {
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
-    }, quietMs).unref();
+    const stopListening = () => {
+      front.close(() => resolve());
+      sniffer.hurry(quietMs);
+      for (const protocol of protocols) protocol.drain();
+      onDrain?.();
+      // Under TLS these are no sniffer's yet.
+      setTimeout(() => {
+        for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      }, quietMs).unref();
+    };
+    // The other half is for the calls of those that came last.
+    inCalmTurn(front, { longestMs: graceMs / 2, stopListening });
   });
   clearTimeout(deadline);
   for (const protocol of protocols) protocol.stop();
 }
 
-const calmTurnMs = 0.3;
-const mostTurns = 50;
+/** How long the turn may take at first. */
+const calmTurnMs = 0.02;
+/** The share of the time waited so far by which the turn may take longer: a busy server has no short ones. */
+const patience = 1 / 200;
 
 /**
- * Resolves in a turn of the event loop that has taken next to no time, so that hardly any connection waits to be accepted: the
- * system resets those when listening ends, perhaps with a request in them that no client would repeat.
+ * Calls `stopListening` in a turn of the event loop that found no connection to accept and took next to no time, so that hardly
+ * any is waiting: the system resets those when listening ends, perhaps with a request in them that no client would repeat.
+ * A turn accepts one connection, so the loop may have to turn often. After `longestMs` it does so anyway.
  */
-function calmTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    let turns = 0;
-    // The first is still this turn.
-    let last = Number.NEGATIVE_INFINITY;
-    const look = () => {
-      const now = performance.now();
-      turns += 1;
-      if (now - last < calmTurnMs || turns === mostTurns) resolve();
-      else {
-        last = now;
-        setImmediate(look);
-      }
-    };
+function inCalmTurn(
+  front: Server,
+  { longestMs, stopListening }: { readonly longestMs: number; readonly stopListening: () => void },
+): void {
+  const began = performance.now();
+  let last = began;
+  // The first look is still in this turn.
+  let hasAccepted = true;
+  const onAccepted = () => {
+    hasAccepted = true;
+  };
+  front.on("connection", onAccepted).on("drop", onAccepted);
+  const look = () => {
+    const now = performance.now();
+    const waitedMs = now - began;
+    const isCalm = !hasAccepted && now - last < calmTurnMs + waitedMs * patience;
+    if (isCalm || waitedMs >= longestMs) {
+      // Before anything else: connections come all the time.
+      stopListening();
+      front.off("connection", onAccepted).off("drop", onAccepted);
+      return;
+    }
+    hasAccepted = false;
+    last = now;
     setImmediate(look);
-  });
+  };
+  setImmediate(look);
 }

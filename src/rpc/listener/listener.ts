@@ -35,6 +35,11 @@ export interface ListenerOptions {
   host: string;
   /** The port to bind; 0 takes a free one. */
   port: number;
+  /**
+   * Lets several processes of one user serve the same address, each with this option: the system gives each new connection to one
+   * of them. Needs a port other than 0. Default false. Where the system cannot (macOS, Windows), Node's error is `ENOTSUP`.
+   */
+  reusePort?: boolean | undefined;
   /** Without it the port is plaintext. */
   tls?: TlsOptions | undefined;
   /** Called for the requests of both HTTP versions alike, with and without TLS. */
@@ -78,7 +83,7 @@ export interface Listener {
   replaceTls(tls: TlsOptions): void;
   /**
    * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at
-   * readiness send nothing more. Then it stops accepting. What arrives on connections that are open is still served, and
+   * readiness send nothing more. Then it accepts what waits, and stops listening. What arrives on connections that are open is still served, and
    * clients get a notice to use them no more: over HTTP/1.1 by `Connection: close` in each answer, over HTTP/2 by GOAWAY (see
    * `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in flight may take `graceMs`
    * after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or less); then what is left is
@@ -96,10 +101,14 @@ const tcpKeepAliveMs = 60_000;
  * Serves HTTP/1.1 and HTTP/2 on one port: by the first bytes in plaintext (HTTP/2 with prior knowledge), by ALPN over TLS
  * (1.2 or newer; without ALPN HTTP/1.1). `Upgrade: h2c` is ignored, CONNECT answered with 501, and `Expect: 100-continue`
  * with 100 at once. A peer that ends its half of an HTTP/1.1 connection counts as gone, as it does for Node: what is not
- * answered yet is aborted. Rejects with Node's own error (`EADDRINUSE`, `ENOTFOUND`, a TLS error for bad PEM).
+ * answered yet is aborted. Rejects with Node's own error (`EADDRINUSE`, `ENOTFOUND`, a TLS error for bad PEM), and with a
+ * TypeError for `reusePort` with port 0.
  */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  const { host, tls } = options;
+  const { host, tls, reusePort = false } = options;
+  if (reusePort && options.port === 0) {
+    throw new TypeError("reusePort needs a port: with 0, each process gets another one");
+  }
   const limits: ListenerLimits = { ...defaultLimits, ...options.limits };
   const onError = options.onError ?? warn;
   const handler = guardHandler(options.handler, onError);
@@ -159,7 +168,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   });
 
   try {
-    await listen(front, { host, port: options.port });
+    await listen(front, { host, port: options.port, reusePort });
   } catch (error) {
     http1.stop();
     http2.stop();
@@ -210,7 +219,7 @@ function contextOptions({ cert, key, clientCa }: TlsOptions) {
   return { cert, key, ...(clientCa !== undefined && { ca: clientCa }), minVersion: "TLSv1.2" as const };
 }
 
-function listen(server: Server, address: { host: string; port: number }): Promise<void> {
+function listen(server: Server, address: { host: string; port: number; reusePort: boolean }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {

@@ -5,8 +5,7 @@ import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
 import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
-import { rebuiltRows } from "../shared/verify.ts";
-import { removalOfRecords } from "../shared/written-rows.ts";
+import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
   Command,
@@ -32,6 +31,7 @@ import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
+import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
 import { type Decided, PostgresTransactions } from "./transactions.ts";
 
@@ -140,10 +140,8 @@ class PostgresStore implements Store {
     this.#lifetime.refuseClosed();
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
-      const client = await this.#transactions.lengthen();
-      const { rows, ...counted } = await rebuiltRows(historyOf(client), this.#source);
-      counts = counted;
-      return rows;
+      counts = await rebuildIn(await this.#transactions.lengthen(), this.#source);
+      return { ...noRows, now: this.#clock() };
     });
     return counts;
   }

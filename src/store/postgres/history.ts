@@ -1,13 +1,14 @@
 import type { ClientBase } from "pg";
-import { Fold } from "../shared/fold.ts";
-import type { StoredHistory } from "../shared/history.ts";
-import type { StoredEvent, StoredState, StoredUniqueKey } from "../shared/read-rows.ts";
-import { compare } from "../shared/verify.ts";
-import type { Projection, Store } from "../store.ts";
+import type { AggregateType } from "../../domain/events.ts";
+import type { UniqueKey } from "../../domain/states.ts";
+import { type PartRow, type StoredHistory, toPart } from "../shared/history.ts";
+import type { StoredEvent, StoredState } from "../shared/read-rows.ts";
+import { compare, Findings } from "../shared/verify.ts";
+import type { AggregateRef, Projection, Store } from "../store.ts";
 import { beginRead, longRun, patient } from "./begin.ts";
 import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts";
 import { readHead } from "./head.ts";
-import { fromText } from "./text.ts";
+import { fromText, toText } from "./text.ts";
 
 // The history is read by pages of a few megabytes. The server hears nothing while a page is used, so its transaction has the limits of a
 // long run.
@@ -18,20 +19,27 @@ const pageRows = 5000;
 export const historyOf = (client: ClientBase): StoredHistory => ({
   events: () => selectEvents(client),
   aggregates: () => selectAggregates(client),
-  keys: () => selectKeys(client),
+  places: () =>
+    selectPages(client, selectPlaces, ([position, recordedAt]) => ({
+      position: Number(position),
+      recordedAt: Number(recordedAt),
+    })),
+  byAggregate: () => selectPages(client, selectParts, (row) => toPart(toPartRow(row))),
+  eventsByAggregate: () => selectPages(client, selectEventParts, (row) => toPart(toPartRow(row))),
+  holderOf: (key) => findHolder(client, key),
 });
 
 /** See Store.verify. One transaction, so all of it is as of one moment. */
 export async function verify(client: ClientBase, projection: Projection): ReturnType<Store["verify"]> {
-  const fold = new Fold(projection);
+  const findings = new Findings();
   await client.query(beginRead(longRun));
-  await compare(historyOf(client), fold);
+  await compare(historyOf(client), projection, findings);
   const { position } = await readHead(client);
   await client.query("COMMIT");
-  if (position !== fold.last.position) {
-    fold.problems.add(`The head is at position ${position}, and the last event at ${fold.last.position}.`);
+  if (position !== findings.last.position) {
+    findings.problems.add(`The head is at position ${position}, and the last event at ${findings.last.position}.`);
   }
-  return { problems: fold.problems.list(), ...fold.counts };
+  return findings.toResult();
 }
 
 async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
@@ -75,18 +83,51 @@ async function* selectAggregates(client: ClientBase): AsyncIterable<StoredState>
   }
 }
 
-async function* selectKeys(client: ClientBase): AsyncIterable<StoredUniqueKey> {
-  for (let after = ["", ""]; ; ) {
-    const page = patient(
-      `SELECT kind, value, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId" FROM portcullis.keys
-        WHERE (kind, value) > ($1, $2) ORDER BY kind, value LIMIT $3`,
-      [...after, pageRows],
-    );
-    const { rows } = await client.query<Record<keyof StoredUniqueKey, string>>(page);
-    for (const row of rows) {
-      after = [row.kind, row.value];
-      yield { ...row, value: fromText(row.value), aggregateId: fromText(row.aggregateId) };
-    }
-    if (rows.length < pageRows) return;
+async function findHolder(client: ClientBase, { kind, value }: UniqueKey): Promise<AggregateRef | undefined> {
+  const { rows } = await client.query<{ readonly type: AggregateType; readonly id: string }>(
+    "SELECT aggregate_type AS type, aggregate_id AS id FROM portcullis.keys WHERE kind = $1 AND value = $2",
+    [kind, toText(value)],
+  );
+  const [holder] = rows;
+  return holder && { type: holder.type, id: fromText(holder.id) };
+}
+
+const selectPlaces = "SELECT position, recorded_at FROM portcullis.events ORDER BY position";
+
+const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, version, recorded_at, previous, type,
+    payload FROM portcullis.events`;
+// Any order would do. That of bytes is the quickest.
+const inOrder = (parts: string) =>
+  `SELECT * FROM (${parts}) AS parts ORDER BY aggregate_type COLLATE "C", aggregate_id COLLATE "C", part, position`;
+const selectEventParts = inOrder(partsOfEvents);
+const selectParts = inOrder(`${partsOfEvents}
+  UNION ALL SELECT type, id, 1, position, version, digest_version, position_version, NULL, digest, state
+    FROM portcullis.aggregates
+  UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, NULL, kind, value FROM portcullis.keys`);
+
+/** A column as the driver gives it: short numbers as such, and long ones as text. */
+type Value = string | number | null;
+
+function toPartRow([type, id, part, ...row]: readonly Value[]): PartRow {
+  const [name, value] = row.splice(-2);
+  const keyOrText = part === 2 ? fromText(String(value)) : value;
+  const numbers = row.map((number) => (number === null ? null : Number(number)));
+  return [type, fromText(String(id)), part, ...numbers, name, keyOrText] as PartRow;
+}
+
+/** The rows of a query by pages. The server runs it once, and keeps on its disk what it has sorted. */
+async function* selectPages<T>(
+  client: ClientBase,
+  sql: string,
+  toItem: (row: readonly Value[]) => T,
+): AsyncIterable<readonly T[]> {
+  // Otherwise the server prefers a plan that gives the first rows soon and the last ones late.
+  await client.query("SET LOCAL cursor_tuple_fraction = 1");
+  await client.query(patient(`DECLARE pages NO SCROLL CURSOR FOR ${sql}`));
+  for (;;) {
+    const { rows } = await client.query<Value[]>({ ...patient(`FETCH ${pageRows} FROM pages`), rowMode: "array" });
+    if (rows.length > 0) yield rows.map(toItem);
+    if (rows.length < pageRows) break;
   }
+  await client.query("CLOSE pages");
 }

@@ -10,7 +10,7 @@ import { isLost } from "./errors.ts";
 import { FetchedMoment } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { historyOf } from "./history.ts";
-import { changeBy, headAfter, moveHead, toStatements } from "./statements.ts";
+import { headAfter, moveHead, toRowStatements } from "./statements.ts";
 
 export interface Import {
   readonly name: string;
@@ -26,22 +26,17 @@ export async function importHistory(client: PoolClient, options: Import): Promis
   const { name, begin, projection, events, check } = options;
   await client.query(begin);
   try {
-    let head = await readHead(client, "FOR UPDATE");
+    const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
     const written = new FetchedMoment(options);
-    const id = randomUUID();
-    let number = 0;
     const write = async (rows: Rows): Promise<void> => {
-      const commit = {
-        from: head,
-        to: headAfter(head, changeBy(rows), randomUUID()),
-        writer: { id, number: ++number },
-      };
-      head = commit.to;
-      const statements = [{ text: moveHead(commit, rows.now), values: [] }, ...toStatements(rows, commit)];
-      await Promise.all(statements.map(({ text, values }) => client.query(patient(text, values))));
+      await Promise.all(toRowStatements(rows).map(({ text, values }) => client.query(patient(text, values))));
     };
     await fill(events, { written, fetch: (refs) => written.fetch(client, refs), write }, projection);
+    // Once: each update within the transaction would leave a row behind that the next one has to pass.
+    const to = headAfter(head, { last: written, isBesideEvents: false }, randomUUID());
+    const writer = { id: randomUUID(), number: 1 };
+    await client.query(patient(moveHead({ from: head, to, writer }, to.recordedAt)));
     await check(toHistory(historyOf(client), options));
     await commit(client, name);
   } catch (error) {

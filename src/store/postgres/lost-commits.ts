@@ -75,7 +75,7 @@ export class LostCommits {
       const isThere = last >= number;
       if (!isThere) {
         // It may still reach the server, which then finds another head than the one that it was decided on.
-        const to = headAfter(from, { last: undefined, isBesideEvents: false, isRebuild: false }, randomUUID());
+        const to = headAfter(from, { last: undefined, isBesideEvents: false }, randomUUID());
         await client.query(moveHead({ from, to, writer: { id, number: last } }, Date.now()));
       }
       await client.query("COMMIT");

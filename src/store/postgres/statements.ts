@@ -32,7 +32,6 @@ const writerKeptMs = 24 * 60 * 60 * 1000;
 interface HeadChange {
   readonly last: { readonly position: number; readonly recordedAt: number } | undefined;
   readonly isBesideEvents: boolean;
-  readonly isRebuild: boolean;
 }
 
 export const changeBy = (rows: Rows): HeadChange => {
@@ -40,12 +39,11 @@ export const changeBy = (rows: Rows): HeadChange => {
   return {
     last: last && { position: last[0], recordedAt: last[7] },
     isBesideEvents: isBesideEvents(rows),
-    isRebuild: rows.replacesProjection,
   };
 };
 
 /** The head after a commit, which has an id of its own. */
-export function headAfter(head: Head, { last, isBesideEvents, isRebuild }: HeadChange, commitId: string): Head {
+export function headAfter(head: Head, { last, isBesideEvents }: HeadChange, commitId: string): Head {
   const { revision, counts } = head;
   return {
     position: last?.position ?? head.position,
@@ -54,7 +52,7 @@ export function headAfter(head: Head, { last, isBesideEvents, isRebuild }: HeadC
     counts: {
       commits: counts.commits + 1,
       recordCommits: counts.recordCommits + (isBesideEvents ? 1 : 0),
-      rebuilds: counts.rebuilds + (isRebuild ? 1 : 0),
+      rebuilds: counts.rebuilds,
     },
   };
 }
@@ -64,11 +62,12 @@ export function headAfter(head: Head, { last, isBesideEvents, isRebuild }: HeadC
  * parameters, so that it can be sent as one with the statements before it. First of a transaction, it keeps other writers out.
  */
 export function moveHead({ from, to, writer }: Commit, now: number): string {
-  const { revision, counts } = to;
+  const { revision } = to;
+  const recordCommits = to.counts.recordCommits - from.counts.recordCommits;
   return `WITH moved AS (
       UPDATE portcullis.head SET position = ${to.position}, recorded_at = ${to.recordedAt}, commits = ${revision.commits},
-        commit_id = ${uuid(revision)}, counted_commits = ${counts.commits}, record_commits = ${counts.recordCommits},
-        rebuilds = ${counts.rebuilds}, recent_commits = (array_prepend(${uuid(revision)}, recent_commits))[1:${recentCommits}]
+        commit_id = ${uuid(revision)}, recent_commits = (array_prepend(${uuid(revision)}, recent_commits))[1:${recentCommits}],
+        counted_commits = counted_commits + 1, record_commits = record_commits + ${recordCommits}
       WHERE id = 1 AND commits = ${from.revision.commits} AND commit_id IS NOT DISTINCT FROM ${uuid(from.revision)}
       RETURNING id
     )
@@ -76,26 +75,35 @@ export function moveHead({ from, to, writer }: Commit, now: number): string {
       ON CONFLICT (id) DO UPDATE SET last_commit = excluded.last_commit, committed_at = excluded.committed_at`;
 }
 
-/** Whether the head is that of the commit whose id is the first parameter. */
-const isMoved = "EXISTS (SELECT FROM portcullis.head WHERE commit_id = $1)";
+/** Whether the head was moved to that of the commit whose id is the first parameter, or there is none. */
+const isMoved = "($1::uuid IS NULL OR EXISTS (SELECT FROM portcullis.head WHERE commit_id = $1))";
 
 const uuid = ({ commitId }: Revision): string => (commitId === null ? "NULL::uuid" : `'${commitId}'::uuid`);
 
+/** With the first commit of a process, those of processes that are long gone are removed. */
+export const removeOldWriters = (now: number): Statement => ({
+  text: "DELETE FROM portcullis.writers WHERE committed_at < $1",
+  values: [Math.floor(now) - writerKeptMs],
+});
+
 /**
- * The statements that write rows, in order, once the head was moved to that of the commit. Elsewhere, they write nothing. Rows go as
- * arrays, one for each column.
+ * The statements that write rows, in order. Rows go as arrays, one for each column. Given the id of a commit, they write nothing unless the
+ * head was moved to it.
  */
-export function toStatements(rows: Rows, { to, writer }: Commit): Statement[] {
+export function toRowStatements(rows: Rows, commitId: string | null = null): Statement[] {
   const statements: Statement[] = [];
   const add = (text: string, table: readonly (readonly unknown[])[]) => {
     for (let from = 0; from < table.length; from += rowsPerStatement) {
-      const values = [to.revision.commitId, ...toColumns(table.slice(from, from + rowsPerStatement))];
+      const values = [commitId, ...toColumns(table.slice(from, from + rowsPerStatement))];
       statements.push({ text, values });
     }
   };
   if (rows.replacesProjection) {
     statements.push({ text: "DELETE FROM portcullis.keys", values: [] });
     statements.push({ text: "DELETE FROM portcullis.aggregates", values: [] });
+    // Caches that advance over events start over.
+    const text = "UPDATE portcullis.head SET record_commits = record_commits + 1, rebuilds = rebuilds + 1 WHERE id = 1";
+    statements.push({ text, values: [] });
   }
   if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
@@ -149,14 +157,7 @@ export function toStatements(rows: Rows, { to, writer }: Commit): Statement[] {
     statements.push({
       text: `DELETE FROM portcullis.records WHERE (kind, id) IN
         (SELECT kind, id FROM portcullis.records WHERE expires_at <= $2 ORDER BY expires_at LIMIT $3) AND ${isMoved}`,
-      values: [to.revision.commitId, rows.now, removedPerPut * rows.putRecords.length],
-    });
-  }
-  // With the first commit of a process, those of processes that are long gone are removed.
-  if (writer.number === 1) {
-    statements.push({
-      text: "DELETE FROM portcullis.writers WHERE committed_at < $1",
-      values: [Math.floor(rows.now) - writerKeptMs],
+      values: [commitId, rows.now, removedPerPut * rows.putRecords.length],
     });
   }
   return statements;

@@ -12,7 +12,7 @@ import { atOnceMs, type Connection, type Database, isElsewhere, retryIfLost } fr
 import { isLost, isReadOnly, toStoreError } from "./errors.ts";
 import { type Head, isSameRevision, type News, type Revision, readHead, readNews } from "./head.ts";
 import { LostCommits } from "./lost-commits.ts";
-import { changeBy, headAfter, moveHead, toStatements } from "./statements.ts";
+import { changeBy, headAfter, moveHead, removeOldWriters, toRowStatements } from "./statements.ts";
 
 interface Options extends Omit<BatchContext, "before"> {
   readonly database: Database;
@@ -39,6 +39,8 @@ export class PostgresTransactions implements Transactions<Decided> {
   /** Of the transaction that has begun. */
   #head: Head | undefined;
   #decided: Decided | undefined;
+  /** Whether it has the limits of a long run. */
+  #isLong = false;
   /** After the last transaction that locked the head. */
   #left: Revision | undefined;
   /** Whether no other node wrote between the last two. Where others write all the time, nothing is decided ahead: it would be in vain. */
@@ -70,7 +72,7 @@ export class PostgresTransactions implements Transactions<Decided> {
     const decided = decideBatch(commands, { ...this.#options, before });
     const { writes } = decided;
     if (isEmpty(writes)) return { ...decided, from, to: from };
-    const change = { last: writes.events.at(-1), isBesideEvents: writes.records.length > 0, isRebuild: false };
+    const change = { last: writes.events.at(-1), isBesideEvents: writes.records.length > 0 };
     return { ...decided, from, to: headAfter(from, change, randomUUID()) };
   }
 
@@ -116,6 +118,7 @@ export class PostgresTransactions implements Transactions<Decided> {
     const { client } = connection;
     const { database } = this.#options;
     const started = performance.now();
+    this.#isLong = false;
     try {
       const begun = client.query(database.beginWrite());
       const [news] = await Promise.all([readNews(client, this.#committed.head, "FOR UPDATE"), begun]);
@@ -162,6 +165,7 @@ export class PostgresTransactions implements Transactions<Decided> {
   async lengthen(): Promise<ClientBase> {
     const { client } = this.#begun();
     await client.query(setLimits(longRun));
+    this.#isLong = true;
     return client;
   }
 
@@ -183,13 +187,15 @@ export class PostgresTransactions implements Transactions<Decided> {
     if (own !== undefined) this.#committed.expect(own);
 
     const move = moveHead(numbered, rows.now);
-    const isLong = rows.replacesProjection || rows.removesRecords;
+    const isLong = begin === undefined && this.#isLong;
     const send = (text: string, values: readonly unknown[] = []): Promise<QueryResult | QueryResult[]> =>
       client.query(isLong ? patient(text, values) : { text, values: [...values] });
+    const statements = toRowStatements(rows, commit.to.revision.commitId);
+    if (number === 1) statements.push(removeOldWriters(rows.now));
     const answers = await Promise.allSettled([
       // One message: where no transaction begins, the head does not move, and then nothing is written.
       send(begin === undefined ? move : `${begin}; ${move}`),
-      ...toStatements(rows, numbered).map(({ text, values }) => send(text, values)),
+      ...statements.map(({ text, values }) => send(text, values)),
       send("COMMIT"),
     ]);
     const failures = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));

@@ -23,8 +23,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Makes the rows of a transaction without commands. No one else writes meanwhile. */
-type Rewrite = () => Promise<Rows>;
+/** Makes the rows of a transaction without commands; undefined where it has written them. No one else writes meanwhile. */
+type Rewrite = () => Promise<Rows | undefined>;
 interface WaitingRewrite {
   readonly rewrite: Rewrite;
   readonly resolve: () => void;

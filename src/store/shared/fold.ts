@@ -1,9 +1,7 @@
-import type { AggregateType } from "../../domain/events.ts";
-import type { UniqueKey } from "../../domain/states.ts";
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "../store.ts";
-import { parseJson, type StoredEvent } from "./read-rows.ts";
-import { isSameRef, nameOfRef, nameOfUniqueKey } from "./view.ts";
+import type { EventPart, Place } from "./history.ts";
+import { parseJson } from "./read-rows.ts";
 
 /** More would not be read; the rest is counted. */
 const maxProblems = 100;
@@ -20,18 +18,24 @@ export class ProblemList {
     }
   }
 
+  /** Whether more would only be counted. */
+  get isFull(): boolean {
+    return this.#listed.length === maxProblems;
+  }
+
   list(): readonly Problem[] {
     return this.#left === 0 ? this.#listed : [...this.#listed, `There are ${this.#left} more problems.`];
   }
 }
 
-type Place = Pick<StoredEvent, "position" | "recordedAt">;
-
 /** What is wrong with the place of an event after the last one of the store. */
 export function orderProblems({ position, recordedAt }: Place, last: Place): Problem[] {
-  const gap = `Event ${position} follows event ${last.position}: positions have a gap.`;
-  const older = `Event ${position} is older than the event before it.`;
-  return [...(position === last.position + 1 ? [] : [gap]), ...(recordedAt < last.recordedAt ? [older] : [])];
+  const problems: Problem[] = [];
+  if (position !== last.position + 1) {
+    problems.push(`Event ${position} follows event ${last.position}: positions have a gap.`);
+  }
+  if (recordedAt < last.recordedAt) problems.push(`Event ${position} is older than the event before it.`);
+  return problems;
 }
 
 /** What is wrong with the sequence of an event of an aggregate that had this version before it. */
@@ -41,6 +45,18 @@ export function sequenceProblems(
 ): Problem[] {
   if (sequence === version + 1) return [];
   return [`Event ${position} of ${ref.type} ${ref.id} has sequence ${sequence} instead of ${version + 1}.`];
+}
+
+/** What is wrong with the link of an event of an aggregate whose event before it is there. An older version leaves the link out. */
+function linkProblems(
+  { position, ref, previous }: Pick<EventPart, "position" | "ref" | "previous">,
+  before = 0,
+): readonly Problem[] {
+  if (previous === null || previous === before) return [];
+  const name = (event: number): string => (event === 0 ? "no event" : `event ${event}`);
+  return [
+    `Event ${position} of ${ref.type} ${ref.id} names ${name(previous)} as the one before it instead of ${name(before)}.`,
+  ];
 }
 
 /**
@@ -76,71 +92,41 @@ function attempt<T>(work: () => T, toProblem: (error: Error) => Problem): T {
   }
 }
 
-export interface Held {
-  readonly key: UniqueKey;
-  readonly to: AggregateRef;
-}
+/** Folds the events of one aggregate, which come in the order of their positions, and notes where they break a rule. */
+export class AggregateFold {
+  readonly ref: AggregateRef;
+  /** Undefined before the first event that could be applied. */
+  snapshot: Snapshot | undefined;
+  /** Whether an event could not be applied: then there is nothing to compare with. */
+  isBroken = false;
+  readonly #projection: Projection;
+  readonly #problems: ProblemList;
 
-/** Folds the whole history from its beginning, event by event, and notes where it breaks a rule. */
-export class Fold {
-  readonly problems = new ProblemList();
-  readonly aggregates = new Map<string, Snapshot>();
-  /** The names of aggregates with an event that could not be applied: there is nothing to compare them with. */
-  readonly broken = new Set<string>();
-  readonly projection: Projection;
-  last: Place = { position: 0, recordedAt: Number.NEGATIVE_INFINITY };
-  #events = 0;
-
-  constructor(projection: Projection) {
-    this.projection = projection;
+  constructor(
+    ref: AggregateRef,
+    { projection, problems }: { readonly projection: Projection; readonly problems: ProblemList },
+  ) {
+    this.ref = ref;
+    this.#projection = projection;
+    this.#problems = problems;
   }
 
-  get counts(): { readonly events: number; readonly aggregates: number } {
-    return { events: this.#events, aggregates: this.aggregates.size };
-  }
-
-  /** Events come in the order of their positions. */
-  async addAll(events: AsyncIterable<StoredEvent> | Iterable<StoredEvent>): Promise<void> {
-    for await (const event of events) {
-      this.#events += 1;
-      this.problems.add(...orderProblems(event, this.last));
-      this.last = { position: event.position, recordedAt: event.recordedAt };
-      this.#evolve(event);
-    }
-  }
-
-  #evolve({ position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt }: StoredEvent): void {
-    const ref: AggregateRef = { type: aggregateType as AggregateType, id: aggregateId };
-    const name = nameOfRef(ref);
-    if (this.broken.has(name)) return;
-    const before = this.aggregates.get(name);
-    this.problems.add(...sequenceProblems({ position, ref, sequence }, before?.version));
+  add({ position, sequence, previous, type, version, payload, recordedAt }: EventPart): void {
+    if (this.isBroken) return;
+    const { ref, snapshot } = this;
+    this.#problems.add(...sequenceProblems({ position, ref, sequence }, snapshot?.version));
+    this.#problems.add(...linkProblems({ position, ref, previous }, snapshot?.position));
     try {
       const parsed = attempt(
         () => parseJson(payload),
         (error) => cannotRead({ position, ref }, error.message),
       );
       const recorded = { position, sequence, recordedAt, event: { type, version, payload: parsed } as never };
-      this.aggregates.set(name, evolveRecorded({ ref, state: before?.state }, recorded, this.projection));
+      this.snapshot = evolveRecorded({ ref, state: snapshot?.state }, recorded, this.#projection);
     } catch (error) {
-      this.broken.add(name);
-      this.problems.add((error as StoreError).message);
+      this.isBroken = true;
+      this.#problems.add((error as StoreError).message);
     }
-  }
-
-  /** Every unique key with the aggregate that holds it: the first, where two do. */
-  holders(): Map<string, Held> {
-    const holders = new Map<string, Held>();
-    for (const { ref, state } of this.aggregates.values()) {
-      for (const key of this.projection.uniqueKeysOf(ref.type, state)) {
-        const holder = holders.get(nameOfUniqueKey(key))?.to;
-        if (holder !== undefined && !isSameRef(holder, ref)) {
-          this.problems.add(`${sentenceCase(holder)} and ${ref.type} ${ref.id} hold the same ${key.kind}.`);
-        }
-        holders.set(nameOfUniqueKey(key), { key, to: holder ?? ref });
-      }
-    }
-    return holders;
   }
 }
 

@@ -32,13 +32,6 @@ export interface StoredState {
   readonly positionVersion: number | null;
 }
 
-export interface StoredUniqueKey {
-  readonly kind: string;
-  readonly value: string;
-  readonly aggregateType: string;
-  readonly aggregateId: string;
-}
-
 export interface StoredRecord {
   readonly kind: string;
   readonly value: string;

@@ -14,8 +14,8 @@ export function keyChanges(before: Snapshot, after: Snapshot, { uniqueKeysOf }: 
   const keysBefore = uniqueKeysOf(before.ref.type, before.state);
   const keysAfter = uniqueKeysOf(after.ref.type, after.state);
   if (areSame(keysBefore, keysAfter)) return noChanges;
-  const held = byName(keysBefore);
-  const kept = byName(keysAfter);
+  const held = uniqueKeysByName(keysBefore);
+  const kept = uniqueKeysByName(keysAfter);
   return {
     freed: [...held].flatMap(([name, key]) => (kept.has(name) ? [] : [key])),
     taken: [...kept].flatMap(([name, key]) => (held.has(name) ? [] : [key])),
@@ -28,5 +28,5 @@ const areSame = (some: readonly UniqueKey[], others: readonly UniqueKey[]): bool
   some.every(({ kind, value }, index) => kind === others[index]?.kind && value === others[index]?.value);
 
 /** A state may have one key twice: nothing keeps two tokens of one user from having the same digest. */
-const byName = (keys: readonly UniqueKey[]): ReadonlyMap<string, UniqueKey> =>
+export const uniqueKeysByName = (keys: readonly UniqueKey[]): Map<string, UniqueKey> =>
   new Map(keys.map((key) => [nameOfUniqueKey(key), key]));

@@ -43,6 +43,9 @@ export interface Rows {
   readonly now: number;
 }
 
+/** For a transaction whose rows were written already. */
+export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], records: [], now: 0 });
+
 /** Whether events alone do not tell what was written: such commits are counted, for those who keep in memory what they read. */
 export const isBesideEvents = ({ replacesProjection, removesRecords, removedRecords, putRecords }: Rows): boolean =>
   replacesProjection || removesRecords || removedRecords.length + putRecords.length > 0;
@@ -77,7 +80,8 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
 
 /** Removes every record, and writes nothing. `now` is milliseconds since 1970 UTC. */
 export const removalOfRecords = (now: number): Rows => ({
-  ...toRows({ events: [], aggregates: [], keyMoves: [], records: [], now }),
+  ...noRows,
+  now,
   removesRecords: true,
 });
 

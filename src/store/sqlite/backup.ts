@@ -1,4 +1,7 @@
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { backup } from "node:sqlite";
+import { syncPath } from "../../process/durable-directory.ts";
 import { type CopyMark, copyMarkRef } from "../copy-mark.ts";
 import { StoreError } from "../errors.ts";
 import { connectAlone, readPragma } from "./connect.ts";
@@ -27,12 +30,23 @@ export async function backupStoreFile(
       await backup(db, temporary, { rate });
       mark(temporary, { madeAt });
     });
+    syncName(to);
   } catch (error) {
     const sentence = sentences[String((error as { readonly code?: unknown }).code)];
     if (sentence === undefined) throw toStoreError(error, to);
     throw new StoreError("unavailable", `The copy ${to} ${sentence}`, error);
   } finally {
     db.close();
+  }
+}
+
+/** Removes the copy if its name might be lost: it was not made, and the same name can be given again. */
+function syncName(path: string): void {
+  try {
+    syncPath(dirname(path));
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
   }
 }
 

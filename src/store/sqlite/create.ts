@@ -13,6 +13,7 @@ export async function createStoreFile(path: string): Promise<void> {
   makeDirectory(dirname(path));
   try {
     await createFile(path, build);
+    syncPath(dirname(path));
   } catch (error) {
     if (!isCode(error, "EEXIST")) throw error;
   }
@@ -20,11 +21,11 @@ export async function createStoreFile(path: string): Promise<void> {
 
 /**
  * Creates a file, for this user only, that is complete once it has its name: a killed process leaves at most a file under a temporary
- * name. `build` gets that name, of an empty file. Rejects with Node's EEXIST where there is a file.
+ * name. `build` gets that name, of an empty file. The content is on disk then, and the name once the caller has synced the directory.
+ * Rejects with Node's EEXIST where there is a file.
  */
 export async function createFile(path: string, build: (temporary: string) => unknown): Promise<void> {
   if (existsSync(path)) throw Object.assign(new Error("the file exists"), { code: "EEXIST" });
-  const directory = dirname(path);
   removeStale(path);
   const temporary = `${path}.new-${process.pid}-${Math.random().toString(36).slice(2)}`;
   try {
@@ -36,7 +37,6 @@ export async function createFile(path: string, build: (temporary: string) => unk
   } finally {
     for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(`${temporary}${suffix}`, { force: true });
   }
-  syncPath(directory);
 }
 
 function build(temporary: string): void {

@@ -5,7 +5,6 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
-import { rebuiltRows } from "../shared/verify.ts";
 import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
   Clock,
@@ -30,8 +29,9 @@ import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { migrate } from "./migrate.ts";
 import { Reader } from "./reader.ts";
+import { rebuildFile, rebuiltRows } from "./rebuild.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
-import { ThreadWriter } from "./thread-writer.ts";
+import { type CheckpointListener, ThreadWriter } from "./thread-writer.ts";
 import { type Decided, SqliteTransactions } from "./transactions.ts";
 import type { Writer } from "./writer.ts";
 
@@ -41,6 +41,7 @@ export interface SqliteOptions {
   /** How long a call waits for another process's lock before it is `unavailable`. */
   readonly busyTimeoutMs: number;
   readonly onCommit?: CommitListener | undefined;
+  readonly onCheckpoint?: CheckpointListener | undefined;
 }
 
 /** Opens the store in a file. Creates the file and its directory where there is none. */
@@ -53,13 +54,13 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
       ...options,
       name: path,
       reader: new Reader(db, { name: path, projection: options.projection }),
-      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }),
+      writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }, options.onCheckpoint),
       checkFile: () => refuseReplaced(path, file),
       async withHistory(use) {
         const own = await retryWhileBusy(() => connectReadOnly(path), { limitMs: options.busyTimeoutMs });
         try {
           own.exec("BEGIN");
-          return await use(historyOf(own), own);
+          return await use(historyOf(own, path), own);
         } finally {
           own.close();
         }
@@ -76,6 +77,8 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
 export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   const name = "in memory";
   const db = new DatabaseSync(":memory:");
+  // Otherwise SQLite sorts on disk what does not fit in a few megabytes.
+  db.exec("PRAGMA temp_store = MEMORY");
   migrate(db);
   finish(db);
   const reader = new Reader(db, { name, projection: options.projection });
@@ -99,7 +102,7 @@ interface Parts extends SqliteOptions {
   readonly checkFile: () => void;
   /** Gives the whole history, as of one moment, with the connection that reads it. */
   readonly withHistory: <T>(use: (stored: StoredHistory, db: DatabaseSync) => Promise<T>) => Promise<T>;
-  /** A connection for an import, which closes it; undefined where there can be no second one. */
+  /** A connection for an import or a rebuild, which closes it; undefined where there can be no second one. */
   readonly openForWriting: (() => DatabaseSync) | undefined;
 }
 
@@ -179,12 +182,12 @@ class SqliteStore implements Store {
   }
 
   async import(...[events, check]: Parameters<Store["import"]>): Promise<void> {
-    const importing = this.#during(({ checkFile, openForWriting, ...options }) => {
+    const importing = this.#during(({ checkFile, openForWriting: open, ...options }) => {
       checkFile();
       const given = { ...options, events, check };
-      return openForWriting === undefined
+      return open === undefined
         ? this.#queue.rewrite(() => makeRows(options.reader.loader, given))
-        : importHistory(openForWriting, given);
+        : importHistory({ ...options, open }, given);
     });
     await importing.catch((error: StoreError) => {
       throw toImportError(error);
@@ -193,11 +196,18 @@ class SqliteStore implements Store {
 
   async rebuild(): ReturnType<Store["rebuild"]> {
     let counts = { events: 0, aggregates: 0 };
-    await this.#during(({ withHistory, ...options }) =>
+    await this.#during(({ checkFile, openForWriting: open, withHistory, writer, ...options }) =>
       this.#queue.rewrite(async () => {
-        const { rows, ...counted } = await withHistory((stored) => rebuiltRows(stored, options));
-        counts = counted;
-        return rows;
+        if (open === undefined) {
+          const rebuilt = await withHistory((stored) => rebuiltRows(stored, options));
+          counts = rebuilt.counts;
+          return rebuilt.rows;
+        }
+        checkFile();
+        // The turn keeps back this process's own commands. The lock is for the connection of the rebuild.
+        await writer.rollback();
+        counts = await rebuildFile({ ...options, open }, options);
+        return undefined;
       }),
     );
     return counts;

@@ -1,9 +1,14 @@
 import { StoreError } from "../errors.ts";
+import { isInDoubt } from "./commit.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** The store's error for one of the driver's or of the file system's, which becomes its cause. `path` is named to the operator. */
 export function toStoreError(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error;
+  if (isInDoubt(error)) {
+    const sentence = `The disk of the store ${path} reported an error in a commit: whether this was written is unknown.`;
+    return new StoreError("outcome_unknown", `${sentence} Read the current state before you try again.`, error);
+  }
   const fail = (kind: "conflict" | "unavailable" | "corrupt", sentence: string): StoreError =>
     new StoreError(kind, `The store ${path} ${sentence}`, error);
   switch (primaryCode(error)) {
@@ -49,6 +54,8 @@ function fileSentence(error: unknown): string {
       return "cannot be opened: this process has no permission to read and write it or its directory.";
     case "EROFS":
       return "cannot be opened: it is on a read-only file system.";
+    case "EIO":
+      return "cannot be used: its disk reports an error.";
     case "ENOSPC":
     case "EDQUOT":
       return "cannot be created: its disk is full.";

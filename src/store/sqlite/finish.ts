@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { commit } from "./commit.ts";
 
 // The end of a migration, once no process of an older version runs. Until then, tables have what only those need: an index that takes
 // most of the time of a commit, and a table of digests. They write neither the newest columns nor the links between events.
@@ -9,13 +10,13 @@ export const isFinished = (db: DatabaseSync): boolean =>
 
 /**
  * Fills in the links that older versions left out, and removes what only they need: they cannot write any more. In one transaction; does
- * nothing where it was done. The projection must have been rebuilt before.
+ * nothing where it was done. The projection must have been rebuilt before. Commits as `commit` does.
  */
 export function finish(db: DatabaseSync): void {
   db.exec("BEGIN IMMEDIATE");
   try {
     if (!isFinished(db)) db.exec(statements);
-    db.exec("COMMIT");
+    commit(db);
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;

@@ -19,13 +19,14 @@ const maxMissed = 1000;
 export class Reader {
   /** What is in memory. It loads the rest only within `atNewest`. */
   readonly moment: CachedMoment;
+  /** Whether no process of an older version can write, as far as is known. */
+  isFinished = false;
   readonly #db: DatabaseSync;
   readonly loader: Loader;
   #recordCommits = 0;
   #rebuilds = 0;
   #seenCommits: number | undefined;
   #isCurrent = false;
-  #isFinished = false;
   #isReading = false;
   readonly #statements: Record<"begin" | "commit" | "head" | "commits" | "touched", StatementSync>;
 
@@ -112,8 +113,8 @@ export class Reader {
     const [recordCommits = 0, rebuilds = 0] = row<[number, number]>(this.#statements.head) ?? [];
     const missed = newest.position - this.moment.position;
     // An older version of this program does not count its commits.
-    const areCounted = this.#isFinished || commits === this.#seenCommits;
-    this.#isFinished ||= isFinished(this.#db);
+    const areCounted = this.isFinished || commits === this.#seenCommits;
+    this.isFinished ||= isFinished(this.#db);
     if (!areCounted || rebuilds !== this.#rebuilds || missed < 0 || missed > maxMissed) {
       this.moment.startOver(newest);
     } else {

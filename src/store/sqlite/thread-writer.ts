@@ -5,7 +5,7 @@ import { StoreError } from "../errors.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import { toStoreError } from "./errors.ts";
 import type { AheadOfLock, Writer } from "./writer.ts";
-import type { WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
+import type { CheckpointNotice, WriterReply, WriterRequest, WriterThreadSettings } from "./writer-worker.ts";
 
 // tsc does not rewrite this one: it is a URL, not an import.
 const threadUrl = new URL(
@@ -18,6 +18,9 @@ function sharedCompileCache(): { readonly env?: NodeJS.ProcessEnv } {
   const directory = getCompileCacheDir();
   return directory === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: dirname(directory) } };
 }
+
+/** Gets the error of each checkpoint that failed, and undefined when one succeeds afterwards. */
+export type CheckpointListener = (failure: StoreError | undefined) => void;
 
 interface Pending {
   /** Whether it commits rows, which may have happened when the thread ends. */
@@ -32,11 +35,13 @@ interface Pending {
  */
 export class ThreadWriter implements Writer {
   readonly #settings: WriterThreadSettings;
+  readonly #onCheckpoint: CheckpointListener;
   #thread: Worker | undefined;
   #pending: Pending[] = [];
 
-  constructor(settings: WriterThreadSettings) {
+  constructor(settings: WriterThreadSettings, onCheckpoint: CheckpointListener = () => {}) {
     this.#settings = settings;
+    this.#onCheckpoint = onCheckpoint;
   }
 
   commitAhead(ahead: AheadOfLock): Promise<boolean> {
@@ -85,7 +90,11 @@ export class ThreadWriter implements Writer {
       ...sharedCompileCache(),
     });
     let cause: unknown;
-    thread.on("message", (reply: WriterReply) => {
+    thread.on("message", (reply: WriterReply | CheckpointNotice) => {
+      if ("checkpointFailure" in reply) {
+        const { checkpointFailure: failure } = reply;
+        return this.#onCheckpoint(failure && this.#toStoreError(failure));
+      }
       // Under `node --watch`, Node itself sends the names of the thread's modules the same way.
       if (!("ok" in reply)) return;
       const pending = this.#pending.shift();
@@ -103,7 +112,7 @@ export class ThreadWriter implements Writer {
     return thread;
   }
 
-  #toStoreError({ message, code, errcode }: Exclude<WriterReply, { readonly ok: true }>): StoreError {
+  #toStoreError({ message, code, errcode }: NonNullable<CheckpointNotice["checkpointFailure"]>): StoreError {
     const cause = Object.assign(new Error(message), { code, errcode });
     return toStoreError(cause, this.#settings.path);
   }

@@ -33,8 +33,10 @@ export class SqliteTransactions implements Transactions<Decided> {
     this.#options = options;
   }
 
-  decideAhead(commands: readonly Command<unknown>[], onItsWay: Decided | undefined): Decided {
+  decideAhead(commands: readonly Command<unknown>[], onItsWay: Decided | undefined): Decided | undefined {
     const { reader } = this.#options;
+    // An older process may have changed records, which the place does not show.
+    if (!reader.isFinished) return undefined;
     const decide = () => this.#decide(commands, onItsWay);
     // Without a look at the file: the writer compares anyway, and others seldom write.
     return reader.inMemory(decide) ?? reader.atNewest(decide);

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
+import { commit } from "./commit.ts";
 import type { Place } from "./writer.ts";
 
 /** More than one, so that expired records become fewer; and few, so that no commit is long. */
@@ -60,11 +61,11 @@ export class WriteConnection {
     );
   }
 
-  /** Writes rows, and ends the transaction. */
+  /** Writes rows, and ends the transaction, as `commit` does. */
   commit(rows: Rows): void {
     try {
       this.write(rows);
-      this.#db.exec("COMMIT");
+      commit(this.#db);
     } catch (error) {
       this.rollback();
       throw error;
@@ -87,9 +88,23 @@ export class WriteConnection {
     if (isBesideEvents(rows)) this.#countRecordCommit.run(rows.replacesProjection ? 1 : 0);
   }
 
+  get isInTransaction(): boolean {
+    return this.#db.isTransaction;
+  }
+
   rollback(): void {
     // After some errors, such as a full disk, SQLite has ended the transaction already.
     if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+  }
+
+  /** Brings the log into the file, as far as readers and other processes allow. */
+  checkpoint(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  }
+
+  /** After how many pages in the log SQLite makes a checkpoint by itself; 0: never. */
+  setAutoCheckpoint(pages: number): void {
+    this.#db.exec(`PRAGMA wal_autocheckpoint = ${pages}`);
   }
 
   close(): void {

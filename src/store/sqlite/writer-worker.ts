@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Rows } from "../shared/written-rows.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { isInDoubt, overwriteFailedCommit } from "./commit.ts";
 import { connectForWriting } from "./connect.ts";
 import { type FileIdentity, refuseReplaced } from "./file-identity.ts";
 import { longestWaitMs, retryWhileBusy } from "./retry.ts";
@@ -26,9 +28,17 @@ type TransactionRequest =
 export type WriterRequest = TransactionRequest | { readonly kind: "close" };
 
 /** One for each request but `close`, in order. Errors lose fields between threads, so those that matter are copied. */
-export type WriterReply =
-  | { readonly ok: true; readonly isWritten: boolean }
-  | { readonly ok: false; readonly message: string; readonly code: unknown; readonly errcode: unknown };
+export type WriterReply = { readonly ok: true; readonly isWritten: boolean } | ({ readonly ok: false } & CopiedError);
+interface CopiedError {
+  readonly message: string;
+  readonly code: unknown;
+  readonly errcode: unknown;
+}
+
+/** Sent for each checkpoint that failed, and for the first one afterwards that did not. */
+export interface CheckpointNotice {
+  readonly checkpointFailure: CopiedError | undefined;
+}
 
 /** How long this process may write before others get a turn. */
 const turnMs = 200;
@@ -40,10 +50,17 @@ const port = parentPort;
 if (port === null) throw new Error("writer-worker.ts runs as a worker");
 
 let connection: WriteConnection | undefined;
+/** Whether a commit failed and may still happen. */
+let hasCommitInDoubt = false;
 /** Whether the last rows were written: others may have been decided on them. */
 let wasWritten = true;
 let turnStartedAt = 0;
 let lastEndedAt = 0;
+
+const checkpoints = new Checkpoints(settings.path, (failure) => {
+  const notice: CheckpointNotice = { checkpointFailure: failure === undefined ? undefined : copyError(failure) };
+  port.postMessage(notice);
+});
 
 let previous: Promise<unknown> = Promise.resolve();
 port.on("message", (request: WriterRequest) => {
@@ -51,7 +68,10 @@ port.on("message", (request: WriterRequest) => {
     if (request.kind === "close") {
       connection?.close();
       port.close();
-    } else port.postMessage(await reply(request));
+      return;
+    }
+    port.postMessage(await reply(request));
+    if (connection?.isInTransaction === false) checkpoints.look(connection);
   });
 });
 
@@ -59,9 +79,13 @@ async function reply(request: TransactionRequest): Promise<WriterReply> {
   try {
     return { ok: true, isWritten: await handle(request) };
   } catch (error) {
-    const { message, code, errcode } = error as Error & { readonly code?: unknown; readonly errcode?: unknown };
-    return { ok: false, message, code, errcode };
+    return { ok: false, ...copyError(error) };
   }
+}
+
+function copyError(error: unknown): CopiedError {
+  const { message, code, errcode } = error as Error & Partial<CopiedError>;
+  return { message, code, errcode };
 }
 
 async function handle(request: TransactionRequest): Promise<boolean> {
@@ -85,6 +109,11 @@ async function begin(): Promise<WriteConnection> {
   // A commit to a file that has lost its name would be acknowledged, and gone when the file is closed.
   refuseReplaced(settings.path, settings.file);
   await letOthersWrite();
+  if (hasCommitInDoubt) {
+    // What is decided from here on must not rest on it.
+    overwriteFailedCommit(settings.path);
+    hasCommitInDoubt = false;
+  }
   const limit = { limitMs: settings.busyTimeoutMs };
   connection ??= await retryWhileBusy(() => new WriteConnection(connectForWriting(settings.path)), limit);
   const current = connection;
@@ -109,6 +138,7 @@ function orClose<T>(work: () => T): T {
   } catch (error) {
     connection?.close();
     connection = undefined;
+    hasCommitInDoubt ||= isInDoubt(error);
     throw error;
   }
 }

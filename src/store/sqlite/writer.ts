@@ -30,7 +30,10 @@ export interface Writer {
   commitAhead(ahead: AheadOfLock): Promise<boolean>;
   /** Resolves when no other connection can write, until `commit` or `rollback`. */
   begin(): Promise<void>;
-  /** Resolves when the rows are on disk. If it rejects, none of them is. `conflict`: a row contradicts the store. */
+  /**
+   * Resolves when the rows are on disk. If this or `commitAhead` rejects, none of them is or will be, except with `outcome_unknown`.
+   * `conflict`: a row contradicts the store.
+   */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
   /** Ends after the calls before it. */

@@ -38,6 +38,43 @@ export function defineExecuteTests(must: Must): void {
       expect(await store.list("organization")).toEqual([]);
     });
 
+    must("refuses nothing by what another store on the same place has changed since", async ({ store, reopen }) => {
+      const other = await reopen();
+      await store.execute(addOrganization("a", "ACME"));
+      for (let round = 1; round <= 5; round += 1) {
+        const wanted = addOrganization(`b${round}`, `ACME ${round}`);
+        await store.execute(addOrganization(`c${round}`, `ACME ${round}`));
+        await expectStoreError(store.execute(wanted), "conflict");
+        await other.execute(removeOrganization(`c${round}`));
+        expect((await store.execute(wanted)).value).toBe(`b${round}`);
+      }
+    });
+
+    must("uses a record once, whichever store on the same place is asked", async ({ store, reopen }) => {
+      const stores = [store, await reopen()];
+      const ref = { record: "code", id: "c" };
+      const use: Command<boolean> = {
+        actor: "test",
+        reads: [ref],
+        decide: (view) =>
+          view.record(ref) === undefined
+            ? { changes: [], value: false }
+            : { changes: [], records: [{ ref, to: undefined }], value: true },
+      };
+      const put: Command<void> = {
+        actor: "test",
+        reads: [],
+        decide: () => ({ changes: [], records: [{ ref, to: { value: "v" } }], value: undefined }),
+      };
+      for (let round = 0; round < 20; round += 1) {
+        await stores[round % 2]?.execute(put);
+        // Both have it in memory.
+        for (const one of stores) expect((await one.read([ref])).record(ref)).toEqual({ value: "v" });
+        const used = await Promise.all([...stores, ...stores].map((one) => one.execute(use)));
+        expect(used.filter(({ value }) => value)).toHaveLength(1);
+      }
+    });
+
     must("rejects with what decide threw, with nothing written and the others undisturbed", async ({ store }) => {
       const refusal = new Error("no");
       const refused: Command<never> = {
