@@ -16,6 +16,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   attacks: async (effort) => (await import("./suites/attacks.ts")).measureAttacks(effort),
   callers: async (effort) => (await import("./suites/attacks.ts")).measureBusyCallers(effort),
   cores: async (effort) => (await import("./suites/cores.ts")).measureCores(effort),
+  history: async (effort) => (await import("./suites/history.ts")).measureHistory(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 

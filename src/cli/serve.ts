@@ -7,12 +7,13 @@ import { createReadiness } from "../process/readiness.ts";
 import { version } from "../process/version.ts";
 import { watchTls } from "../process/watch-tls.ts";
 import type { ServerOptions } from "../server.ts";
-import { logMeterOf, openStore } from "../store/open.ts";
+import { logMeterOf, migrateStore, openStore } from "../store/open.ts";
 import { prepareStore } from "./first-start.ts";
 import { misspeltVariables } from "./misspelt-variables.ts";
 import { serverSettings, withSettings } from "./settings.ts";
 import { type SettingInUse, settingsInUse } from "./settings-in-use.ts";
 import { closeOnSignals, exitOnSignals } from "./signals.ts";
+import { unfinished } from "./store-command.ts";
 import { welcome } from "./welcome.ts";
 
 /** Time for calls in flight to end. */
@@ -96,6 +97,8 @@ async function serve(config: Config, settings: readonly SettingInUse[]): Promise
   let tokenPlace: string;
   try {
     tokenPlace = await prepareStore(store, config, log);
+    const { isFinished } = await migrateStore({ location: config.storeLocation, postgres: config.postgres });
+    if (!isFinished) log.info(unfinished);
     listener = await listen(config, (options) =>
       openServer({
         ...options,

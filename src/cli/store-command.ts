@@ -33,17 +33,22 @@ export function removalSubcommand(nameAndArguments: string, description: string)
   );
 }
 
-/** The store that the options name. Throws a ConfigError for one in memory, which no other process can open. */
-function storeOf(options: StoreCommandOptions): OpenStoreOptions {
-  const location = storeLocation(options);
-  if (engines[parseLocation(location).engine].place === "process") {
+/** The store that the options name. */
+const storeOf = (options: StoreCommandOptions): OpenStoreOptions => ({
+  location: storeLocation(options),
+  postgres: readPostgresSettings(options),
+});
+
+/** Throws a ConfigError for a store in memory, which no other process can open. */
+function refuseMemory(store: OpenStoreOptions): OpenStoreOptions {
+  if (engines[parseLocation(store.location).engine].place === "process") {
     throw new ConfigError("another process cannot open a store in memory: give --store or --data");
   }
-  return { location, postgres: readPostgresSettings(options) };
+  return store;
 }
 
-/** The same, but throws a ConfigError for a SQLite file that does not exist. */
-export function existingStoreOf(options: StoreCommandOptions): OpenStoreOptions {
+/** The store that the options name. Throws a ConfigError for a SQLite file that does not exist. */
+export function migratableStoreOf(options: StoreCommandOptions): OpenStoreOptions {
   const store = storeOf(options);
   const { engine, address } = parseLocation(store.location);
   if (engines[engine].place === "file" && !existsSync(address)) {
@@ -52,6 +57,14 @@ export function existingStoreOf(options: StoreCommandOptions): OpenStoreOptions 
   return store;
 }
 
+/** Of a store that older versions may still write. */
+export const unfinished =
+  'the migration is not finished: when no older version runs any more, run "portcullis store migrate --finish"';
+
+/** The same, but throws a ConfigError for one in memory too. */
+export const existingStoreOf = (options: StoreCommandOptions): OpenStoreOptions =>
+  refuseMemory(migratableStoreOf(options));
+
 /** Opens an existing store for one command, and closes it afterwards. */
 export async function withStore<T>(options: StoreCommandOptions, use: (store: Store) => Promise<T>): Promise<T> {
   return withOpened(existingStoreOf(options), use);
@@ -59,7 +72,7 @@ export async function withStore<T>(options: StoreCommandOptions, use: (store: St
 
 /** The same, but creates the store if it does not exist. */
 export async function withNewStore<T>(options: StoreCommandOptions, use: (store: Store) => Promise<T>): Promise<T> {
-  return withOpened(storeOf(options), use);
+  return withOpened(refuseMemory(storeOf(options)), use);
 }
 
 async function withOpened<T>(options: OpenStoreOptions, use: (store: Store) => Promise<T>): Promise<T> {

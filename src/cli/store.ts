@@ -1,11 +1,13 @@
 import { Command } from "commander";
-import { backupStore, migrateStore } from "../store/open.ts";
+import { backupStore, finishStore, migrateStore } from "../store/open.ts";
 import { print } from "./output.ts";
 import { restoreSubcommand } from "./restore.ts";
 import {
   existingStoreOf,
+  migratableStoreOf,
   type StoreCommandOptions,
   storeSubcommand,
+  unfinished,
   withNewStore,
   withStore,
 } from "./store-command.ts";
@@ -79,16 +81,23 @@ export function storeCommand(): Command {
   store.addCommand(restoreSubcommand());
 
   store.addCommand(
-    storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may").action(
-      async (options: StoreCommandOptions) => {
-        const { from, to } = await migrateStore(existingStoreOf(options));
-        const changed = `brought the schema from version ${from} to version ${to}`;
+    storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may")
+      .option("--finish", "when no older version runs any more: also remove what only older versions need")
+      .action(async (options: StoreCommandOptions & { readonly finish?: boolean }) => {
+        const store = migratableStoreOf(options);
+        const { from, to, isFinished } = await migrateStore(store);
+        const changed = options.finish === true && (await finishStore(store));
+        const brought = `brought the schema from version ${from} to version ${to}`;
         print(options, {
-          json: { from, to },
-          text: from === to ? `the schema has version ${to}, the newest: nothing to do` : changed,
+          json: { from, to, finished: changed || isFinished },
+          text:
+            [
+              ...(from === to ? [] : [brought]),
+              ...(changed ? ["finished the migration: older versions can no longer write"] : []),
+              ...(changed || isFinished ? [] : [unfinished]),
+            ].join("\n") || `the schema has version ${to}, the newest, and is finished: nothing to do`,
         });
-      },
-    ),
+      }),
   );
 
   return store;

@@ -4,6 +4,7 @@ import { measureLog } from "./sqlite/checkpoints.ts";
 import { openMemoryStore, openSqliteStore, type SqliteOptions } from "./sqlite/engine.ts";
 import { finishStoreFile, migrateStoreFile } from "./sqlite/file.ts";
 import { parseSqlitePath } from "./sqlite/location.ts";
+import { schemaVersion } from "./sqlite/migrations.ts";
 import type { Migration, Store } from "./store.ts";
 
 /** What the engines need to open a store; each takes what it knows. */
@@ -22,10 +23,10 @@ export interface Engine {
   parse(location: string): string | undefined;
   /** Creates the store where there is none. */
   open(address: string, options: EngineOptions): Promise<Store>;
-  /** Brings the schema of a store to the newest, or says why that is not needed. */
-  readonly migrate: string | ((address: string, options: MigrateOptions) => Promise<Migration>);
-  /** Removes what only older versions need, after the newest schema and a rebuild; or says why that is not needed. */
-  readonly finish: string | ((address: string, options: MigrateOptions) => Promise<void>);
+  /** Brings the schema of a store to the newest. */
+  migrate(address: string, options: MigrateOptions): Promise<Migration>;
+  /** Removes from a store of the newest schema what only older versions need. Resolves to whether there was anything. */
+  finish(address: string, options: MigrateOptions): Promise<boolean>;
   /** Copies a store to a new file, or says how else to copy it. */
   readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
   /** The size of a log in a file of its own, from which what was written moves on to the store; undefined where there is none. */
@@ -54,8 +55,9 @@ const rows = {
     place: "process",
     parse: (location) => (location === "memory:" ? "" : undefined),
     open: (_, options) => openMemoryStore(options),
-    migrate: "A store in memory always has the newest schema.",
-    finish: "A store in memory always has the newest schema.",
+    // Each is new.
+    migrate: async () => ({ from: schemaVersion, to: schemaVersion, isFinished: true }),
+    finish: async () => false,
     backup: "A store in memory cannot be copied: it belongs to the process that holds it.",
     measureLog: undefined,
   },

@@ -45,25 +45,20 @@ export async function migrateStore({
   postgres,
 }: Omit<OpenStoreOptions, "clock">): Promise<Migration> {
   const { engine, address } = parseLocation(location);
-  return supported(engines[engine].migrate)(address, { busyTimeoutMs, postgres });
+  return engines[engine].migrate(address, { busyTimeoutMs, postgres });
 }
 
 /**
- * Ends the migration of a store that has the newest schema, once no process of an older version runs: makes the projection again, fills
- * in what older versions left out, and removes what only they need. After that, they cannot write. Crash-safe, and does nothing where it
- * was done. Rejects with a StoreError as `openStore` and `Store.rebuild` do, and with `conflict` where an older process wrote meanwhile.
+ * Migrates a store and ends its migration, once no process of an older version runs: fills in what older versions left out, and removes
+ * what only they need. After that, they cannot write. Where it was cut off, the next run completes it. Resolves to whether there was
+ * anything to do. On a SQLite file, other writers wait, and it blocks the event loop, so call it only in a process that does not serve.
+ * Rejects with a StoreError as `migrateStore` does, and with `conflict` where a node of an older version wrote to PostgreSQL meanwhile.
  */
-export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Promise<void> {
+export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Promise<boolean> {
+  await migrateStore(options);
   const { engine, address } = parseLocation(options.location);
-  const finish = supported(engines[engine].finish);
-  const store = await openStore(options);
-  try {
-    await store.rebuild();
-  } finally {
-    await store.close();
-  }
   const { busyTimeoutMs = defaultBusyTimeoutMs, postgres } = options;
-  await finish(address, { busyTimeoutMs, postgres });
+  return engines[engine].finish(address, { busyTimeoutMs, postgres });
 }
 
 /**
@@ -77,7 +72,9 @@ export async function backupStore({
   busyTimeoutMs = defaultBusyTimeoutMs,
 }: Pick<OpenStoreOptions, "location" | "busyTimeoutMs"> & { readonly to: string }): Promise<void> {
   const { engine, address } = parseLocation(location);
-  return supported(engines[engine].backup)(address, { to, busyTimeoutMs });
+  const { backup } = engines[engine];
+  if (typeof backup === "string") throw new StoreError("unavailable", backup);
+  return backup(address, { to, busyTimeoutMs });
 }
 
 /** What measures the write-ahead log of the store at a location, in bytes; undefined where it has no file for that. */
@@ -85,11 +82,6 @@ export function logMeterOf(location: string): (() => number) | undefined {
   const { engine, address } = parseLocation(location);
   const { measureLog } = engines[engine];
   return measureLog && (() => measureLog(address));
-}
-
-function supported<Work>(work: Work | string): Work {
-  if (typeof work === "string") throw new StoreError("unavailable", work);
-  return work;
 }
 
 /** Finds the engine of a location. Throws StoreError `unavailable` where there is none. */

@@ -74,6 +74,36 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   readonly actor: string;
 }
 
+export interface HistoryOptions {
+  /** Only the events before this one: the position of any event of the aggregate, such as the last of the page before. Default: the newest. */
+  readonly before?: number;
+  /** How many events to return at most, from 1. */
+  readonly limit: number;
+}
+
+export interface ChangesOptions<T extends AggregateType = AggregateType> {
+  /** Only events with a position above this; 0 for all. */
+  readonly after: number;
+  /** Only events of aggregates of these types. Default: all. */
+  readonly types?: readonly T[];
+  /** How many events to return at most, from 1. */
+  readonly limit: number;
+}
+
+export interface ChangesPage<T extends AggregateType = AggregateType> {
+  /** In the order of their positions, each in its newest version. */
+  readonly events: readonly RecordedEvent<T>[];
+  /** Events up to this position were looked at, so the next page is the one after it. Never below `after`; equal to it where nothing follows. */
+  readonly through: number;
+}
+
+export interface ListPage {
+  /** Only aggregates with a greater id. Default: all. */
+  readonly after?: string;
+  /** How many aggregates to return at most, from 1. */
+  readonly limit: number;
+}
+
 /** Events to append to one aggregate, which must be among the command's reads: the version in its view is the expected one. */
 export interface Change<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
@@ -136,8 +166,40 @@ export interface Store {
    */
   read(reads: readonly Read[], options?: ReadOptions): Promise<View>;
 
-  /** Lists every aggregate of one type that has events, ordered by id, removed ones included; as of one moment. */
-  list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]>;
+  /**
+   * Lists the aggregates of one type that have events, removed ones included, as of one moment: all of them, or a page. Must order them by
+   * the bytes of their ids in UTF-8, and must show every write that any process acknowledged before the call.
+   */
+  list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]>;
+
+  /**
+   * Reads a page of the events of one aggregate, newest first, each in its newest version; fewer than `limit` only at the first event. Must
+   * show every write that any process acknowledged before the call, and must cost as much as the page has events, wherever in the history
+   * it is. Must resolve to undefined where `before` is not the position of an event of this aggregate: a page token may come from another
+   * store, or from before a restore. Rejects with `corrupt` where an event is missing or damaged, or of a version that this program does
+   * not know.
+   */
+  history<T extends AggregateType>(
+    ref: AggregateRef<T>,
+    options: HistoryOptions,
+  ): Promise<readonly RecordedEvent<T>[] | undefined>;
+
+  /**
+   * Reads a page of the events after a position. Must leave no event out, and must show every write that any process acknowledged before
+   * the call. Looks at no more than some thousand events, so a page may have few events, or none, before the newest: `through` says where
+   * to go on. Rejects with `corrupt` as `history` does.
+   */
+  changes<T extends AggregateType = AggregateType>(options: ChangesOptions<T>): Promise<ChangesPage<T>>;
+
+  /**
+   * Waits until there is an event after a position, and resolves to the position of the newest. Must resolve at once where there is one
+   * already, and when a command of this store commits one; and within 250 ms when another process or node does. Changes of records alone do
+   * not count. Nothing is asked of the store while nobody waits, and all who wait share what is asked.
+   *
+   * While the store is unavailable, it goes on waiting: a failover takes seconds, and the caller's next read says what is wrong. Must reject
+   * with the reason of the signal when that aborts, and with `closed` when the store closes.
+   */
+  changed(after: number, options?: { readonly signal?: AbortSignal }): Promise<number>;
 
   /**
    * Decides and appends in one transaction: no other writer comes between. Must resolve only when events and projection are on disk.
@@ -189,6 +251,8 @@ export interface Store {
 export interface Migration {
   readonly from: number;
   readonly to: number;
+  /** Whether nothing is left in the store that only older versions of this program need. */
+  readonly isFinished: boolean;
 }
 
 /** How events become state. An engine keeps the result, and finds aggregates by their unique keys. */

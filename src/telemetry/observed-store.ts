@@ -20,7 +20,11 @@ export function observeStore(store: Store, observe: (use: StoreUse) => void): St
   return {
     read: (...given) => observed("read", store.read(...given)),
     execute: (command) => observed("write", store.execute(command)),
-    list: (type) => store.list(type),
+    list: (...given) => observed("read", store.list(...given)),
+    history: (...given) => observed("read", store.history(...given)),
+    changes: (options) => observed("read", store.changes(options)),
+    // Its time is the time until somebody writes.
+    changed: (...given) => store.changed(...given),
     verify: () => store.verify(),
     rebuild: () => store.rebuild(),
     removeRecords: () => store.removeRecords(),

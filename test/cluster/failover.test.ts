@@ -23,6 +23,7 @@ it("a node that used the old primary, which came back as a replica of the new on
   const [reading, writing] = [await open(), await open()];
   await writing.execute(addCounter("a"));
   expect([await readCountOf(reading), await readCountOf(writing)]).toEqual([0, 0]);
+  const waiting = [reading.changed(2), writing.changed(2), reading.changed(4)];
 
   await first.kill("SIGINT");
   await second.promote();
@@ -34,6 +35,18 @@ it("a node that used the old primary, which came back as a replica of the new on
     expect(await readCountOf(reading)).toBe(count);
   }
   expect(await reading.execute(countUp("a"))).toMatchObject({ value: 4 });
+  // Who waited before goes on waiting, for the new primary's events.
+  const [byOther, byOwn, later] = await Promise.all(waiting);
+  expect([byOther, byOwn, later].map((position = 0, index) => position > (index === 2 ? 4 : 2))).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  for (const store of [reading, writing]) {
+    const page = await store.history(ref, { limit: 4 });
+    expect(page?.map(({ position }) => position)).toEqual([6, 5, 4, 3]);
+    expect(await store.changes({ after: 2, limit: 10 })).toEqual({ events: page?.toReversed(), through: 6 });
+  }
   // An address may lead to another server than it did: one host is asked as well.
   const message = await expectStoreError(openStore({ location: first.url }), "unavailable");
   expect(message).toContain("is a replica that takes no writes");

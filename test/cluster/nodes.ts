@@ -7,6 +7,8 @@ const isEach = (env: Env | readonly Env[]): env is readonly Env[] => Array.isArr
 
 interface NodeOptions {
   readonly store: string;
+  /** That of the checkout, where it is not given. */
+  readonly program: string | undefined;
   readonly token: string;
   readonly env: Env;
   readonly data: string;
@@ -57,28 +59,40 @@ export class Node {
   }
 
   #start(): Promise<ServerProcess> {
-    const { data, store, token, env } = this.#options;
-    return startServer({ data, flags: ["--store", store], env: { ...env, PORTCULLIS_ADMIN_TOKEN: token } });
+    const { data, store, token, env, program } = this.#options;
+    return startServer({
+      data,
+      flags: ["--store", store],
+      env: { ...env, PORTCULLIS_ADMIN_TOKEN: token },
+      ...(program !== undefined && { program }),
+    });
   }
 }
 
 /** Nodes with one admin. */
 export class Nodes implements AsyncDisposable {
-  readonly all: readonly Node[];
+  readonly all: Node[] = [];
   readonly token = randomBytes(32).toString("hex");
   readonly #directory = new TemporaryDirectory();
+  readonly #env: Env | readonly Env[];
 
-  private constructor(stores: readonly string[], env: Env | readonly Env[]) {
-    const { token } = this;
-    this.all = stores.map((store, index) => {
-      const own = isEach(env) ? (env[index] ?? {}) : env;
-      return new Node({ store, token, env: own, data: this.#directory.join(String(index)) });
-    });
+  private constructor(env: Env | readonly Env[]) {
+    this.#env = env;
+  }
+
+  /** Begins to start one more. */
+  add(store: string, program?: string): Node {
+    const { all, token } = this;
+    const env = isEach(this.#env) ? (this.#env[all.length] ?? {}) : this.#env;
+    const node = new Node({ store, token, env, program, data: this.#directory.join(String(all.length)) });
+    all.push(node);
+    return node;
   }
 
   /** Starts one for each location, all at once, with one environment or each its own: the first to come sets up the store. */
   static async start(stores: readonly string[], env: Env | readonly Env[] = {}): Promise<Nodes> {
-    const nodes = new Nodes(stores, env);
+    const nodes = new Nodes(env);
+    for (const store of stores) nodes.add(store);
     try {
       await Promise.all(nodes.all.map((node) => node.url()));
       return nodes;

@@ -6,7 +6,10 @@ import { checkRecorded, readEvents } from "./recorded.ts";
 import { model, type Workload } from "./workload.ts";
 
 /** Expects that the history holds by itself and with what is in the store, and that the store is sound. */
-export async function expectSound({ operations, seed }: Workload, store: string): Promise<void> {
+export async function expectSound(
+  { operations, seed }: Pick<Workload, "operations" | "seed">,
+  store: string,
+): Promise<void> {
   const events = await readEvents(store);
   const violations = [
     ...checkHistory(operations, model),
@@ -26,7 +29,7 @@ async function checkByPorcupine(operations: readonly Operation[]): Promise<reado
 }
 
 /** How many calls were answered in each way. */
-export function count({ operations }: Workload): Record<string, number> {
+export function count({ operations }: Pick<Workload, "operations">): Record<string, number> {
   const groups = Map.groupBy(operations, ({ answer }) => answer.kind);
   return Object.fromEntries([...groups].map(([kind, all]) => [kind, all.length]));
 }

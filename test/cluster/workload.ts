@@ -22,19 +22,19 @@ export interface AskedOperation extends Operation {
 }
 
 export interface WorkloadOptions {
-  readonly nodes: Nodes;
+  readonly nodes: Pick<Nodes, "all" | "token">;
   readonly organizations: readonly string[];
   readonly clientsEach: number;
   readonly seed?: number;
 }
 
 /** Adds organizations, which begin as the model says. */
-export async function addOrganizations(store: string, count: number): Promise<string[]> {
+export async function addOrganizations(store: string, count: number, name = "Busy"): Promise<string[]> {
   const opened = await openStore({ location: store });
   try {
     const directory = createDirectory({ store: opened, newId: createIdSource(Date.now), actor: "cli" });
     const ids: string[] = [];
-    for (let index = 0; index < count; index += 1) ids.push((await directory.addOrganization(`Busy ${index}`)).id);
+    for (let index = 0; index < count; index += 1) ids.push((await directory.addOrganization(`${name} ${index}`)).id);
     return ids;
   } finally {
     await opened.close();

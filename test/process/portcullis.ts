@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 export const program = fileURLToPath(new URL("../../bin/portcullis.js", import.meta.url));
 
 export interface ProcessOptions {
+  /** The program, where it is not that of the checkout. */
+  readonly program?: string;
   /** Beside what every program needs; nothing else of this process's environment is passed on. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -46,7 +48,7 @@ export class PortcullisProcess implements AsyncDisposable {
 
   constructor(args: readonly string[], options: ProcessOptions = {}) {
     const { under = [], node = process.execPath, cwd, uid, env = {} } = options;
-    const [command = node, ...rest] = [...under, node, program, ...args];
+    const [command = node, ...rest] = [...under, node, options.program ?? program, ...args];
     const inherited = Object.fromEntries(
       ["PATH", "HOME", "TMPDIR"].flatMap((name) => {
         const value = process.env[name];

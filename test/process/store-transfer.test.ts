@@ -203,6 +203,11 @@ describe("store backup", () => {
 });
 
 describe("store migrate", () => {
+  const unfinished = "the migration is not finished: .*, run .portcullis store migrate --finish.";
+  const nothingToDo = new RegExp(
+    `^the schema has version ${schemaVersion}, the newest, and is finished: nothing to do\n$`,
+  );
+
   it("brings a file of an older version to the newest, and says so", async () => {
     const path = directory.join("old.db");
     const db = new DatabaseSync(path);
@@ -210,12 +215,19 @@ describe("store migrate", () => {
     db.close();
     const location = `sqlite:${path}`;
     expect(await store("migrate", "--store", location)).toEqual(
-      success(new RegExp(`^brought the schema from version 1 to version ${schemaVersion}\\n$`)),
+      success(new RegExp(`^brought the schema from version 1 to version ${schemaVersion}\n${unfinished}\n$`)),
     );
-    expect(await store("migrate", "--store", location)).toEqual(
-      success(new RegExp(`^the schema has version ${schemaVersion}, the newest: nothing to do\\n$`)),
+    expect(await store("migrate", "--store", location)).toEqual(success(new RegExp(`^${unfinished}\n$`)));
+    const newest = { from: schemaVersion, to: schemaVersion };
+    expect(await runJson(data, "store", "migrate", "--store", location)).toEqual({ ...newest, finished: false });
+    expect(await store("migrate", "--finish", "--store", location)).toEqual(
+      success(/^finished the migration: older versions can no longer write\n$/),
     );
-    expect(await runJson(data, "store", "migrate")).toEqual({ from: schemaVersion, to: schemaVersion });
+    for (const finish of [[], ["--finish"]]) {
+      expect(await store("migrate", ...finish, "--store", location)).toEqual(success(nothingToDo));
+      expect(await store("migrate", ...finish, "--store", "memory:")).toEqual(success(nothingToDo));
+      expect(await runJson(data, "store", "migrate", ...finish)).toEqual({ ...newest, finished: true });
+    }
     expect(await store("migrate", "--data", directory.join("none"))).toEqual(refusal(/no store at/));
   });
 
@@ -224,7 +236,11 @@ describe("store migrate", () => {
     expect(await store("migrate", "--store", url)).toEqual(
       success(/^brought the schema from version 0 to version \d+\n$/),
     );
-    expect(await store("migrate", "--store", url)).toEqual(success(/version \d+, the newest/));
+    for (const finish of [[], ["--finish"]]) {
+      expect(await store("migrate", ...finish, "--store", url)).toEqual(
+        success(/version \d+, the newest, and is finished/),
+      );
+    }
     expect(await store("verify", "--store", url)).toEqual(success(/: 0 events, 0 aggregates\n$/));
   });
 });

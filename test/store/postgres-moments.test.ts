@@ -80,7 +80,7 @@ describe.each(migrations.slice(1).map((_, index) => index + 1))("a store of sche
 
   it("is brought forward with all that it holds", async () => {
     const location = await openOld();
-    expect(await migrateStore({ location })).toEqual({ from: version, to: migrations.length });
+    expect(await migrateStore({ location })).toEqual({ from: version, to: migrations.length, isFinished: false });
     const store = await open(location);
     expect(await readCountOf(store)).toBe(1);
     expect(await store.execute(countUp("a"))).toMatchObject({ value: 2, events: [{ sequence: 4, position: 4 }] });

@@ -39,9 +39,9 @@ async function grant(owner: string, role: string): Promise<void> {
 describe("a user without the right to change the schema", () => {
   it("uses a store whose schema another user made", async () => {
     const { owner, user, role } = await makeDatabase();
-    expect(await migrateStore({ location: owner })).toEqual({ from: 0, to: newest });
+    expect(await migrateStore({ location: owner })).toEqual({ from: 0, to: newest, isFinished: true });
     await grant(owner, role);
-    expect(await migrateStore({ location: user })).toEqual({ from: newest, to: newest });
+    expect(await migrateStore({ location: user })).toEqual({ from: newest, to: newest, isFinished: true });
     const store = await openStore({ location: user });
     onTestFinished(() => store.close());
     await store.import(given([]), async () => {});

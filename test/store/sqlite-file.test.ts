@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -238,6 +239,24 @@ describe("opening a store", () => {
     expect(await expectStoreError(store.read([]), "unavailable")).toContain("is gone");
     renameSync(other, path);
     expect(await expectStoreError(store.list("organization"), "unavailable")).toContain("is gone");
+  });
+});
+
+describe("a file that a killed process left in the middle of a checkpoint", () => {
+  it("is opened, although its header is ahead of it", async () => {
+    const [path, cut, whole] = [makePath(), makePath(), makePath()];
+    const store = await openAt(path);
+    await Promise.all(Array.from({ length: 100 }, (_, index) => store.execute(addOrganization(`o${index}`))));
+    for (const copy of [cut, whole]) {
+      for (const suffix of ["", "-wal"]) copyFileSync(`${path}${suffix}`, `${copy}${suffix}`);
+    }
+    change(whole, "PRAGMA wal_checkpoint(TRUNCATE)");
+    const pageSize = 4096;
+    const [header, before] = [readFileSync(whole).subarray(0, pageSize), readFileSync(cut)];
+    const pages = header.readUInt32BE(28);
+    expect(pages).toBeGreaterThan(before.length / pageSize);
+    writeFileSync(cut, Buffer.concat([header, before.subarray(pageSize)]));
+    expect(await (await openAt(cut)).verify()).toEqual({ problems: [], events: 100, aggregates: 100 });
   });
 });
 

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StoreError } from "../../src/store/errors.ts";
 import type { Clock, Store } from "../../src/store/store.ts";
+import { defineChangedTests } from "./suite/changed.ts";
 import { defineExecuteTests } from "./suite/commands.ts";
 import { defineLifecycleTests } from "./suite/lifecycle.ts";
 import type { Must } from "./suite/must.ts";
+import { definePageTests } from "./suite/pages.ts";
 import { defineReadTests } from "./suite/reads.ts";
 import { defineRecordTests } from "./suite/records.ts";
 import { defineTransferTests } from "./suite/transfer.ts";
@@ -61,6 +63,8 @@ export function defineStoreSuite({ name: engine, open, except }: SuiteOptions): 
     };
 
     defineReadTests(must);
+    definePageTests(must);
+    defineChangedTests(must);
     defineRecordTests(must);
     defineExecuteTests(must);
     defineTransferTests(must);

@@ -83,8 +83,9 @@ export interface Listener {
   replaceTls(tls: TlsOptions): void;
   /**
    * Ends without failing a call: first everything goes on for `lameDuckMs` (default 0), so that balancers that look at
-   * readiness send nothing more. Then it accepts what waits, and stops listening. What arrives on connections that are open is still served, and
-   * clients get a notice to use them no more: over HTTP/1.1 by `Connection: close` in each answer, over HTTP/2 by GOAWAY (see
+   * readiness send nothing more. Then it accepts the connections that wait, for half of `graceMs` at most, and stops listening.
+   * What arrives on connections that are open is still served, and clients get a notice to use them no more: over HTTP/1.1 by
+   * `Connection: close` in each answer, over HTTP/2 by GOAWAY (see
    * `windDown` in http2.ts). Silent HTTP/1.1 connections are closed after `drainQuietMs`. Calls in flight may take `graceMs`
    * after the lame-duck time (default 10 000, what orchestrators usually allow before they kill, or less); then what is left is
    * destroyed. Resolves when all sockets are gone. Further calls await the first. `onDrain` is called once clients have the

@@ -4,17 +4,25 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
-import { type StateSource, toSnapshot } from "../shared/read-rows.ts";
+import { refuseNumbers } from "../shared/pages.ts";
+import { PositionWatch } from "../shared/position-watch.ts";
+import type { StateSource } from "../shared/read-rows.ts";
 import { noRows, removalOfRecords } from "../shared/written-rows.ts";
 import type {
+  AggregateRef,
+  ChangesOptions,
+  ChangesPage,
   Clock,
   Command,
   CommandResult,
   History,
+  HistoryOptions,
+  ListPage,
   Migration,
   Projection,
   Read,
   ReadOptions,
+  RecordedEvent,
   Snapshot,
   Store,
   View,
@@ -24,12 +32,12 @@ import { beginRead, longRun } from "./begin.ts";
 import { CommittedMoment } from "./committed.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { type StateRow, stateColumns, toStoredState } from "./fetch.ts";
 import { finish } from "./finish.ts";
 import { historyOf, verify } from "./history.ts";
 import { importHistory } from "./import.ts";
 import { parsePostgresUrl } from "./location.ts";
 import { migrate } from "./migrate.ts";
+import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
 import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
@@ -72,7 +80,7 @@ export const migratePostgresStore = (url: string, given?: Partial<PostgresSettin
   onSchema(url, given, migrate);
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<void> =>
+export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<boolean> =>
   onSchema(url, given, finish);
 
 async function onSchema<T>(
@@ -95,9 +103,11 @@ class PostgresStore implements Store {
   readonly #clock: Clock;
   readonly #source: StateSource & { readonly projection: Projection };
   readonly #reader: Reader;
+  readonly #pages: Pages;
   readonly #transactions: PostgresTransactions;
   readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
+  readonly #watch: PositionWatch;
 
   constructor(database: Database, options: PostgresOptions & PostgresSettings) {
     this.#database = database;
@@ -106,9 +116,15 @@ class PostgresStore implements Store {
     this.#source = { name: database.name, projection: options.projection };
     const committed = new CommittedMoment(this.#source);
     this.#reader = new Reader(database, committed);
+    this.#pages = new Pages(database, this.#source);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
     this.#transactions = new PostgresTransactions({ ...options, database, committed, outcomeTimeoutMs });
-    this.#queue = new CommitQueue(this.#transactions, options.onCommit);
+    const look = async () => (await this.read([])).position;
+    this.#watch = new PositionWatch({ name: database.name, look });
+    this.#queue = new CommitQueue(this.#transactions, (commands, position) => {
+      this.#watch.advance(position);
+      options.onCommit?.(commands, position);
+    });
   }
 
   async read(reads: readonly Read[], options?: ReadOptions): Promise<View> {
@@ -116,15 +132,25 @@ class PostgresStore implements Store {
     return this.#reader.read(reads, options);
   }
 
-  async list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    const sql = `SELECT ${stateColumns} FROM portcullis.aggregates a WHERE a.type = $1 ORDER BY a.id COLLATE "C"`;
-    const rows = await this.#use(async (client) => {
-      const begun = client.query(beginRead(this.#database.limits));
-      const [selected] = await Promise.all([client.query<StateRow>(sql, [type]), begun]);
-      await client.query("COMMIT");
-      return selected.rows;
-    });
-    return rows.map((row) => toSnapshot(toStoredState(row), this.#source)) as Snapshot<T>[];
+  async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
+    if (page !== undefined) refuseNumbers({ limit: page.limit });
+    return this.#during(() => this.#pages.list(type, page));
+  }
+
+  async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {
+    refuseNumbers({ limit: options.limit, position: options.before });
+    return this.#during(() => this.#pages.history(ref, options) as Promise<RecordedEvent<T>[] | undefined>);
+  }
+
+  async changes<T extends AggregateType>(options: ChangesOptions<T>): Promise<ChangesPage<T>> {
+    refuseNumbers({ limit: options.limit, position: options.after });
+    return this.#during(() => this.#pages.changes(options) as Promise<ChangesPage<T>>);
+  }
+
+  async changed(after: number, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.#lifetime.refuseClosed();
+    refuseNumbers({ position: after });
+    return this.#watch.changed(after, signal);
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
@@ -175,16 +201,22 @@ class PostgresStore implements Store {
 
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
+      this.#watch.close();
       await Promise.allSettled([this.#queue.drain(), this.#reader.drain(), this.#lifetime.settled()]);
       this.#transactions.close();
       await this.#database.close();
     });
   }
 
-  /** Work on a connection of its own, which `close` waits for. */
-  async #use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  /** Work on a connection of its own. */
+  #use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+    return this.#during(() => this.#database.use(work));
+  }
+
+  /** Work that `close` waits for. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#lifetime.during(() => this.#database.use(work));
+      return await this.#lifetime.during(work);
     } catch (error) {
       throw toStoreError(error, this.#database.name);
     }

@@ -6,6 +6,7 @@ import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
 import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, Read, RecordRef } from "../store.ts";
+import { sequenceIndex } from "./finish.ts";
 import { fromText, toText } from "./text.ts";
 
 /** What was fetched of one moment, over connections that see that moment. Nothing else can be loaded of it. */
@@ -53,8 +54,17 @@ function notHeld(read: Read): never {
   throw new NotHeld([read]);
 }
 
-export const stateColumns = `a.type, a.id, a.version, a.state, a.digest, a.digest_version AS "digestVersion", a.position,
-  a.position_version AS "positionVersion"`;
+/**
+ * A digest of an earlier version does not count where a node of an older version has written the state since. That cannot be once its
+ * index is gone; then a row like that is damaged. Pages are read outside of a transaction too, so it names every schema.
+ */
+export const stateColumns = `a.type, a.id, a.version, a.state,
+  CASE WHEN a.digest_version OPERATOR(pg_catalog.<) a.version
+    AND pg_catalog.to_regclass('portcullis.${sequenceIndex}') IS NOT NULL
+    AND EXISTS (SELECT 1 FROM portcullis.events AS e WHERE e.aggregate_type OPERATOR(pg_catalog.=) a.type
+      AND e.aggregate_id OPERATOR(pg_catalog.=) a.id AND e.sequence OPERATOR(pg_catalog.=) a.version)
+  THEN NULL ELSE a.digest END AS digest,
+  a.position, a.position_version AS "positionVersion"`;
 const selectAggregates = `SELECT ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (type, id)
   JOIN portcullis.aggregates a ON a.type = wanted.type AND a.id = wanted.id`;
 const selectHolders = `SELECT k.kind, k.value, ${stateColumns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, value)
@@ -65,7 +75,7 @@ const selectRecords = `SELECT r.kind, r.id, r.value, r.expires_at FROM unnest($1
 
 /** A row of `stateColumns`, as the driver gives it. */
 export type StateRow = Pick<StoredState, "type" | "id" | "state" | "digest"> & { readonly version: string } & Readonly<
-    Record<"digestVersion" | "position" | "positionVersion", string | null>
+    Record<"position" | "positionVersion", string | null>
   >;
 type RecordRow = Record<"kind" | "id" | "value", string> & { readonly expires_at: string | null };
 
@@ -73,7 +83,6 @@ export const toStoredState = (row: StateRow): StoredState => ({
   ...row,
   id: fromText(row.id),
   version: Number(row.version),
-  digestVersion: toNumber(row.digestVersion),
   position: toNumber(row.position),
   positionVersion: toNumber(row.positionVersion),
 });

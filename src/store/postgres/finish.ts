@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import { codeOf } from "./errors.ts";
@@ -9,32 +10,128 @@ import { changeSchema } from "./schema.ts";
 /** Whether nothing is left that only older versions need. */
 export async function isFinished(client: ClientBase): Promise<boolean> {
   const { rows } = await client.query<{ is_nullable: string }>(
-    `SELECT is_nullable FROM information_schema.columns
-      WHERE table_schema = 'portcullis' AND table_name = 'events' AND column_name = 'previous'`,
+    `SELECT is_nullable FROM information_schema.columns WHERE table_schema OPERATOR(pg_catalog.=) 'portcullis'
+      AND table_name OPERATOR(pg_catalog.=) 'events' AND column_name OPERATOR(pg_catalog.=) 'previous'`,
   );
   return rows[0]?.is_nullable === "NO";
 }
 
-/** Fills in the links that older versions left out. Nodes of this version can write meanwhile. */
-const fillLinks = `UPDATE portcullis.events AS e SET previous = coalesce((
-    SELECT b.position FROM portcullis.events AS b
-    WHERE b.aggregate_type = e.aggregate_type AND b.aggregate_id = e.aggregate_id AND b.sequence = e.sequence - 1
-  ), 0) WHERE previous IS NULL`;
+/** By which the events of an aggregate have different sequences, and older nodes find them. */
+export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
 
 /** Removes what only older versions need: they cannot write any more. */
 export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previous SET NOT NULL;
-  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_aggregate_type_aggregate_id_sequence_key`;
+  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
+  ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS ${sequenceIndex}`;
 
-/** Does both. The projection must have been rebuilt before. Does nothing where it was done. */
-export async function finish(client: ClientBase, name: string): Promise<void> {
-  if (await isFinished(client)) return;
-  await changeSchema(client, (run) => run(fillLinks));
+/**
+ * Fills in what older versions left out, and removes what only they need. Nodes of this version read and write meanwhile: no step keeps
+ * them waiting for long. Each step can be repeated, so a run that was cut off is completed by the next one. Resolves to whether there was
+ * anything to do. Throws StoreError `conflict` where an older node wrote meanwhile, and `unavailable` where the user may not.
+ */
+export async function finish(client: ClientBase, name: string): Promise<boolean> {
+  if (await isFinished(client)) return false;
   try {
+    await refuseOlderNodes(client, { name, after: await fillPositions(client) });
+    await fillLinks(client);
+    // With a valid constraint, SET NOT NULL need not look at every event while it keeps the nodes out.
+    await changeSchema(client, (run) => run("ALTER TABLE portcullis.events VALIDATE CONSTRAINT events_are_linked"));
     await changeSchema(client, (run) => run(removeLeftovers));
+    return true;
   } catch (error) {
-    // not_null_violation
-    if (codeOf(error) !== "23502") throw error;
-    const text = `A node of an older version wrote to the store ${name} meanwhile. Stop it, and run this again.`;
-    throw new StoreError("conflict", text, error);
+    // insufficient_privilege
+    if (codeOf(error) !== "42501") throw error;
+    const text = `This user may not change the schema of the store ${name}: run "portcullis store migrate --finish" as a user who may.`;
+    throw new StoreError("unavailable", text, error);
+  }
+}
+
+/** A fraction of a second's work, for which every writer waits. */
+const positionsAtOnce = 5000;
+
+const lockHead = "SELECT position FROM portcullis.head FOR UPDATE";
+
+/**
+ * Fills in where the last event of each aggregate is, and removes digests of earlier states: what older versions wrote has none until the
+ * next write or rebuild. Resolves to the position of the newest event before that.
+ */
+async function fillPositions(client: ClientBase): Promise<number> {
+  const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
+  for (let after: readonly [type: string, id: string] | undefined = ["", ""]; after !== undefined; ) {
+    after = await fillSomePositions(client, after);
+  }
+  return Number(rows[0]?.position);
+}
+
+/** Resolves to the last of the aggregates, or to undefined where there are no more. */
+async function fillSomePositions(
+  client: ClientBase,
+  after: readonly [type: string, id: string],
+): Promise<readonly [type: string, id: string] | undefined> {
+  return changeSchema(client, async (run) => {
+    await run(lockHead);
+    const { rows } = await run(
+      `WITH page AS (
+        SELECT type, id, version FROM portcullis.aggregates
+          WHERE position_version IS DISTINCT FROM version AND (type, id) > ($1, $2) ORDER BY type, id LIMIT $3
+      ), filled AS (
+        UPDATE portcullis.aggregates AS a SET position = e.position, position_version = page.version,
+            digest = CASE WHEN a.digest_version < page.version THEN NULL ELSE a.digest END
+          FROM page JOIN portcullis.events AS e
+            ON e.aggregate_type = page.type AND e.aggregate_id = page.id AND e.sequence = page.version
+          WHERE a.type = page.type AND a.id = page.id
+      )
+      SELECT type, id FROM page ORDER BY type DESC, id DESC LIMIT 1`,
+      [...after, positionsAtOnce],
+    );
+    const [last] = rows as { readonly type: string; readonly id: string }[];
+    if (last === undefined) return undefined;
+    // As after a rebuild, nodes must not go on with what they have in memory, where the positions are missing.
+    await run(
+      `UPDATE portcullis.head SET commits = commits + 1, commit_id = $1, counted_commits = counted_commits + 1,
+        rebuilds = rebuilds + 1`,
+      [randomUUID()],
+    );
+    return [last.type, last.id];
+  });
+}
+
+/** From here on, no event is written without its link. Nodes of this version know every position. */
+async function refuseOlderNodes(
+  client: ClientBase,
+  { name, after }: { readonly name: string; readonly after: number },
+): Promise<void> {
+  await changeSchema(client, async (run) => {
+    await run(lockHead);
+    const { rows: written } = await run(
+      `SELECT 1 FROM portcullis.events AS e
+        JOIN portcullis.aggregates AS a ON a.type = e.aggregate_type AND a.id = e.aggregate_id
+        WHERE e.position > $1 AND e.previous IS NULL AND a.position_version IS DISTINCT FROM a.version LIMIT 1`,
+      [after],
+    );
+    if (written.length > 0) {
+      const text = `A node of an older version wrote to the store ${name} meanwhile. Stop it, and run this again.`;
+      throw new StoreError("conflict", text);
+    }
+    await run(`ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
+      ALTER TABLE portcullis.events ADD CONSTRAINT events_are_linked CHECK (previous IS NOT NULL) NOT VALID`);
+  });
+}
+
+const linksAtOnce = 20_000;
+
+/** Fills in the links that are missing. Nobody waits for it: events do not change otherwise. */
+async function fillLinks(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ last: string | null }>("SELECT max(position) AS last FROM portcullis.events");
+  for (let after = 0; after < Number(rows[0]?.last); after += linksAtOnce) {
+    await changeSchema(client, (run) =>
+      run(
+        `UPDATE portcullis.events AS e SET previous = coalesce((
+          SELECT b.position FROM portcullis.events AS b
+          WHERE b.aggregate_type = e.aggregate_type AND b.aggregate_id = e.aggregate_id AND b.sequence = e.sequence - 1
+        ), 0) WHERE position > $1 AND position <= $2 AND previous IS NULL`,
+        [after, after + linksAtOnce],
+      ),
+    );
   }
 }

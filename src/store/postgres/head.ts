@@ -49,27 +49,39 @@ export interface News {
 /** What is known of a moment is not brought over more events than this. */
 export const maxMissed = 1000;
 
-type HeadRow = Record<
-  "position" | "recorded_at" | "commits" | "counted_commits" | "record_commits" | "rebuilds",
-  string
-> & {
+interface HeadRow
+  extends FromPrimary,
+    Record<"position" | "recorded_at" | "commits" | "counted_commits" | "record_commits" | "rebuilds", string> {
   readonly commit_id: string | null;
-  readonly is_replica: boolean;
   readonly is_after?: boolean;
-};
+}
+
+/** A row that was selected with the head, and with `is_replica`. */
+export interface FromPrimary {
+  readonly is_replica: boolean;
+}
+
+export const isReplica = "pg_catalog.pg_is_in_recovery() AS is_replica";
 
 // They also run outside of a transaction, so they name every schema: see begin.ts.
 const columns = `position, recorded_at, commits, commit_id, counted_commits, record_commits, rebuilds,
-  pg_catalog.pg_is_in_recovery() AS is_replica`;
+  ${isReplica}`;
 const fromHead = "FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1";
 const selectHead = `SELECT ${columns} ${fromHead}`;
 const selectHeadAfter = `SELECT ${columns}, $1::uuid OPERATOR(pg_catalog.=) ANY (recent_commits) AS is_after ${fromHead}`;
 const selectTouched = `SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM portcullis.events
   WHERE position > $1 AND position <= $2`;
 
-/** Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
+/** The first row. Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
+export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[]): Row {
+  if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
+  if (row.is_replica) throw new ReadOnlyServer(true);
+  return row;
+}
+
+/** Throws as `firstFromPrimary` does. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  return toHead((await client.query<HeadRow>(`${selectHead} ${lock}`)).rows[0]);
+  return toHead((await client.query<HeadRow>(`${selectHead} ${lock}`)).rows);
 }
 
 /** Reads the head, and what came since. Must run in a transaction: all of one moment, or with a lock. */
@@ -84,15 +96,14 @@ export async function readNews(client: ClientBase, from: Head | undefined, lock 
   ]);
   return {
     from,
-    head: toHead(heads.rows[0]),
+    head: toHead(heads.rows),
     isAfter: heads.rows[0]?.is_after === true,
     touched: touched.rows.map((row) => ({ type: row.type, id: fromText(row.id) })),
   };
 }
 
-function toHead(row: HeadRow | undefined): Head {
-  if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
-  if (row.is_replica) throw new ReadOnlyServer(true);
+function toHead(rows: readonly HeadRow[]): Head {
+  const row = firstFromPrimary(rows);
   return {
     position: Number(row.position),
     recordedAt: Number(row.recorded_at),

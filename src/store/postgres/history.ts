@@ -101,7 +101,8 @@ const inOrder = (parts: string) =>
   `SELECT * FROM (${parts}) AS parts ORDER BY aggregate_type COLLATE "C", aggregate_id COLLATE "C", part, position`;
 const selectEventParts = inOrder(partsOfEvents);
 const selectParts = inOrder(`${partsOfEvents}
-  UNION ALL SELECT type, id, 1, position, version, digest_version, position_version, NULL, digest, state
+  UNION ALL SELECT type, id, 1, position, version, position_version, NULL, NULL,
+      CASE WHEN digest_version = version THEN digest END, state
     FROM portcullis.aggregates
   UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, NULL, kind, value FROM portcullis.keys`);
 

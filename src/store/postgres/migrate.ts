@@ -2,7 +2,7 @@ import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
 import type { Migration } from "../store.ts";
 import { codeOf } from "./errors.ts";
-import { removeLeftovers } from "./finish.ts";
+import { isFinished, removeLeftovers } from "./finish.ts";
 import { migrations } from "./migrations.ts";
 import { changeSchema } from "./schema.ts";
 
@@ -15,11 +15,12 @@ export async function migrate(client: ClientBase, name: string): Promise<Migrati
   const to = migrations.length;
   await refuseOtherEncodings(client, name);
   const version = await readVersion(client);
-  if (version === to) return { from: version, to };
+  if (version === to) return { from: version, to, isFinished: await isFinished(client) };
   if (version !== undefined && version > to) throw newer(name, version);
   try {
     if (version === undefined) await createVersion(client);
-    return { from: await runMigrations(client, name), to };
+    const from = await runMigrations(client, name);
+    return { from, to, isFinished: await isFinished(client) };
   } catch (error) {
     // insufficient_privilege
     if (codeOf(error) === "42501") throw notAllowed(name, version ?? 0, error);

@@ -54,8 +54,9 @@ export const migrations: readonly string[] = [
   `ALTER TABLE portcullis.aggregates ADD COLUMN digest TEXT;
   ALTER TABLE portcullis.aggregates ADD COLUMN digest_version BIGINT`,
   // Nodes of the version before leave the new columns out, and do not count their commits in `head`. What they leave is filled in by
-  // `finish`.
+  // `finish`. Pages of a list are in the order of bytes, on every engine: in that order, the primary key finds them.
   `ALTER TABLE portcullis.events ADD COLUMN previous BIGINT;
+  ALTER TABLE portcullis.aggregates ALTER COLUMN id TYPE TEXT COLLATE "C";
   ALTER TABLE portcullis.aggregates ADD COLUMN position BIGINT;
   ALTER TABLE portcullis.aggregates ADD COLUMN position_version BIGINT;
   ALTER TABLE portcullis.head ADD COLUMN counted_commits BIGINT NOT NULL DEFAULT 0;

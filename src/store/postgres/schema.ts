@@ -10,7 +10,7 @@ const longestMs = 3_600_000;
  */
 const lockMs = 5000;
 
-type Run = (text: string) => Promise<QueryResult>;
+type Run = (text: string, values?: readonly unknown[]) => Promise<QueryResult>;
 
 /**
  * Changes the schema in one transaction. Processes that do so at once come after each other. Rejects, and changes nothing, where a table
@@ -18,7 +18,7 @@ type Run = (text: string) => Promise<QueryResult>;
  */
 export async function changeSchema<T>(client: ClientBase, change: (run: Run) => Promise<T>): Promise<T> {
   await client.query(beginWrite({ statementMs: longestMs, idleMs: lockMs }));
-  const run: Run = (text) => client.query(patient(text, [], longestMs));
+  const run: Run = (text, values) => client.query(patient(text, values, longestMs));
   try {
     await run("SELECT version FROM portcullis.schema_version FOR UPDATE");
     await client.query(`SET LOCAL lock_timeout = ${lockMs}`);

@@ -49,8 +49,8 @@ export class LostCommit extends Error {
   }
 }
 
-/** Called after each commit of commands, with how many shared it. */
-export type CommitListener = (commands: number) => void;
+/** Called after each commit of commands, with how many shared it, and the position of the newest event after it. */
+export type CommitListener = (commands: number, position: number) => void;
 
 /** How an engine writes: one transaction at a time, during which no one else writes. */
 export interface Transactions<Decided extends DecidedBatch = DecidedBatch> {
@@ -290,7 +290,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
   #settle(batch: readonly Waiting[], decided: Decided): void {
     this.#transactions.ended(decided);
     this.#onTheWay[0]?.decided.after.forgetBatchBefore();
-    if (!isEmpty(decided.writes)) this.#onCommit?.(batch.length);
+    if (!isEmpty(decided.writes)) this.#onCommit?.(batch.length, decided.after.position);
     for (const [index, waiting] of batch.entries()) settle(waiting, decided.endings[index]);
   }
 

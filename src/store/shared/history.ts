@@ -58,8 +58,8 @@ export type PartRow =
       part: 1,
       position: number | null,
       version: number,
-      digestVersion: number | null,
       positionVersion: number | null,
+      none: null,
       none: null,
       digest: string | null,
       state: string,
@@ -75,8 +75,8 @@ export function toPart(row: PartRow): Part {
       return { of: "event", ref, position, sequence, version, recordedAt, previous, type, payload };
     }
     case 1: {
-      const [, , , position, version, digestVersion, positionVersion, , digest, state] = row;
-      return { of: "state", ref, version, state, digest, digestVersion, position, positionVersion };
+      const [, , , position, version, positionVersion, , , digest, state] = row;
+      return { of: "state", ref, version, state, digest, position, positionVersion };
     }
     case 2:
       return { of: "key", ref, kind: row[8] as UniqueKey["kind"], value: row[9] };

@@ -1,5 +1,7 @@
 import { StoreError } from "../errors.ts";
 
+export const closedError = (name: string): StoreError => new StoreError("closed", `The store ${name} is closed.`);
+
 /** Whether a store is open, and the work that its end waits for. */
 export class Lifetime {
   readonly #name: string;
@@ -12,7 +14,7 @@ export class Lifetime {
 
   /** Throws StoreError `closed` once the store was closed. */
   refuseClosed(): void {
-    if (this.#closed !== undefined) throw new StoreError("closed", `The store ${this.#name} is closed.`);
+    if (this.#closed !== undefined) throw closedError(this.#name);
   }
 
   /** Does work that `close` waits for. Rejects as `refuseClosed` throws. */

@@ -24,10 +24,9 @@ export interface StoredState {
   readonly id: string;
   readonly version: number;
   readonly state: string;
-  /** See `digestOf`. An older version of this program leaves the digest, or the position, of an earlier version of the aggregate. */
+  /** See `digestOf`; null where an older version of this program wrote the state and left the digest of the one before. */
   readonly digest: string | null;
-  readonly digestVersion: number | null;
-  /** Of the aggregate's last event. */
+  /** Of the aggregate's last event. An older version leaves that of an earlier one. */
   readonly position: number | null;
   readonly positionVersion: number | null;
 }
@@ -70,12 +69,8 @@ export const digestOf = ({
 }: Pick<StoredState, "type" | "id" | "version" | "state">): string =>
   hash("sha256", `${type}\n${id}\n${version}\n${state}`, "base64url");
 
-/** A digest of another version is no sign of damage, unless the state is still of that version: then the row's version was changed. */
-export function hasWrongDigest(stored: StoredState): boolean {
-  const { digest, digestVersion, version } = stored;
-  if (digest === null || digest === digestOf(stored)) return false;
-  return digestVersion === version || digest === digestOf({ ...stored, version: Number(digestVersion) });
-}
+export const hasWrongDigest = (stored: StoredState): boolean =>
+  stored.digest !== null && stored.digest !== digestOf(stored);
 
 /** Where the aggregate's last event is, if the row says so. */
 export const positionOf = ({ version, position, positionVersion }: StoredState): number | undefined =>

@@ -22,12 +22,13 @@ export function commit(db: DatabaseSync): void {
   try {
     db.exec("COMMIT");
   } catch (error) {
-    // SQLite did not try, and the caller can still roll back; or there is no log that others could read.
-    if (db.isTransaction || readPragma(db, "journal_mode") !== "wal") throw error;
+    // SQLite did not try, and the caller can still roll back.
+    if (db.isTransaction) throw error;
     // The mark is in the last page, for which there was no room.
     if (primaryCode(error) === resultCodes.full) throw error;
     try {
-      overwriteFailedCommit(db.location() as string);
+      // Elsewhere there is no log that others could read.
+      if (readPragma(db, "journal_mode") === "wal") overwriteFailedCommit(db.location() as string);
     } catch {
       const { message } = error as Error;
       throw Object.assign(new Error(`a commit failed, and so did writing over it: ${message}`), {

@@ -10,13 +10,18 @@ export function connectReadOnly(path: string): DatabaseSync {
 }
 
 /**
- * A connection that sees the main file only, takes no lock and leaves nothing beside the file. node:fs cannot read the header instead:
+ * A connection for the header: it sees the main file only, takes no lock and leaves nothing beside the file. node:fs cannot read the header instead:
  * to close any descriptor of a file drops the locks that SQLite holds on it in this process.
  */
 export function connectImmutable(path: string): DatabaseSync {
   const url = pathToFileURL(path);
   url.search = "?immutable=1";
-  return configured(new DatabaseSync(url, { readOnly: true, timeout }));
+  const db = new DatabaseSync(url, { readOnly: true, timeout });
+  // A process that is killed while it brings the write-ahead log into the file may leave it shorter than its header says, until the next
+  // one goes on. SQLite looks past that only when it may also write a schema.
+  db.enableDefensive(false);
+  db.exec("PRAGMA trusted_schema = OFF; PRAGMA writable_schema = ON");
+  return db;
 }
 
 /** A connection whose commits are on disk when they return. Throws where SQLite did not agree to that. */

@@ -5,15 +5,23 @@ import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
+import { refuseNumbers } from "../shared/pages.ts";
+import { PositionWatch } from "../shared/position-watch.ts";
 import { removalOfRecords } from "../shared/written-rows.ts";
 import type {
+  AggregateRef,
+  ChangesOptions,
+  ChangesPage,
   Clock,
   Command,
   CommandResult,
   History,
+  HistoryOptions,
+  ListPage,
   Projection,
   Read,
   ReadOptions,
+  RecordedEvent,
   Snapshot,
   Store,
   View,
@@ -28,6 +36,7 @@ import { copyHistory, historyOf, verify } from "./history.ts";
 import { importHistory, makeRows } from "./import.ts";
 import { createInlineWriter } from "./inline-writer.ts";
 import { migrate } from "./migrate.ts";
+import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
 import { rebuildFile, rebuiltRows } from "./rebuild.ts";
 import { isBusy, retryWhileBusy } from "./retry.ts";
@@ -50,10 +59,12 @@ export async function openSqliteStore(file: string, options: SqliteOptions): Pro
   const db = await openStoreFile(path, { limitMs: options.busyTimeoutMs });
   try {
     const file = identify(path);
+    const source = { name: path, projection: options.projection };
     return new SqliteStore({
       ...options,
       name: path,
-      reader: new Reader(db, { name: path, projection: options.projection }),
+      reader: new Reader(db, source),
+      pages: new Pages(db, source),
       writer: new ThreadWriter({ path, file, busyTimeoutMs: options.busyTimeoutMs }, options.onCheckpoint),
       checkFile: () => refuseReplaced(path, file),
       async withHistory(use) {
@@ -81,12 +92,13 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
   db.exec("PRAGMA temp_store = MEMORY");
   migrate(db);
   finish(db);
-  const reader = new Reader(db, { name, projection: options.projection });
+  const source = { name, projection: options.projection };
   const writer = createInlineWriter(db, { name });
   return new SqliteStore({
     ...options,
     name,
-    reader,
+    reader: new Reader(db, source),
+    pages: new Pages(db, source),
     writer,
     checkFile() {},
     withHistory: async (use) => use(copyHistory(db), db),
@@ -97,6 +109,8 @@ export async function openMemoryStore(options: SqliteOptions): Promise<Store> {
 interface Parts extends SqliteOptions {
   readonly name: string;
   readonly reader: Reader;
+  /** On the reader's connection. */
+  readonly pages: Pages;
   readonly writer: Writer;
   /** Throws where the store's file is no longer at its path. */
   readonly checkFile: () => void;
@@ -117,12 +131,18 @@ class SqliteStore implements Store {
   readonly #parts: Parts;
   readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
+  readonly #watch: PositionWatch;
   #waiting: WaitingRead[] = [];
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#lifetime = new Lifetime(parts.name);
-    this.#queue = new CommitQueue(new SqliteTransactions(parts), parts.onCommit);
+    const look = async () => (await this.read([])).position;
+    this.#watch = new PositionWatch({ name: parts.name, look });
+    this.#queue = new CommitQueue(new SqliteTransactions(parts), (commands, position) => {
+      this.#watch.advance(position);
+      parts.onCommit?.(commands, position);
+    });
   }
 
   /**
@@ -161,11 +181,25 @@ class SqliteStore implements Store {
     });
   }
 
-  list<T extends AggregateType>(type: T): Promise<readonly Snapshot<T>[]> {
-    return this.#whenFree(() => {
-      this.#parts.checkFile();
-      return this.#parts.reader.list(type);
-    });
+  async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
+    if (page !== undefined) refuseNumbers({ limit: page.limit });
+    return this.#readPage((pages) => pages.list(type, page));
+  }
+
+  async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {
+    refuseNumbers({ limit: options.limit, position: options.before });
+    return this.#readPage((pages) => pages.history(ref, options) as RecordedEvent<T>[] | undefined);
+  }
+
+  async changes<T extends AggregateType>(options: ChangesOptions<T>): Promise<ChangesPage<T>> {
+    refuseNumbers({ limit: options.limit, position: options.after });
+    return this.#readPage((pages) => pages.changes(options) as ChangesPage<T>);
+  }
+
+  async changed(after: number, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.#lifetime.refuseClosed();
+    refuseNumbers({ position: after });
+    return this.#watch.changed(after, signal);
   }
 
   async execute<Value>(command: Command<Value>): Promise<CommandResult<Value>> {
@@ -220,6 +254,7 @@ class SqliteStore implements Store {
 
   close(): Promise<void> {
     return this.#lifetime.close(async () => {
+      this.#watch.close();
       this.#serveWaiting();
       await Promise.allSettled([this.#queue.drain(), this.#lifetime.settled()]);
       // The writer last: the last connection to close leaves the store in one file.
@@ -235,6 +270,14 @@ class SqliteStore implements Store {
     } catch (error) {
       throw toStoreError(error, this.#parts.name);
     }
+  }
+
+  #readPage<T>(read: (pages: Pages) => T): Promise<T> {
+    const { checkFile, pages } = this.#parts;
+    return this.#whenFree(() => {
+      checkFile();
+      return read(pages);
+    });
   }
 
   /** Reads at once, nearly always: only recovery after a crash keeps readers out. */

@@ -5,7 +5,7 @@ import type { Migration } from "../store.ts";
 import { connectForWriting, connectImmutable, connectReadOnly, readPragma } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
-import { finish } from "./finish.ts";
+import { finish, isFinished } from "./finish.ts";
 import { migrate } from "./migrate.ts";
 import { applicationId, schemaVersion } from "./migrations.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
@@ -39,17 +39,19 @@ export async function openUnchanged(path: string, busy: { readonly limitMs: numb
 /** Brings a store to the newest schema, as opening it does. */
 export async function migrateStoreFile(path: string, busy: { readonly limitMs: number }): Promise<Migration> {
   try {
-    return { from: await bringToNewest(path, busy), to: schemaVersion };
+    const from = await bringToNewest(path, busy);
+    using db = await retryWhileBusy(() => connectReadOnly(path), busy);
+    return { from, to: schemaVersion, isFinished: await retryWhileBusy(() => isFinished(db), busy) };
   } catch (error) {
     throw toStoreError(error, path);
   }
 }
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export async function finishStoreFile(path: string, busy: { readonly limitMs: number }): Promise<void> {
+export async function finishStoreFile(path: string, busy: { readonly limitMs: number }): Promise<boolean> {
   try {
     using db = await retryWhileBusy(() => connectForWriting(path), busy);
-    await retryWhileBusy(() => finish(db), busy);
+    return await retryWhileBusy(() => finish(db), busy);
   } catch (error) {
     throw toStoreError(error, path);
   }

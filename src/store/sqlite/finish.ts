@@ -1,30 +1,40 @@
 import type { DatabaseSync } from "node:sqlite";
 import { commit } from "./commit.ts";
 
-// The end of a migration, once no process of an older version runs. Until then, tables have what only those need: an index that takes
-// most of the time of a commit, and a table of digests. They write neither the newest columns nor the links between events.
+// The end of a migration, once no process of an older version runs. Until then, the events have an index that only those need, and that
+// takes most of the time of a commit. They write neither the newest columns nor the links between events.
 
 /** Whether nothing is left that only older versions need. */
 export const isFinished = (db: DatabaseSync): boolean =>
-  db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'state_digests'").get() === undefined;
+  db.prepare("SELECT 1 FROM pragma_table_info('events') WHERE name = 'previous' AND \"notnull\"").get() !== undefined;
 
 /**
- * Fills in the links that older versions left out, and removes what only they need: they cannot write any more. In one transaction; does
- * nothing where it was done. The projection must have been rebuilt before. Commits as `commit` does.
+ * Fills in what older versions left out, and removes what only they need: they can read, and cannot write any more. In one transaction,
+ * so that nobody writes meanwhile. Returns whether there was anything to do. Commits as `commit` does.
  */
-export function finish(db: DatabaseSync): void {
+export function finish(db: DatabaseSync): boolean {
   db.exec("BEGIN IMMEDIATE");
   try {
-    if (!isFinished(db)) db.exec(statements);
+    const wanted = !isFinished(db);
+    if (wanted) db.exec(statements);
     commit(db);
+    return wanted;
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;
   }
 }
 
-/** A table cannot lose a UNIQUE constraint, so the events get a new one. */
+/**
+ * A table cannot lose a UNIQUE constraint, so the events get a new one. `state_digests` stays, empty: processes of an older version read
+ * it. States that they wrote have no digest until the next write or rebuild. This counts as a rebuild, so that others do not go on with
+ * what they have in memory, where the positions are missing.
+ */
 const statements = `
+  UPDATE aggregates SET position = e.position, position_version = aggregates.version,
+      digest = CASE WHEN digest_version < aggregates.version THEN NULL ELSE digest END FROM events AS e
+    WHERE position_version IS NOT aggregates.version AND e.aggregate_type = aggregates.type
+      AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version;
   CREATE TABLE finished_events (
     position INTEGER PRIMARY KEY,
     aggregate_type TEXT NOT NULL,
@@ -46,4 +56,5 @@ const statements = `
     FROM events AS e ORDER BY position;
   DROP TABLE events;
   ALTER TABLE finished_events RENAME TO events;
-  DROP TABLE state_digests`;
+  DELETE FROM state_digests;
+  UPDATE head SET rebuilds = rebuilds + 1`;

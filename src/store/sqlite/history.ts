@@ -135,7 +135,8 @@ const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0, position, sequenc
 const inOrder = "ORDER BY 1, 2, 3, 4";
 const selectEventParts = `${partsOfEvents} ${inOrder}`;
 const selectParts = `${partsOfEvents}
-  UNION ALL SELECT type, id, 1, position, version, digest_version, position_version, NULL, digest, state
+  UNION ALL SELECT type, id, 1, position, version, position_version, NULL, NULL,
+      CASE WHEN digest_version = version THEN digest END, state
     FROM aggregates NOT INDEXED
   UNION ALL SELECT aggregate_type, aggregate_id, 2, NULL, NULL, NULL, NULL, NULL, kind, value FROM keys
   ${inOrder}`;

@@ -9,7 +9,7 @@ import { toStoreError } from "./errors.ts";
 /** Loads states, holders of keys and records over a connection, as of the transaction that it has begun. */
 export class Loader implements Loads {
   readonly #source: StateSource;
-  readonly #statements: Record<"newest" | "aggregate" | "holder" | "record" | "list", StatementSync>;
+  readonly #statements: Record<"newest" | "aggregate" | "holder" | "record", StatementSync>;
 
   constructor(db: DatabaseSync, source: StateSource) {
     this.#source = source;
@@ -18,7 +18,6 @@ export class Loader implements Loads {
       aggregate: prepare(db, `${selectStates} WHERE type = ? AND id = ?`),
       holder: prepare(db, "SELECT aggregate_type, aggregate_id FROM keys WHERE kind = ? AND value = ?"),
       record: prepare(db, "SELECT value, expires_at FROM records WHERE kind = ? AND id = ?"),
-      list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id`),
     };
   }
 
@@ -50,11 +49,6 @@ export class Loader implements Loads {
     });
   }
 
-  list<T extends AggregateType>(type: T): Snapshot<T>[] {
-    const rows = this.#statements.list.all(type) as unknown as StateRow[];
-    return rows.map((found) => toSnapshot(toStoredState(found), this.#source) as Snapshot<T>);
-  }
-
   /** Commands read too while they are decided, and must fail with a StoreError. */
   #translated<T>(load: () => T): T {
     try {
@@ -65,23 +59,31 @@ export class Loader implements Loads {
   }
 }
 
-export const selectStates = `SELECT type, id, version, state, digest, digest_version AS digestVersion, position,
-  position_version AS positionVersion FROM aggregates`;
+/**
+ * A digest of an earlier version does not count where a process of an older version has written the state since. That cannot be once its
+ * index is gone; then a row like that is damaged.
+ */
+export const selectStates = `SELECT type, id, version, state,
+    CASE WHEN digest_version < version AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1')
+      AND EXISTS (SELECT 1 FROM events AS e
+        WHERE e.aggregate_type = aggregates.type AND e.aggregate_id = aggregates.id AND e.sequence = aggregates.version)
+    THEN NULL ELSE digest END AS digest,
+    position, position_version AS positionVersion
+  FROM aggregates`;
 
-type StateRow = [
+export type StateRow = [
   type: string,
   id: string,
   version: number,
   state: string,
   digest: string | null,
-  digestVersion: number | null,
   position: number | null,
   positionVersion: number | null,
 ];
 
-const toStoredState = (row: StateRow): StoredState => {
-  const [type, id, version, state, digest, digestVersion, position, positionVersion] = row;
-  return { type, id, version, state, digest, digestVersion, position, positionVersion };
+export const toStoredState = (row: StateRow): StoredState => {
+  const [type, id, version, state, digest, position, positionVersion] = row;
+  return { type, id, version, state, digest, position, positionVersion };
 };
 
 export function prepare(db: DatabaseSync, sql: string): StatementSync {

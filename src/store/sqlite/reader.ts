@@ -4,7 +4,7 @@ import { NotHeld, type Writes } from "../shared/batch.ts";
 import { CachedMoment } from "../shared/cached-moment.ts";
 import type { StateSource } from "../shared/read-rows.ts";
 import { collectView } from "../shared/view.ts";
-import type { AggregateRef, Read, ReadOptions, Snapshot, View } from "../store.ts";
+import type { AggregateRef, Read, ReadOptions, View } from "../store.ts";
 import { isFinished } from "./finish.ts";
 import { Loader, prepare, row } from "./load.ts";
 import type { Place } from "./writer.ts";
@@ -130,10 +130,6 @@ export class Reader {
   #touchedAfter(position: number): AggregateRef[] {
     const rows = this.#statements.touched.all(position) as unknown as [AggregateType, string][];
     return rows.map(([type, id]) => ({ type, id }));
-  }
-
-  list<T extends AggregateType>(type: T): Snapshot<T>[] {
-    return this.loader.list(type);
   }
 
   close(): void {

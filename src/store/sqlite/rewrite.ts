@@ -17,6 +17,8 @@ export async function rewrite<T>(
   const limit = { limitMs: busyTimeoutMs };
   const db = await retryWhileBusy(open, limit);
   try {
+    // In kilobytes. Keys come in no order, and each goes to a page of its own: with few in memory, most have to be read and written again.
+    db.exec("PRAGMA cache_size = -65536");
     const connection = new WriteConnection(db);
     await retryWhileBusy(() => connection.begin(), limit);
     const done = await work(db, connection);

@@ -67,6 +67,10 @@ export function defineLifecycleTests(must: Must): void {
       for (const call of [
         () => store.read([]),
         () => store.list("user"),
+        () => store.list("user", { limit: 1 }),
+        () => store.history(organizationRef("a"), { limit: 1 }),
+        () => store.changes({ after: 0, limit: 1 }),
+        () => store.changed(0),
         () => store.execute(addOrganization("a")),
         () => store.verify(),
         () => store.rebuild(),
