@@ -9,6 +9,7 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();
   #armed: { readonly cut: Cut; readonly resolve: () => void } | undefined;
+  #holding: ((pass: () => Promise<void>) => void) | undefined;
 
   private constructor(target: string) {
     this.#target = new URL(target);
@@ -36,6 +37,16 @@ export class CuttingProxy implements AsyncDisposable {
     });
   }
 
+  /**
+   * Holds back the next transaction that is sent as a whole, and cuts its connection. Resolves to a function that passes it on to the
+   * server after all, and ends when the server has read it.
+   */
+  holdNext(): Promise<() => Promise<void>> {
+    return new Promise((resolve) => {
+      this.#holding = resolve;
+    });
+  }
+
   #pass(client: Socket): void {
     const server = connect({ host: this.#target.hostname, port: Number(this.#target.port), noDelay: true });
     for (const socket of [client, server]) {
@@ -47,9 +58,25 @@ export class CuttingProxy implements AsyncDisposable {
       });
     }
     const commits = new CommitFinder();
+    const held: Buffer[] = [];
     client.on("data", (chunk: Buffer) => {
       if (client.destroyed) return;
-      const armed = commits.find(chunk) ? this.#armed : undefined;
+      const isCommit = commits.find(chunk);
+      const holding = this.#holding;
+      if (holding !== undefined && (held.length > 0 || chunk.includes("BEGIN ISOLATION LEVEL READ COMMITTED"))) {
+        held.push(chunk);
+        if (!isCommit) return;
+        this.#holding = undefined;
+        client.removeAllListeners("close");
+        client.destroy();
+        holding(async () => {
+          const closed = new Promise((resolve) => server.once("close", resolve));
+          server.end(Buffer.concat(held));
+          await closed;
+        });
+        return;
+      }
+      const armed = isCommit ? this.#armed : undefined;
       if (armed === undefined) {
         server.write(chunk);
         return;

@@ -89,8 +89,10 @@ describe.skipIf(isLeftOut(missingProgram("pgbouncer")))("behind PgBouncer", () =
     });
 
     it("a node that stops in the middle of a write loses its lock", async () => {
-      const store = await open(await startPooler(mode), 300);
-      await store.execute(addCounter("a"));
+      const location = await startPooler(mode);
+      await (await open(location)).execute(addCounter("a"));
+      // Its first write is decided in a transaction.
+      const store = await open(location, 300);
       const command = countUp("a");
       let decisions = 0;
       const slow = {

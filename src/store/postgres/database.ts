@@ -169,11 +169,14 @@ export async function retryIfLost<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const isWorthIt = isLost(error) || isReadOnly(error);
-    if (!isWorthIt || performance.now() - started > atOnceMs) throw error;
+    if (!isElsewhere(error, started)) throw error;
     return work();
   }
 }
+
+/** Whether the next connection may well lead to a server that answers. */
+export const isElsewhere = (error: unknown, started: number): boolean =>
+  (isLost(error) || isReadOnly(error)) && performance.now() - started <= atOnceMs;
 
 /** A failure after more than this means that the server does not answer. */
 export const atOnceMs = 1000;

@@ -1,7 +1,6 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { StoreError } from "../errors.ts";
-import type { DecidedBatch } from "../shared/batch.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
 import { Lifetime } from "../shared/lifetime.ts";
@@ -30,6 +29,7 @@ import type {
 } from "../store.ts";
 import { toImportError } from "../transfer/fill.ts";
 import { beginRead, longRun } from "./begin.ts";
+import { CommittedMoment } from "./committed.ts";
 import { Database } from "./database.ts";
 import { toStoreError } from "./errors.ts";
 import { finish } from "./finish.ts";
@@ -41,7 +41,7 @@ import { Pages } from "./pages.ts";
 import { Reader } from "./reader.ts";
 import { rebuildIn } from "./rebuild.ts";
 import { type PostgresSettings, postgresSettings } from "./settings.ts";
-import { PostgresTransactions } from "./transactions.ts";
+import { type Decided, PostgresTransactions } from "./transactions.ts";
 
 export interface PostgresOptions {
   readonly projection: Projection;
@@ -105,7 +105,7 @@ class PostgresStore implements Store {
   readonly #reader: Reader;
   readonly #pages: Pages;
   readonly #transactions: PostgresTransactions;
-  readonly #queue: CommitQueue<DecidedBatch>;
+  readonly #queue: CommitQueue<Decided>;
   readonly #lifetime: Lifetime;
   readonly #watch: PositionWatch;
 
@@ -114,10 +114,11 @@ class PostgresStore implements Store {
     this.#clock = options.clock;
     this.#lifetime = new Lifetime(database.name);
     this.#source = { name: database.name, projection: options.projection };
-    this.#reader = new Reader(database, this.#source);
+    const committed = new CommittedMoment(this.#source);
+    this.#reader = new Reader(database, committed);
     this.#pages = new Pages(database, this.#source);
     const outcomeTimeoutMs = options.connectTimeoutMs + options.statementTimeoutMs;
-    this.#transactions = new PostgresTransactions({ ...options, database, outcomeTimeoutMs });
+    this.#transactions = new PostgresTransactions({ ...options, database, committed, outcomeTimeoutMs });
     const look = async () => (await this.read([])).position;
     this.#watch = new PositionWatch({ name: database.name, look });
     this.#queue = new CommitQueue(this.#transactions, (commands, position) => {
@@ -166,7 +167,7 @@ class PostgresStore implements Store {
     let counts = { events: 0, aggregates: 0 };
     await this.#queue.rewrite(async () => {
       counts = await rebuildIn(await this.#transactions.lengthen(), this.#source);
-      return noRows;
+      return { ...noRows, now: this.#clock() };
     });
     return counts;
   }

@@ -7,25 +7,15 @@ import { type StateSource, type StoredState, toRecord, toSnapshot } from "../sha
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, Read, RecordRef } from "../store.ts";
 import { sequenceIndex } from "./finish.ts";
-import { type Head, isSameRevision, type Revision } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
 /** What was fetched of one moment, over connections that see that moment. Nothing else can be loaded of it. */
 export class FetchedMoment extends CachedMoment {
-  /** Undefined where nothing is known of it. */
-  revision: Revision | undefined;
   readonly #source: StateSource;
 
   constructor(source: StateSource) {
     super({ load: notHeld, findHolder: notHeld, loadRecord: notHeld });
     this.#source = source;
-  }
-
-  /** Moves to the moment of this head, and forgets what was fetched where that is another one. */
-  moveToHead({ revision, ...head }: Head): void {
-    if (this.revision !== undefined && isSameRevision(this.revision, revision)) return;
-    this.revision = revision;
-    this.startOver(head);
   }
 
   /** Fetches what is not in memory yet, with one query for each sort of read. What is damaged fails those who load it, and not this. */

@@ -1,12 +1,16 @@
 import type { ClientBase } from "pg";
+import type { AggregateType } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
+import type { AggregateRef } from "../store.ts";
 import { ReadOnlyServer } from "./errors.ts";
+import { fromText } from "./text.ts";
 
 /** How far the store is. */
 export interface Head {
   readonly position: number;
   readonly recordedAt: number;
   readonly revision: Revision;
+  readonly counts: Counts;
 }
 
 /**
@@ -20,11 +24,36 @@ export interface Revision {
   readonly commitId: string | null;
 }
 
+/** Kept by nodes that link events. A commit of an older version leaves them as they are. */
+interface Counts {
+  readonly commits: number;
+  /** Commits of which events alone do not tell what they changed. */
+  readonly recordCommits: number;
+  readonly rebuilds: number;
+}
+
 export const isSameRevision = (a: Revision, b: Revision): boolean =>
   a.commits === b.commits && a.commitId === b.commitId;
 
-interface HeadRow extends FromPrimary, Record<"position" | "recorded_at" | "commits", string> {
+/** What came between two heads. */
+export interface News {
+  /** The one that was known; undefined where none was. */
+  readonly from: Head | undefined;
+  readonly head: Head;
+  /** Whether `from` is among the last commits before `head`: after a failover that lost commits, or a restore, it is not. */
+  readonly isAfter: boolean;
+  /** The aggregates of the first events after `from`. */
+  readonly touched: readonly AggregateRef[];
+}
+
+/** What is known of a moment is not brought over more events than this. */
+export const maxMissed = 1000;
+
+interface HeadRow
+  extends FromPrimary,
+    Record<"position" | "recorded_at" | "commits" | "counted_commits" | "record_commits" | "rebuilds", string> {
   readonly commit_id: string | null;
+  readonly is_after?: boolean;
 }
 
 /** A row that was selected with the head, and with `is_replica`. */
@@ -34,9 +63,14 @@ export interface FromPrimary {
 
 export const isReplica = "pg_catalog.pg_is_in_recovery() AS is_replica";
 
-/** It also runs outside of a transaction, so it names every schema: see begin.ts. */
-const selectHead = `SELECT position, recorded_at, commits, commit_id, ${isReplica}
-  FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1`;
+// They also run outside of a transaction, so they name every schema: see begin.ts.
+const columns = `position, recorded_at, commits, commit_id, counted_commits, record_commits, rebuilds,
+  ${isReplica}`;
+const fromHead = "FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1";
+const selectHead = `SELECT ${columns} ${fromHead}`;
+const selectHeadAfter = `SELECT ${columns}, $1::uuid OPERATOR(pg_catalog.=) ANY (recent_commits) AS is_after ${fromHead}`;
+const selectTouched = `SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM portcullis.events
+  WHERE position > $1 AND position <= $2`;
 
 /** The first row. Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
 export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[]): Row {
@@ -47,8 +81,37 @@ export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[])
 
 /** Throws as `firstFromPrimary` does. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
-  const { rows } = await client.query<HeadRow>(`${selectHead} ${lock}`);
+  return toHead((await client.query<HeadRow>(`${selectHead} ${lock}`)).rows);
+}
+
+/** Reads the head, and what came since. Must run in a transaction: all of one moment, or with a lock. */
+export async function readNews(client: ClientBase, from: Head | undefined, lock = ""): Promise<News> {
+  const id = from?.revision.commitId;
+  if (from === undefined || id == null) {
+    return { from, head: await readHead(client, lock), isAfter: false, touched: [] };
+  }
+  const [heads, touched] = await Promise.all([
+    client.query<HeadRow>(`${selectHeadAfter} ${lock}`, [id]),
+    client.query<{ type: AggregateType; id: string }>(selectTouched, [from.position, from.position + maxMissed]),
+  ]);
+  return {
+    from,
+    head: toHead(heads.rows),
+    isAfter: heads.rows[0]?.is_after === true,
+    touched: touched.rows.map((row) => ({ type: row.type, id: fromText(row.id) })),
+  };
+}
+
+function toHead(rows: readonly HeadRow[]): Head {
   const row = firstFromPrimary(rows);
-  const revision = { commits: Number(row.commits), commitId: row.commit_id };
-  return { position: Number(row.position), recordedAt: Number(row.recorded_at), revision };
+  return {
+    position: Number(row.position),
+    recordedAt: Number(row.recorded_at),
+    revision: { commits: Number(row.commits), commitId: row.commit_id },
+    counts: {
+      commits: Number(row.counted_commits),
+      recordCommits: Number(row.record_commits),
+      rebuilds: Number(row.rebuilds),
+    },
+  };
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { PoolClient } from "pg";
 import { StoreError } from "../errors.ts";
 import { toHistory } from "../shared/history.ts";
-import { noRows, type Rows } from "../shared/written-rows.ts";
+import type { Rows } from "../shared/written-rows.ts";
 import type { History, Projection, RecordedEvent } from "../store.ts";
 import { fill, refuseFilled } from "../transfer/fill.ts";
 import { patient } from "./begin.ts";
@@ -10,7 +10,7 @@ import { isLost } from "./errors.ts";
 import { FetchedMoment } from "./fetch.ts";
 import { readHead } from "./head.ts";
 import { historyOf } from "./history.ts";
-import { type Statement, toRowStatements, toStatements } from "./statements.ts";
+import { headAfter, moveHead, toRowStatements } from "./statements.ts";
 
 export interface Import {
   readonly name: string;
@@ -29,13 +29,14 @@ export async function importHistory(client: PoolClient, options: Import): Promis
     const head = await readHead(client, "FOR UPDATE");
     refuseFilled(head, name);
     const written = new FetchedMoment(options);
-    const writer = { id: randomUUID(), number: 1, commitId: randomUUID() };
-    const run = (statements: readonly Statement[]) =>
-      Promise.all(statements.map(({ text, values }) => client.query(patient(text, values))));
-    const write = async (rows: Rows): Promise<void> => void (await run(toRowStatements(rows)));
+    const write = async (rows: Rows): Promise<void> => {
+      await Promise.all(toRowStatements(rows).map(({ text, values }) => client.query(patient(text, values))));
+    };
     await fill(events, { written, fetch: (refs) => written.fetch(client, refs), write }, projection);
     // Once: each update within the transaction would leave a row behind that the next one has to pass.
-    await run(toStatements(noRows, { head: { ...head, ...placeOf(written) }, writer }));
+    const to = headAfter(head, { last: written, isBesideEvents: false }, randomUUID());
+    const writer = { id: randomUUID(), number: 1 };
+    await client.query(patient(moveHead({ from: head, to, writer }, to.recordedAt)));
     await check(toHistory(historyOf(client), options));
     await commit(client, name);
   } catch (error) {
@@ -44,8 +45,6 @@ export async function importHistory(client: PoolClient, options: Import): Promis
     throw error;
   }
 }
-
-const placeOf = ({ position, recordedAt }: FetchedMoment) => ({ position, recordedAt });
 
 async function commit(client: PoolClient, name: string): Promise<void> {
   try {

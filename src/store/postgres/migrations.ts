@@ -61,5 +61,6 @@ export const migrations: readonly string[] = [
   CREATE INDEX aggregates_by_bytes ON portcullis.aggregates (type, id COLLATE "C");
   ALTER TABLE portcullis.head ADD COLUMN counted_commits BIGINT NOT NULL DEFAULT 0;
   ALTER TABLE portcullis.head ADD COLUMN record_commits BIGINT NOT NULL DEFAULT 0;
-  ALTER TABLE portcullis.head ADD COLUMN rebuilds BIGINT NOT NULL DEFAULT 0`,
+  ALTER TABLE portcullis.head ADD COLUMN rebuilds BIGINT NOT NULL DEFAULT 0;
+  ALTER TABLE portcullis.head ADD COLUMN recent_commits UUID[] NOT NULL DEFAULT '{}'`,
 ];

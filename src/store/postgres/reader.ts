@@ -1,12 +1,11 @@
 import type { PoolClient } from "pg";
-import type { StateSource } from "../shared/read-rows.ts";
 import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";
+import type { CommittedMoment } from "./committed.ts";
 import { atOnceMs, type Database, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { FetchedMoment } from "./fetch.ts";
-import { readHead } from "./head.ts";
+import { readHead, readNews } from "./head.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -16,18 +15,19 @@ interface Waiting {
 }
 
 /**
- * Reads what is committed. Everything read stays in memory until a node commits, which changes the head. Reads that wait share one query
+ * Reads what is committed. Everything read stays in memory as long as no commit of any node changes it. Reads that wait share one query
  * for the head, sent after all of them began. One such query is on its way at a time.
  */
 export class Reader {
   readonly #database: Database;
-  readonly #moment: FetchedMoment;
+  /** At least as late as every view that was given. */
+  readonly #moment: CommittedMoment;
   readonly #waiting: Waiting[] = [];
   #serving: Promise<void> | undefined;
 
-  constructor(database: Database, source: StateSource) {
+  constructor(database: Database, moment: CommittedMoment) {
     this.#database = database;
-    this.#moment = new FetchedMoment(source);
+    this.#moment = moment;
   }
 
   read(reads: readonly Read[], { follow, seen }: ReadOptions = {}): Promise<View> {
@@ -46,7 +46,7 @@ export class Reader {
   }
 
   #view(reads: readonly Read[], follow: ReadOptions["follow"]): View | undefined {
-    return this.#moment.revision === undefined ? undefined : this.#moment.view(reads, follow);
+    return this.#moment.head === undefined ? undefined : this.#moment.view(reads, follow);
   }
 
   async #serve(): Promise<void> {
@@ -70,30 +70,41 @@ export class Reader {
   /** A second attempt may answer a read again, which changes nothing. */
   #ask(batch: readonly Waiting[]): Promise<void> {
     return this.#database.use(async (client) => {
-      this.#moment.moveToHead(await readHead(client));
-      this.#moment.trim();
-      const open = this.#settle(batch, ({ reads, follow }) => this.#view(reads, follow));
+      const since = this.#moment.head;
+      const head = await readHead(client);
+      const isNewest = this.#moment.reaches(head) || this.#moment.isPast(head, since);
+      const open = isNewest ? this.#settleFromMemory(batch) : batch;
       if (open.length > 0) await this.#fetchFor(client, open);
     });
   }
 
-  async #fetchFor(client: PoolClient, open: readonly Waiting[]): Promise<void> {
+  async #fetchFor(client: PoolClient, batch: readonly Waiting[]): Promise<void> {
+    this.#moment.trim();
     const begun = client.query(beginRead(this.#database.limits));
-    const [head] = await Promise.all([readHead(client), begun]);
-    const moment = this.#moment;
-    moment.moveToHead(head);
-    await moment.fetch(
-      client,
-      open.flatMap(({ reads }) => reads),
-    );
-    const followed: Read[] = [];
-    const found = this.#settle(open, ({ reads, follow }) => {
-      followed.push(...(follow?.(collectView(reads, moment)) ?? []));
-      return undefined;
-    });
-    await moment.fetch(client, followed);
-    this.#settle(found, ({ reads, follow }) => collectView(reads, moment, follow));
+    const [news] = await Promise.all([readNews(client, this.#moment.head), begun]);
+    this.#moment.follow(news);
+    const open = this.#settleFromMemory(batch);
+    if (open.length > 0) {
+      // Commits move the moment in memory while this waits for answers.
+      const { fetched, keep } = this.#moment.fetching(news.head);
+      await fetched.fetch(
+        client,
+        open.flatMap(({ reads }) => reads),
+      );
+      const followed: Read[] = [];
+      const found = this.#settle(open, ({ reads, follow }) => {
+        followed.push(...(follow?.(collectView(reads, fetched)) ?? []));
+        return undefined;
+      });
+      await fetched.fetch(client, followed);
+      keep();
+      this.#settle(found, ({ reads, follow }) => collectView(reads, fetched, follow));
+    }
     await client.query("COMMIT");
+  }
+
+  #settleFromMemory(open: readonly Waiting[]): Waiting[] {
+    return this.#settle(open, ({ reads, follow }) => this.#view(reads, follow));
   }
 
   /** Answers these reads, except those of which there is no view yet. It returns them. */

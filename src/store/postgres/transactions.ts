@@ -1,70 +1,118 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
-import type { ClientBase } from "pg";
+import type { Socket } from "node:net";
+import type { ClientBase, QueryResult } from "pg";
 import { StoreError } from "../errors.ts";
 import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, NotHeld } from "../shared/batch.ts";
-import type { Transactions } from "../shared/commit-queue.ts";
+import { LostCommit, type Transactions } from "../shared/commit-queue.ts";
+import type { Moment } from "../shared/view.ts";
 import type { Rows } from "../shared/written-rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
-import { atOnceMs, type Connection, type Database, retryIfLost } from "./database.ts";
-import { isLost, toStoreError } from "./errors.ts";
-import { FetchedMoment } from "./fetch.ts";
-import { type Head, readHead } from "./head.ts";
-import { type Statement, toStatements } from "./statements.ts";
+import type { CommittedMoment, OwnCommit } from "./committed.ts";
+import { atOnceMs, type Connection, type Database, isElsewhere, retryIfLost } from "./database.ts";
+import { isLost, isReadOnly, toStoreError } from "./errors.ts";
+import { type Head, isSameRevision, type News, type Revision, readHead, readNews } from "./head.ts";
+import { LostCommits } from "./lost-commits.ts";
+import { changeBy, headAfter, moveHead, removeOldWriters, toRowStatements } from "./statements.ts";
 
 interface Options extends Omit<BatchContext, "before"> {
   readonly database: Database;
+  readonly committed: CommittedMoment;
   /** How long a lost commit is looked for, in milliseconds. */
   readonly outcomeTimeoutMs: number;
 }
 
-const retryMs = 100;
+export type Decided = DecidedBatch & OwnCommit;
 
 /**
  * Writes one transaction at a time among all nodes: each begins by locking the head row, which gives positions without gaps in the order
- * of the commits. Each commit writes its number to its writer's row, to be found there where the connection is lost before the answer.
+ * of the commits. A batch that was decided ahead is sent as a whole, and writes nothing where it finds another head than expected. Each
+ * commit writes its number to its writer's row, to be found there where the connection is lost before the answer.
  */
-export class PostgresTransactions implements Transactions {
+export class PostgresTransactions implements Transactions<Decided> {
+  readonly hasBegunAfterFalse = false;
   readonly #options: Options;
-  /** What is committed, as long as no other node writes. */
-  readonly #committed: FetchedMoment;
+  readonly #committed: CommittedMoment;
   readonly #writerId = randomUUID();
+  readonly #lostCommits: LostCommits;
   #lastCommit = 0;
-  #lastCommitId = "";
   #connection: Connection | undefined;
+  /** Of the transaction that has begun. */
   #head: Head | undefined;
-  /** Whether the transaction that has begun has the limits of a long run. */
+  #decided: Decided | undefined;
+  /** Whether it has the limits of a long run. */
   #isLong = false;
-  /** The commit that is on its way, or the search for it. */
-  #committing: Promise<void> = Promise.resolve();
+  /** After the last transaction that locked the head. */
+  #left: Revision | undefined;
+  /** Whether no other node wrote between the last two. Where others write all the time, nothing is decided ahead: it would be in vain. */
+  #isAlone = true;
 
   constructor(options: Options) {
     this.#options = options;
-    this.#committed = new FetchedMoment({ name: options.database.name, projection: options.projection });
+    this.#committed = options.committed;
+    const { database, outcomeTimeoutMs } = options;
+    this.#lostCommits = new LostCommits({ database, writerId: this.#writerId, limitMs: outcomeTimeoutMs });
   }
 
-  decideAhead(): undefined {
-    return undefined;
+  decideAhead(commands: readonly Command<unknown>[], onItsWay: Decided | undefined): Decided | undefined {
+    const committed = this.#committed;
+    if (committed.head === undefined || !this.#isAlone || this.#connection?.isCurrent() !== true) return undefined;
+    const on = onItsWay === undefined ? { from: committed.head, before: committed } : afterOf(onItsWay);
+    try {
+      return this.#decide(commands, on);
+    } catch (error) {
+      if (error instanceof NotHeld) return undefined;
+      throw error;
+    }
   }
 
-  async commitAhead(): Promise<boolean> {
-    throw new Error("nothing was decided ahead");
+  #decide(
+    commands: readonly Command<unknown>[],
+    { from, before }: { readonly from: Head; readonly before: Moment },
+  ): Decided {
+    const decided = decideBatch(commands, { ...this.#options, before });
+    const { writes } = decided;
+    if (isEmpty(writes)) return { ...decided, from, to: from };
+    const change = { last: writes.events.at(-1), isBesideEvents: writes.records.length > 0 };
+    return { ...decided, from, to: headAfter(from, change, randomUUID()) };
+  }
+
+  async commitAhead(decided: Decided, rows: Rows | undefined): Promise<boolean> {
+    const connection = this.#begun();
+    if (rows === undefined) return this.#isAt(connection, decided.from);
+    return this.#write(decided, rows, this.#options.database.beginWrite());
+  }
+
+  /** Whether the store is there. False where that cannot be told over this connection. */
+  async #isAt(connection: Connection, { revision }: Head): Promise<boolean> {
+    const started = performance.now();
+    try {
+      return isSameRevision((await readHead(connection.client)).revision, revision);
+    } catch (error) {
+      this.#drop(connection, error);
+      if (isElsewhere(error, started)) return false;
+      throw error;
+    }
   }
 
   async begin(): Promise<void> {
     try {
-      this.#head = await retryIfLost(() => this.#lockHead());
+      const news = await retryIfLost(() => this.#lockHead());
+      this.#committed.follow(news);
+      this.#head = news.head;
+      this.#decided = undefined;
+      this.#isAlone = this.#left === undefined || isSameRevision(this.#left, news.head.revision);
+      this.#left = news.head.revision;
     } catch (error) {
       throw toStoreError(error, this.#options.database.name);
     }
   }
 
-  async #lockHead(): Promise<Head> {
+  async #lockHead(): Promise<News> {
     // Another connection was lost: this one would only find that out after a wait.
     if (this.#connection?.isCurrent() === false) this.#drop(this.#connection, new Error("not current"));
     if (this.#connection === undefined) {
-      await this.#untilKnown();
+      await this.#lostCommits.untilKnown();
       this.#connection = await this.#options.database.connect();
     }
     const connection = this.#connection;
@@ -74,53 +122,42 @@ export class PostgresTransactions implements Transactions {
     this.#isLong = false;
     try {
       const begun = client.query(database.beginWrite());
-      const [head] = await Promise.all([readHead(client, "FOR UPDATE"), begun]);
+      const [news] = await Promise.all([readNews(client, this.#committed.head, "FOR UPDATE"), begun]);
       const waitedMs = performance.now() - started;
       // Each statement may wait for a lock, but those who wait for all of them should not wait several times as long.
       if (waitedMs > atOnceMs) {
         const leftMs = Math.max(atOnceMs, Math.round(database.limits.statementMs - waitedMs));
         await client.query(setLimits({ ...database.limits, statementMs: leftMs }));
       }
-      return head;
+      return news;
     } catch (error) {
       this.#drop(connection, error);
       throw error;
     }
   }
 
-  /**
-   * Waits for the search for a lost commit, which takes the lock as well. It usually ends at once, and no one waits for a search that
-   * takes longer.
-   */
-  async #untilKnown(): Promise<void> {
-    const { name } = this.#options.database;
-    await within(
-      atOnceMs,
-      this.#committing.catch(() => {}),
-    ).catch((cause: unknown) => {
-      throw new StoreError(
-        "unavailable",
-        `The store ${name} was lost while it committed, and is being looked for.`,
-        cause,
-      );
-    });
-  }
-
-  async decide(commands: readonly Command<unknown>[]): Promise<DecidedBatch> {
+  async decide(commands: readonly Command<unknown>[]): Promise<Decided> {
     const { client } = this.#begun();
     const committed = this.#committed;
-    committed.moveToHead(this.#head as Head);
+    const head = this.#head as Head;
     committed.trim();
-    await committed.fetch(
-      client,
-      commands.flatMap(({ reads }) => reads),
-    );
+    let missing = commands.flatMap(({ reads }) => reads);
     for (;;) {
+      // Reads share the moment, and may have moved it by an answer of another server.
+      while (!committed.isAt(head)) committed.follow(await readNews(client, committed.head));
+      const { fetched, keep } = committed.fetching(head);
+      await fetched.fetch(
+        client,
+        missing.filter((read) => !committed.holds(read)),
+      );
+      keep();
+      if (!committed.isAt(head)) continue;
       try {
-        return decideBatch(commands, { ...this.#options, before: committed });
+        this.#decided = this.#decide(commands, { from: head, before: committed });
+        return this.#decided;
       } catch (error) {
         if (!(error instanceof NotHeld)) throw error;
-        await committed.fetch(client, error.reads);
+        missing = [...error.reads];
       }
     }
   }
@@ -133,66 +170,51 @@ export class PostgresTransactions implements Transactions {
     return client;
   }
 
-  commit(rows: Rows): Promise<void> {
-    const committing = this.#commit(rows);
-    this.#committing = committing;
-    return committing;
+  async commit(rows: Rows): Promise<void> {
+    const from = this.#head as Head;
+    const commit = this.#decided ?? { from, to: headAfter(from, changeBy(rows), randomUUID()) };
+    if (await this.#write(commit, rows)) return;
+    const { name } = this.#options.database;
+    throw new StoreError("conflict", `The head of the store ${name} was changed in spite of its lock.`);
   }
 
-  async #commit(rows: Rows): Promise<void> {
+  /** Sends all of a commit at once. Resolves to false where the head is another one than expected. */
+  async #write(commit: Pick<Decided, "from" | "to"> & Partial<Decided>, rows: Rows, begin?: string): Promise<boolean> {
     const connection = this.#begun();
     const { client } = connection;
-    const number = this.#lastCommit + 1;
-    this.#lastCommit = number;
-    this.#lastCommitId = randomUUID();
-    const writer = { id: this.#writerId, number, commitId: this.#lastCommitId };
-    const sent = [...toStatements(rows, { head: this.#head as Head, writer }), { text: "COMMIT", values: [] }];
-    const isLong = this.#isLong || rows.removesRecords;
-    const toQuery = ({ text, values }: Statement) => (isLong ? patient(text, values) : { text, values: [...values] });
-    const answers = await Promise.allSettled(sent.map((statement) => client.query(toQuery(statement))));
-    const [first] = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
-    const last = answers.at(-1);
-    // A transaction that failed answers COMMIT with ROLLBACK.
-    if (last?.status === "fulfilled" && last.value.command === "COMMIT") return;
-    if (answers.some((answer) => answer.status === "rejected" && isLost(answer.reason))) {
+    const number = ++this.#lastCommit;
+    const numbered = { from: commit.from, to: commit.to, writer: { id: this.#writerId, number } };
+    const own = commit.writes && { from: commit.from, to: commit.to, writes: commit.writes };
+    if (own !== undefined) this.#committed.expect(own);
+
+    const move = moveHead(numbered, rows.now);
+    const isLong = begin === undefined && this.#isLong;
+    const send = (text: string, values: readonly unknown[] = []): Promise<QueryResult | QueryResult[]> =>
+      client.query(isLong ? patient(text, values) : { text, values: [...values] });
+    const statements = toRowStatements(rows, commit.to.revision.commitId);
+    if (number === 1) statements.push(removeOldWriters(rows.now));
+    const sent = inOnePacket(client, () => [
+      // One message: where no transaction begins, the head does not move, and then nothing is written.
+      send(begin === undefined ? move : `${begin}; ${move}`),
+      ...statements.map(({ text, values }) => send(text, values)),
+      send("COMMIT"),
+    ]);
+    const answers = await Promise.allSettled(sent);
+    const failures = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
+    const isWritten = failures.length === 0 && resultOf(answers[0])?.rowCount === 1;
+    if (own !== undefined) this.#committed.settle(own, isWritten);
+    if (isWritten) this.#left = commit.to.revision;
+    const [first] = failures;
+    if (first === undefined) return isWritten;
+    if (failures.some(isLost)) {
       this.#drop(connection, first);
-      return this.#findOutcome(number, first);
+      this.#committed.forget();
+      throw new LostCommit(this.#lostCommits.find(number, first));
     }
-    throw first ?? new Error(`the server answered COMMIT with ${last?.status === "fulfilled" && last.value.command}`);
-  }
-
-  /** Resolves where the commit is found. Rejects with `conflict` where it never happened. */
-  async #findOutcome(number: number, cause: unknown): Promise<void> {
-    const { database, outcomeTimeoutMs } = this.#options;
-    const until = performance.now() + outcomeTimeoutMs;
-    for (;;) {
-      try {
-        if (await within(until - performance.now(), this.#isThere(number))) return;
-      } catch {
-        if (performance.now() + retryMs >= until) {
-          const text = `The store ${database.name} was lost while it committed, and cannot be asked whether it did.`;
-          throw new StoreError("outcome_unknown", text, cause);
-        }
-        await sleep(retryMs);
-        continue;
-      }
-      throw new StoreError("conflict", `The connection to the store ${database.name} was lost each time.`, cause);
-    }
-  }
-
-  #isThere(number: number): Promise<boolean> {
-    const { database } = this.#options;
-    return database.use(async (client) => {
-      const begun = client.query(database.beginWrite());
-      // With the lock, the lost transaction can no longer be under way.
-      await Promise.all([begun, readHead(client, "FOR UPDATE")]);
-      const { rows } = await client.query<{ last_commit: string }>(
-        "SELECT last_commit FROM portcullis.writers WHERE id = $1",
-        [this.#writerId],
-      );
-      await client.query("COMMIT");
-      return Number(rows[0]?.last_commit) === number;
-    });
+    if (begin === undefined || !isReadOnly(first)) throw first;
+    // A pooler led to another server.
+    this.#drop(connection, first);
+    return false;
   }
 
   async rollback(): Promise<void> {
@@ -204,15 +226,9 @@ export class PostgresTransactions implements Transactions {
     }
   }
 
-  ended(written: DecidedBatch | undefined): void {
-    const { revision } = this.#committed;
-    const writes = written?.writes;
-    if (writes === undefined || revision === undefined) {
-      this.#committed.revision = undefined;
-    } else if (!isEmpty(writes)) {
-      this.#committed.advance(writes);
-      this.#committed.revision = { commits: revision.commits + 1, commitId: this.#lastCommitId };
-    }
+  /** What was written is known here since its answer. */
+  ended(written: Decided | undefined): void {
+    if (written === undefined) this.#committed.forget();
   }
 
   toStoreError(error: unknown): StoreError {
@@ -237,10 +253,21 @@ export class PostgresTransactions implements Transactions {
   }
 }
 
-/** Rejects after the limit. The work goes on by itself. */
-function within<T>(limitMs: number, working: Promise<T>): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const timer = setTimeout(() => reject(new Error(`there was no answer in ${Math.round(limitMs)} ms`)), limitMs);
-  working.then(resolve, reject).finally(() => clearTimeout(timer));
-  return promise;
+const afterOf = ({ to, after }: Decided) => ({ from: to, before: after });
+
+/** The driver writes each query to its socket by itself, which costs a system call each, on both sides. */
+function inOnePacket<T>(client: ClientBase, send: () => T): T {
+  const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
+  stream.cork();
+  try {
+    return send();
+  } finally {
+    stream.uncork();
+  }
+}
+
+/** Of the last statement, where several were sent as one. */
+function resultOf(answer: PromiseSettledResult<QueryResult | QueryResult[]> | undefined): QueryResult | undefined {
+  if (answer?.status !== "fulfilled") return undefined;
+  return Array.isArray(answer.value) ? answer.value.at(-1) : answer.value;
 }

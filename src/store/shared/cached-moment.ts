@@ -34,6 +34,8 @@ export function orDamaged<T>(load: () => T): T | Damaged {
 export class CachedMoment implements Moment {
   position = 0;
   recordedAt = 0;
+  /** How many times something was forgotten. */
+  forgotten = 0;
   readonly #loads: Loads;
   readonly #aggregates = new NameMap<Snapshot | Damaged>();
   readonly #holders = new NameMap<AggregateRef | undefined>();
@@ -55,6 +57,7 @@ export class CachedMoment implements Moment {
   }
 
   #clear(): void {
+    this.forgotten += 1;
     this.#aggregates.clear();
     this.#holders.clear();
     this.#records.clear();
@@ -70,6 +73,16 @@ export class CachedMoment implements Moment {
 
   putRecord({ record, id }: RecordRef, value: StoreRecord | undefined | Damaged): void {
     this.#records.put(record, id, value);
+  }
+
+  /**
+   * Takes over what was loaded of an earlier moment, where it has nothing. Since that moment, it must have advanced over known writes
+   * alone, and forgotten nothing.
+   */
+  putMissing(earlier: CachedMoment): void {
+    this.#aggregates.putMissing(earlier.#aggregates);
+    this.#holders.putMissing(earlier.#holders);
+    this.#records.putMissing(earlier.#records);
   }
 
   /** Moves to the moment after these writes. */
@@ -89,6 +102,7 @@ export class CachedMoment implements Moment {
     this.position = position;
     this.recordedAt = recordedAt;
     if (changed.length === 0) return;
+    this.forgotten += 1;
     const names = new Set(changed.map(nameOfRef));
     for (const { type, id } of changed) this.#aggregates.delete(type, id);
     // They may have given up keys, and taken others.
@@ -96,6 +110,7 @@ export class CachedMoment implements Moment {
   }
 
   forgetRecords(): void {
+    this.forgotten += 1;
     this.#records.clear();
   }
 

@@ -38,6 +38,17 @@ interface Sent<Decided> {
   readonly sentAt: number;
 }
 
+/** The connection was lost in the middle of a commit, and what became of that is being looked for. */
+export class LostCommit extends Error {
+  /** Resolves where it was made. Rejects with a StoreError: `conflict` where it was not and never will be, `outcome_unknown`. */
+  readonly outcome: Promise<void>;
+
+  constructor(outcome: Promise<void>) {
+    super("the connection was lost in the middle of a commit");
+    this.outcome = outcome;
+  }
+}
+
 /** Called after each commit of commands, with how many shared it, and the position of the newest event after it. */
 export type CommitListener = (commands: number, position: number) => void;
 
@@ -51,14 +62,16 @@ export interface Transactions<Decided extends DecidedBatch = DecidedBatch> {
   /**
    * Writes a batch that was decided ahead, if nothing but what it was decided on is committed. Resolves to true when the rows are on disk,
    * also where there are none; to false where others wrote, or where the batch before it was not written. Batches are written in the order of the
-   * calls. Where it rejects, nothing is written, unless the error says otherwise.
+   * calls. Where it rejects, nothing is written, unless the error says otherwise. May reject with LostCommit, which says later.
    */
   commitAhead(decided: Decided, rows: Rows | undefined): Promise<boolean>;
+  /** Whether a transaction has begun where `commitAhead` resolves to false. */
+  readonly hasBegunAfterFalse: boolean;
   /** Resolves when no one else can write until `commit` or `rollback`. */
   begin(): Promise<void>;
   /** Decides commands in the transaction that has begun. */
   decide(commands: readonly Command<unknown>[]): Promise<Decided>;
-  /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. */
+  /** Resolves when the rows are on disk. Where it rejects, none of them is, unless the error says otherwise. May reject with LostCommit. */
   commit(rows: Rows): Promise<void>;
   rollback(): Promise<void>;
   /** Called with what was written; undefined where that is not known or the transaction failed. */
@@ -77,6 +90,8 @@ export class CommitQueue<Decided extends DecidedBatch> {
   #onTheWay: Sent<Decided>[] = [];
   /** The transaction that keeps all others out. */
   #alone: Promise<void> | undefined;
+  /** How many commits are looked for. No one else waits for that. */
+  #lookedFor = 0;
   #isQuick = false;
   #isScheduled = false;
   #idle: PromiseWithResolvers<void> | undefined;
@@ -108,7 +123,7 @@ export class CommitQueue<Decided extends DecidedBatch> {
   }
 
   #isIdle(): boolean {
-    return this.#waiting.length + this.#onTheWay.length === 0 && this.#alone === undefined;
+    return this.#waiting.length + this.#onTheWay.length + this.#lookedFor === 0 && this.#alone === undefined;
   }
 
   /** Once for all commands of one turn of the event loop. */
@@ -177,16 +192,39 @@ export class CommitQueue<Decided extends DecidedBatch> {
         if (isWritten) this.#onTheWay.shift();
         else this.#takeBack();
         if (isWritten) this.#settle(batch, decided);
-        else this.#runAlone(() => this.#runCommands(batch, { hasBegun: true }));
+        else this.#runAlone(() => this.#runCommands(batch, { hasBegun: this.#transactions.hasBegunAfterFalse }));
         this.#schedule();
       },
       (error: unknown) => {
         if (!this.#onTheWay.includes(sent)) return;
-        this.#takeBack();
-        this.#fail(batch, { error, startedAt: sent.sentAt });
+        if (error instanceof LostCommit) {
+          // Those after it are lost as well, and each is looked for.
+          this.#onTheWay.shift();
+          this.#awaitOutcome(error, { batch, decided });
+        } else {
+          this.#takeBack();
+          this.#fail(batch, { error, startedAt: sent.sentAt });
+        }
         this.#schedule();
       },
     );
+  }
+
+  #awaitOutcome(
+    { outcome }: LostCommit,
+    { batch, decided }: { readonly batch: readonly Waiting[]; readonly decided: Decided },
+  ): void {
+    const startedAt = performance.now();
+    this.#lookedFor += 1;
+    outcome
+      .then(
+        () => this.#settle(batch, decided),
+        (error: unknown) => this.#fail(batch, { error, startedAt }),
+      )
+      .finally(() => {
+        this.#lookedFor -= 1;
+        this.#schedule();
+      });
   }
 
   /** The first that is on its way was not written, so those after it will not be: they wait again. */
@@ -204,21 +242,26 @@ export class CommitQueue<Decided extends DecidedBatch> {
 
   async #runCommands(batch: readonly Waiting[], { hasBegun }: { readonly hasBegun: boolean }): Promise<void> {
     const startedAt = performance.now();
+    let decided: Decided | undefined;
     try {
-      const decided = await this.#transact(hasBegun, async () => {
-        const made = await this.#transactions.decide(batch.map(({ command }) => command));
-        return { made, rows: isEmpty(made.writes) ? undefined : toRows(made.writes) };
+      await this.#transact(hasBegun, async () => {
+        decided = await this.#transactions.decide(batch.map(({ command }) => command));
+        return isEmpty(decided.writes) ? undefined : toRows(decided.writes);
       });
-      this.#settle(batch, decided.made);
+      if (decided !== undefined) this.#settle(batch, decided);
     } catch (error) {
-      this.#fail(batch, { error, startedAt });
+      if (error instanceof LostCommit && decided !== undefined) this.#awaitOutcome(error, { batch, decided });
+      else this.#fail(batch, { error, startedAt });
     }
   }
 
   async #runRewrite({ rewrite, resolve, reject }: WaitingRewrite): Promise<void> {
     const startedAt = performance.now();
     try {
-      await this.#transact(false, async () => ({ rows: await rewrite() }));
+      await this.#transact(false, rewrite).catch((error: unknown) => {
+        if (!(error instanceof LostCommit)) throw error;
+        return error.outcome;
+      });
       resolve();
     } catch (error) {
       const failure = this.#transactions.toStoreError(error);
@@ -230,21 +273,17 @@ export class CommitQueue<Decided extends DecidedBatch> {
   }
 
   /** Begins unless a transaction has begun. Commits the rows, or rolls back where there are none or making them fails. */
-  async #transact<T extends { readonly rows: Rows | undefined }>(
-    hasBegun: boolean,
-    make: () => Promise<T>,
-  ): Promise<T> {
+  async #transact(hasBegun: boolean, make: () => Promise<Rows | undefined>): Promise<void> {
     const transactions = this.#transactions;
     if (!hasBegun) await transactions.begin();
-    let made: T;
+    let rows: Rows | undefined;
     try {
-      made = await make();
+      rows = await make();
     } catch (error) {
       await transactions.rollback().catch(() => {}); // The first failure says more.
       throw error;
     }
-    await (made.rows === undefined ? transactions.rollback() : transactions.commit(made.rows));
-    return made;
+    await (rows === undefined ? transactions.rollback() : transactions.commit(rows));
   }
 
   /** Refusals are answered after the commit as well: they may rest on a command before them in the batch. */

@@ -27,6 +27,13 @@ export class NameMap<T> {
     if (this.#kinds?.get(kind)?.delete(name) === true) this.size -= 1;
   }
 
+  /** Takes over what it has no value for. */
+  putMissing(from: NameMap<T>): void {
+    for (const [kind, names] of from.#kinds ?? []) {
+      for (const [name, value] of names) if (!this.has(kind, name)) this.put(kind, name, value);
+    }
+  }
+
   /** Removes what the condition is true of. */
   deleteWhere(condition: (value: T) => boolean): void {
     for (const names of this.#kinds?.values() ?? []) {

@@ -26,6 +26,7 @@ export interface Decided extends DecidedBatch {
 
 /** Decides on the event loop, over what the reader keeps in memory, what the writer then writes. */
 export class SqliteTransactions implements Transactions<Decided> {
+  readonly hasBegunAfterFalse = true;
   readonly #options: Options;
 
   constructor(options: Options) {
