@@ -75,7 +75,7 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
 }
 
 export interface HistoryOptions {
-  /** Only the events before this one: the position of any event of the aggregate, such as the last of the page before. Default: the newest. */
+  /** Only the events before this one: the position of any event of the aggregate, as the last of a page has it. Default: the newest. */
   readonly before?: number;
   /** How many events to return at most, from 1. */
   readonly limit: number;
@@ -93,7 +93,7 @@ export interface ChangesOptions<T extends AggregateType = AggregateType> {
 export interface ChangesPage<T extends AggregateType = AggregateType> {
   /** In the order of their positions, each in its newest version. */
   readonly events: readonly RecordedEvent<T>[];
-  /** Events up to this position were looked at, so the next page is the one after it. Never below `after`; equal to it where nothing follows. */
+  /** Events up to this position were looked at, so the next page is the one after it. Equal to `after` where nothing follows. */
   readonly through: number;
 }
 
@@ -174,10 +174,10 @@ export interface Store {
 
   /**
    * Reads a page of the events of one aggregate, newest first, each in its newest version; fewer than `limit` only at the first event. Must
-   * show every write that any process acknowledged before the call, and must cost as much as the page has events, wherever in the history
-   * it is. Must resolve to undefined where `before` is not the position of an event of this aggregate: a page token may come from another
-   * store, or from before a restore. Rejects with `corrupt` where an event is missing or damaged, or of a version that this program does
-   * not know.
+   * show every write that any process acknowledged before the call. What it costs depends on the page alone, not on the length of the
+   * history. Must resolve to undefined where `before` is not the position of an event of this aggregate: a page token may come from
+   * another store, or from before a restore. Rejects with `corrupt` where an event is missing or damaged, or of a version that this
+   * program does not know.
    */
   history<T extends AggregateType>(
     ref: AggregateRef<T>,
