@@ -174,6 +174,7 @@ describe.each(engines)("the end of a migration in %s", (_, place) => {
 
   const expectFinishedBesides = async (location: string) => {
     const script = runScript("finish-process.ts", [location]);
+    script.go();
     await script.ended();
     expect(script.lines).toEqual(["ready", "true"]);
     await expectFinished(place, location);
@@ -183,9 +184,10 @@ describe.each(engines)("the end of a migration in %s", (_, place) => {
     const original = await makeOlder(3, async () => {});
     await addManyEvents(place, original);
     const whole = runScript("finish-process.ts", [await place.copy(original)]);
+    whole.go();
     await whole.printed(1);
     const started = performance.now();
-    await whole.ended();
+    await whole.printed(2);
     const durationMs = performance.now() - started;
     let cutOff = 0;
     const kills = isWhole ? 30 : 8;
