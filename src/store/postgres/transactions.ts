@@ -10,7 +10,7 @@ import { longRun, patient, setLimits } from "./begin.ts";
 import type { CommittedMoment, OwnCommit } from "./committed.ts";
 import { atOnceMs, type Connection, type Database, inOnePacket, isElsewhere, retryIfLost } from "./database.ts";
 import { isLost, isReadOnly, toStoreError } from "./errors.ts";
-import { type Head, isSameRevision, type News, type Revision, readHead, readNews } from "./head.ts";
+import { type Head, isSameRevision, type News, type Revision, readNews, readRevision } from "./head.ts";
 import { LostCommits } from "./lost-commits.ts";
 import { changeBy, headAfter, moveHead, removeOldWriters, toRowStatements } from "./statements.ts";
 
@@ -86,7 +86,7 @@ export class PostgresTransactions implements Transactions<Decided> {
   async #isAt(connection: Connection, { revision }: Head): Promise<boolean> {
     const started = performance.now();
     try {
-      return isSameRevision((await readHead(connection.client)).revision, revision);
+      return isSameRevision(await readRevision(connection.client), revision);
     } catch (error) {
       this.#drop(connection, error);
       if (isElsewhere(error, started)) return false;
@@ -144,14 +144,14 @@ export class PostgresTransactions implements Transactions<Decided> {
     let missing = commands.flatMap(({ reads }) => reads);
     for (;;) {
       // Reads share the moment, and may have moved it by an answer of another server.
-      while (!committed.isAt(head)) committed.follow(await readNews(client, committed.head));
+      while (!committed.isAt(head.revision)) committed.follow(await readNews(client, committed.head));
       const { fetched, keep } = committed.fetching(head);
       await fetched.fetch(
         client,
         missing.filter((read) => !committed.holds(read)),
       );
       keep();
-      if (!committed.isAt(head)) continue;
+      if (!committed.isAt(head.revision)) continue;
       try {
         this.#decided = this.#decide(commands, { from: head, before: committed });
         return this.#decided;
