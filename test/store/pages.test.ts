@@ -119,7 +119,7 @@ describe.each(Object.entries(engines))("pages on %s", (_, makePlace) => {
   );
 
   it.each([
-    ["the event of another", "UPDATE events SET previous = 3 WHERE position = 7"],
+    ["the event of another", "UPDATE events SET previous = 6 WHERE position = 7"],
     ["an event before that one", "UPDATE events SET previous = 2 WHERE position = 7"],
     ["none", "UPDATE events SET previous = 0 WHERE position = 7"],
     ["what is lost", "DELETE FROM events WHERE position = 5"],

@@ -51,8 +51,10 @@ function traps(): string[] {
         (operator) => `CREATE OPERATOR trap.${operator} (FUNCTION = trap.compare,
           LEFTARG = pg_catalog.${name(left)}, RIGHTARG = pg_catalog.${name(right)})`,
       ),
-      `CREATE OPERATOR trap.+ (FUNCTION = trap.compare,
-        LEFTARG = pg_catalog.${name(left)}, RIGHTARG = pg_catalog.${name(right)})`,
+      ...["+", "-"].map(
+        (operator) => `CREATE OPERATOR trap.${operator} (FUNCTION = trap.compare,
+          LEFTARG = pg_catalog.${name(left)}, RIGHTARG = pg_catalog.${name(right)})`,
+      ),
     ]),
     `CREATE FUNCTION trap.unnest(anyarray) RETURNS SETOF anyelement LANGUAGE sql AS 'SELECT NULL WHERE false'`,
     `CREATE FUNCTION trap.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'`,

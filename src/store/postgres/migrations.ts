@@ -1,6 +1,6 @@
 /**
  * Each entry brings a store from the schema version of its index to the next. One that was released never changes: a later
- * form is a new entry. Only what databases that speak PostgreSQL's language have in common: tables, keys and one index.
+ * form is a new entry. Only what databases that speak PostgreSQL's language have in common: tables, keys and indexes.
  */
 export const migrations: readonly string[] = [
   `CREATE TABLE portcullis.head (
@@ -54,11 +54,11 @@ export const migrations: readonly string[] = [
   `ALTER TABLE portcullis.aggregates ADD COLUMN digest TEXT;
   ALTER TABLE portcullis.aggregates ADD COLUMN digest_version BIGINT`,
   // Nodes of the version before leave the new columns out, and do not count their commits in `head`. What they leave is filled in by
-  // `finish`. Pages of a list are in the order of bytes, on every engine: in that order, the primary key finds them.
+  // `finish`. The index finds pages of a list, which are in the order of bytes on every engine: the primary key has the order of the database.
   `ALTER TABLE portcullis.events ADD COLUMN previous BIGINT;
-  ALTER TABLE portcullis.aggregates ALTER COLUMN id TYPE TEXT COLLATE "C";
   ALTER TABLE portcullis.aggregates ADD COLUMN position BIGINT;
   ALTER TABLE portcullis.aggregates ADD COLUMN position_version BIGINT;
+  CREATE INDEX aggregates_by_bytes ON portcullis.aggregates (type, id COLLATE "C");
   ALTER TABLE portcullis.head ADD COLUMN counted_commits BIGINT NOT NULL DEFAULT 0;
   ALTER TABLE portcullis.head ADD COLUMN record_commits BIGINT NOT NULL DEFAULT 0;
   ALTER TABLE portcullis.head ADD COLUMN rebuilds BIGINT NOT NULL DEFAULT 0;

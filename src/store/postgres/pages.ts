@@ -15,10 +15,15 @@ import { type StateRow, stateColumns, toNumber, toStoredState } from "./fetch.ts
 import { type FromPrimary, firstFromPrimary, isReplica } from "./head.ts";
 import { fromText, toText } from "./text.ts";
 
+/** Of the smallest pool of connections, this leaves one, for which reads do not have to wait behind many pages. */
+const maxAtOnce = 2;
+
 /** Reads pages of what is committed, each in one statement, which sees one moment. */
 export class Pages {
   readonly #database: Database;
   readonly #source: StateSource;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(database: Database, source: StateSource) {
     this.#database = database;
@@ -62,13 +67,21 @@ export class Pages {
   }
 
   /** There is always a row, that of the head. */
-  #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
-    return retryIfLost(() =>
-      this.#database.use(async (client) => {
-        const { rows } = await client.query<Row>(sql, [...values]);
-        return [firstFromPrimary(rows), ...rows.slice(1)];
-      }),
-    );
+  async #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
+    if (this.#running < maxAtOnce) this.#running += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await retryIfLost(() =>
+        this.#database.use(async (client) => {
+          const { rows } = await client.query<Row>(sql, [...values]);
+          return [firstFromPrimary(rows), ...rows.slice(1)];
+        }),
+      );
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
   }
 }
 
@@ -77,6 +90,7 @@ export class Pages {
 const operator = (name: string): string => `OPERATOR(pg_catalog.${name})`;
 const [is, isLess, isMore, isMost, plus, minus] = ["=", "<", ">", "<=", "+", "-"].map(operator);
 const text = "pg_catalog.text";
+const idInBytes = 'a.id COLLATE pg_catalog."C"';
 const oneHead = `h.id ${is} 1`;
 
 const eventColumns = (of: string): string =>
@@ -128,10 +142,10 @@ const selectChanges = `SELECT ${eventColumns("e")}, e.aggregate_type, e.aggregat
 
 const selectStates = (condition: string): string =>
   `SELECT ${stateColumns}, ${isReplica} FROM portcullis.head AS h LEFT JOIN LATERAL (
-    SELECT * FROM portcullis.aggregates AS a WHERE a.type ${is} $1 ${condition} ORDER BY a.id COLLATE "C" LIMIT $2
-  ) AS a ON true WHERE ${oneHead} ORDER BY a.id COLLATE "C"`;
+    SELECT * FROM portcullis.aggregates AS a WHERE a.type ${is} $1 ${condition} ORDER BY ${idInBytes} LIMIT $2
+  ) AS a ON true WHERE ${oneHead} ORDER BY ${idInBytes}`;
 const selectAll = selectStates("");
-const selectAfter = selectStates(`AND a.id COLLATE "C" ${isMore} $3`);
+const selectAfter = selectStates(`AND ${idInBytes} ${isMore} $3`);
 
 /** Null where the head is joined to nothing. */
 type Joined<Row> = FromPrimary & (Row | Readonly<Record<keyof Row, null>>);

@@ -72,20 +72,20 @@ const unlimited = -1;
 const eventColumns = ["position", "sequence", "previous", "type", "version", "payload", "recorded_at", "actor"];
 
 /** The first row is the start. Then come the events before it, each found by its position. */
-const walkBack = (start: string): string => `WITH RECURSIVE walk (${eventColumns.join(", ")}, steps) AS (
+const walkBack = (start: string): string => `WITH RECURSIVE walk (${eventColumns.join(", ")}) AS (
     ${start}
     UNION ALL
-    SELECT ${eventColumns.map((column) => `e.${column}`).join(", ")}, steps + 1
+    SELECT ${eventColumns.map((column) => `e.${column}`).join(", ")}
     FROM walk AS w JOIN events AS e ON e.position = w.previous
       AND e.aggregate_type = ?1 AND e.aggregate_id = ?2 AND e.sequence = w.sequence - 1
-    WHERE steps < ?3
+    LIMIT ?3 + 1
   ) SELECT ${eventColumns.join(", ")} FROM walk`;
 
 /** As if there were one more event. */
 const newestOfAggregate = `SELECT NULL, version + 1, CASE WHEN position_version = version THEN position END,
-    NULL, NULL, NULL, NULL, NULL, 0 FROM aggregates WHERE type = ?1 AND id = ?2`;
+    NULL, NULL, NULL, NULL, NULL FROM aggregates WHERE type = ?1 AND id = ?2`;
 
-const eventOfAggregate = `SELECT NULL, sequence, previous, NULL, NULL, NULL, NULL, NULL, 0 FROM events
+const eventOfAggregate = `SELECT NULL, sequence, previous, NULL, NULL, NULL, NULL, NULL FROM events
     WHERE position = ?4 AND aggregate_type = ?1 AND aggregate_id = ?2`;
 
 const selectBySequence = `SELECT ${eventColumns.join(", ")} FROM events
