@@ -1,7 +1,7 @@
 import type { Writes } from "../shared/batch.ts";
 import type { StateSource } from "../shared/read-rows.ts";
 import { FetchedMoment } from "./fetch.ts";
-import { type Head, isSameRevision, maxMissed, type News } from "./head.ts";
+import { type Head, isSameRevision, maxMissed, type News, type Revision } from "./head.ts";
 
 /** A commit of this process. */
 export interface OwnCommit {
@@ -27,27 +27,27 @@ export class CommittedMoment extends FetchedMoment {
     this.#source = source;
   }
 
-  /** Whether it is at this head, which was read from the server. Where own commits lead there, it advances over them first. */
-  reaches(head: Head): boolean {
-    if (this.isAt(head)) return true;
-    const last = this.#onTheirWay.findIndex(({ to }) => isSameRevision(to.revision, head.revision));
+  /** Whether it is at this revision, which was read from the server. Where own commits lead there, it advances over them first. */
+  reaches(revision: Revision): boolean {
+    if (this.isAt(revision)) return true;
+    const last = this.#onTheirWay.findIndex(({ to }) => isSameRevision(to.revision, revision));
     for (const commit of this.#onTheirWay.slice(0, last + 1)) this.#advanceOver(commit);
-    return this.isAt(head);
+    return this.isAt(revision);
   }
 
-  isAt(head: Head): boolean {
-    return this.head !== undefined && isSameRevision(this.head.revision, head.revision);
+  isAt(revision: Revision): boolean {
+    return this.head !== undefined && isSameRevision(this.head.revision, revision);
   }
 
-  /** Whether it has moved since it was at one head, and is later than another one that was read meanwhile. */
-  isPast(head: Head, since: Head | undefined): boolean {
-    return this.head !== since && this.head !== undefined && this.head.revision.commits > head.revision.commits;
+  /** Whether it has moved since it was at a head, and is later than a revision that was read meanwhile. */
+  isPast(revision: Revision, since: Head | undefined): boolean {
+    return this.head !== since && this.head !== undefined && this.head.revision.commits > revision.commits;
   }
 
   /** Moves to the head of the news, unless it is past it. */
   follow(news: News): void {
     const { from, head, touched } = news;
-    if (this.reaches(head) || this.isPast(head, from)) return;
+    if (this.reaches(head.revision) || this.isPast(head.revision, from)) return;
     if (from !== undefined && this.head === from && tellsAll(news, from)) {
       this.moveTo(head, touched);
       if (head.counts.recordCommits !== from.counts.recordCommits) this.forgetRecords();
@@ -59,7 +59,7 @@ export class CommittedMoment extends FetchedMoment {
   fetching(head: Head): { readonly fetched: FetchedMoment; readonly keep: () => void } {
     const fetched = new FetchedMoment(this.#source);
     fetched.startOver(head);
-    const forgotten = this.isAt(head) ? this.forgotten : undefined;
+    const forgotten = this.isAt(head.revision) ? this.forgotten : undefined;
     const keep = () => {
       if (forgotten === this.forgotten) this.putMissing(fetched);
     };
@@ -78,7 +78,7 @@ export class CommittedMoment extends FetchedMoment {
   }
 
   #advanceOver({ from, to, writes }: OwnCommit): void {
-    if (!this.isAt(from) || from === to) return;
+    if (!this.isAt(from.revision) || from === to) return;
     this.advance(writes);
     this.head = to;
   }

@@ -49,10 +49,14 @@ export interface News {
 /** What is known of a moment is not brought over more events than this. */
 export const maxMissed = 1000;
 
-interface HeadRow
-  extends FromPrimary,
-    Record<"position" | "recorded_at" | "commits" | "counted_commits" | "record_commits" | "rebuilds", string> {
+interface RevisionRow extends FromPrimary {
+  readonly commits: string;
   readonly commit_id: string | null;
+}
+
+interface HeadRow
+  extends RevisionRow,
+    Record<"position" | "recorded_at" | "counted_commits" | "record_commits" | "rebuilds", string> {
   readonly is_after?: boolean;
 }
 
@@ -64,9 +68,10 @@ export interface FromPrimary {
 export const isReplica = "pg_catalog.pg_is_in_recovery() AS is_replica";
 
 // They also run outside of a transaction, so they name every schema: see begin.ts.
-const columns = `position, recorded_at, commits, commit_id, counted_commits, record_commits, rebuilds,
-  ${isReplica}`;
+const revisionColumns = `commits, commit_id, ${isReplica}`;
+const columns = `position, recorded_at, counted_commits, record_commits, rebuilds, ${revisionColumns}`;
 const fromHead = "FROM portcullis.head WHERE id OPERATOR(pg_catalog.=) 1";
+const selectRevision = `SELECT ${revisionColumns} ${fromHead}`;
 const selectHead = `SELECT ${columns} ${fromHead}`;
 const selectHeadAfter = `SELECT ${columns}, $1::uuid OPERATOR(pg_catalog.=) ANY (recent_commits) AS is_after ${fromHead}`;
 const selectTouched = `SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM portcullis.events
@@ -78,6 +83,13 @@ export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[])
   if (row.is_replica) throw new ReadOnlyServer(true);
   return row;
 }
+
+/** Of the head, which costs less than all of it. Throws as `firstFromPrimary` does. */
+export async function readRevision(client: ClientBase): Promise<Revision> {
+  return toRevision(firstFromPrimary((await client.query<RevisionRow>(selectRevision)).rows));
+}
+
+const toRevision = (row: RevisionRow): Revision => ({ commits: Number(row.commits), commitId: row.commit_id });
 
 /** Throws as `firstFromPrimary` does. */
 export async function readHead(client: ClientBase, lock = ""): Promise<Head> {
@@ -107,7 +119,7 @@ function toHead(rows: readonly HeadRow[]): Head {
   return {
     position: Number(row.position),
     recordedAt: Number(row.recorded_at),
-    revision: { commits: Number(row.commits), commitId: row.commit_id },
+    revision: toRevision(row),
     counts: {
       commits: Number(row.counted_commits),
       recordCommits: Number(row.record_commits),

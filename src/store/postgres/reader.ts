@@ -3,9 +3,9 @@ import { collectView } from "../shared/view.ts";
 import type { Read, ReadOptions, View } from "../store.ts";
 import { beginRead } from "./begin.ts";
 import type { CommittedMoment } from "./committed.ts";
-import { atOnceMs, type Database, retryIfLost } from "./database.ts";
+import { atOnceMs, type Database, inOnePacket, retryIfLost } from "./database.ts";
 import { toStoreError } from "./errors.ts";
-import { readHead, readNews } from "./head.ts";
+import { readNews, readRevision } from "./head.ts";
 
 interface Waiting {
   readonly reads: readonly Read[];
@@ -71,8 +71,8 @@ export class Reader {
   #ask(batch: readonly Waiting[]): Promise<void> {
     return this.#database.use(async (client) => {
       const since = this.#moment.head;
-      const head = await readHead(client);
-      const isNewest = this.#moment.reaches(head) || this.#moment.isPast(head, since);
+      const revision = await readRevision(client);
+      const isNewest = this.#moment.reaches(revision) || this.#moment.isPast(revision, since);
       const open = isNewest ? this.#settleFromMemory(batch) : batch;
       if (open.length > 0) await this.#fetchFor(client, open);
     });
@@ -80,8 +80,9 @@ export class Reader {
 
   async #fetchFor(client: PoolClient, batch: readonly Waiting[]): Promise<void> {
     this.#moment.trim();
-    const begun = client.query(beginRead(this.#database.limits));
-    const [news] = await Promise.all([readNews(client, this.#moment.head), begun]);
+    const [, news] = await inOnePacket(client, () =>
+      Promise.all([client.query(beginRead(this.#database.limits)), readNews(client, this.#moment.head)]),
+    );
     this.#moment.follow(news);
     const open = this.#settleFromMemory(batch);
     if (open.length > 0) {

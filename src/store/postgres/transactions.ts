@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import type { Socket } from "node:net";
 import type { ClientBase, QueryResult } from "pg";
 import { StoreError } from "../errors.ts";
 import { type BatchContext, type DecidedBatch, decideBatch, isEmpty, NotHeld } from "../shared/batch.ts";
@@ -9,9 +8,9 @@ import type { Rows } from "../shared/written-rows.ts";
 import type { Command } from "../store.ts";
 import { longRun, patient, setLimits } from "./begin.ts";
 import type { CommittedMoment, OwnCommit } from "./committed.ts";
-import { atOnceMs, type Connection, type Database, isElsewhere, retryIfLost } from "./database.ts";
+import { atOnceMs, type Connection, type Database, inOnePacket, isElsewhere, retryIfLost } from "./database.ts";
 import { isLost, isReadOnly, toStoreError } from "./errors.ts";
-import { type Head, isSameRevision, type News, type Revision, readHead, readNews } from "./head.ts";
+import { type Head, isSameRevision, type News, type Revision, readNews, readRevision } from "./head.ts";
 import { LostCommits } from "./lost-commits.ts";
 import { changeBy, headAfter, moveHead, removeOldWriters, toRowStatements } from "./statements.ts";
 
@@ -87,7 +86,7 @@ export class PostgresTransactions implements Transactions<Decided> {
   async #isAt(connection: Connection, { revision }: Head): Promise<boolean> {
     const started = performance.now();
     try {
-      return isSameRevision((await readHead(connection.client)).revision, revision);
+      return isSameRevision(await readRevision(connection.client), revision);
     } catch (error) {
       this.#drop(connection, error);
       if (isElsewhere(error, started)) return false;
@@ -121,8 +120,9 @@ export class PostgresTransactions implements Transactions<Decided> {
     const started = performance.now();
     this.#isLong = false;
     try {
-      const begun = client.query(database.beginWrite());
-      const [news] = await Promise.all([readNews(client, this.#committed.head, "FOR UPDATE"), begun]);
+      const [, news] = await inOnePacket(client, () =>
+        Promise.all([client.query(database.beginWrite()), readNews(client, this.#committed.head, "FOR UPDATE")]),
+      );
       const waitedMs = performance.now() - started;
       // Each statement may wait for a lock, but those who wait for all of them should not wait several times as long.
       if (waitedMs > atOnceMs) {
@@ -144,14 +144,14 @@ export class PostgresTransactions implements Transactions<Decided> {
     let missing = commands.flatMap(({ reads }) => reads);
     for (;;) {
       // Reads share the moment, and may have moved it by an answer of another server.
-      while (!committed.isAt(head)) committed.follow(await readNews(client, committed.head));
+      while (!committed.isAt(head.revision)) committed.follow(await readNews(client, committed.head));
       const { fetched, keep } = committed.fetching(head);
       await fetched.fetch(
         client,
         missing.filter((read) => !committed.holds(read)),
       );
       keep();
-      if (!committed.isAt(head)) continue;
+      if (!committed.isAt(head.revision)) continue;
       try {
         this.#decided = this.#decide(commands, { from: head, before: committed });
         return this.#decided;
@@ -254,17 +254,6 @@ export class PostgresTransactions implements Transactions<Decided> {
 }
 
 const afterOf = ({ to, after }: Decided) => ({ from: to, before: after });
-
-/** The driver writes each query to its socket by itself, which costs a system call each, on both sides. */
-function inOnePacket<T>(client: ClientBase, send: () => T): T {
-  const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
-  stream.cork();
-  try {
-    return send();
-  } finally {
-    stream.uncork();
-  }
-}
 
 /** Of the last statement, where several were sent as one. */
 function resultOf(answer: PromiseSettledResult<QueryResult | QueryResult[]> | undefined): QueryResult | undefined {

@@ -115,7 +115,7 @@ export function definePageTests(must: Must): void {
       await store.execute(addCounter("b"));
       await whileWriting(store, async () => {
         for (let round = 0; round < 20; round++) {
-          const sequences = (await readHistory(store, organizationRef("a"), 5)).map(({ sequence }) => sequence);
+          const sequences = (await readHistory(store, organizationRef("a"), 50)).map(({ sequence }) => sequence);
           expect(sequences).toEqual(Array.from(sequences, (_, index) => sequences.length - index));
           await nextTurn();
         }
