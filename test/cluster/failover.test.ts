@@ -1,5 +1,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/store/open.ts";
+import { beginWrite } from "../../src/store/postgres/begin.ts";
+import { isReadOnly, toStoreError } from "../../src/store/postgres/errors.ts";
 import { organizationRef, type Store } from "../../src/store/store.ts";
 import { OwnServer, query } from "../fixtures/postgres.ts";
 import { addCounter, countUp, readCount } from "../store/fixtures/commands.ts";
@@ -8,6 +10,19 @@ import { Replica } from "./replica.ts";
 
 const ref = organizationRef("a");
 const readCountOf = async (store: Store): Promise<number> => readCount((await store.read([ref])).get(ref));
+
+it("a write that begins on a replica is refused as on any server that takes no writes", async () => {
+  const first = new OwnServer();
+  onTestFinished(() => first.stop());
+  await first.start();
+  await using second = await Replica.start(first);
+  const refused = await query(second.url, beginWrite({ statementMs: 1000, idleMs: 1000 })).catch((error) => error);
+  expect(isReadOnly(refused)).toBe(true);
+  expect(toStoreError(refused, "test")).toMatchObject({
+    code: "unavailable",
+    message: expect.stringContaining("replica"),
+  });
+});
 
 it("a node that used the old primary, which came back as a replica of the new one, reads what was written since", async () => {
   const first = new OwnServer();

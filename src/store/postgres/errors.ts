@@ -34,7 +34,11 @@ export class ReadOnlyServer extends Error {
 }
 
 /** Whether the server takes no writes, by its own error or by ours. */
-export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
+export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006" || isBeginOnReplica(error);
+
+/** A replica has no code of its own for BEGIN … READ WRITE, and its message may be in any language: the check of that setting refuses it. */
+const isBeginOnReplica = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError && error.code === "0A000" && error.routine === "call_bool_check_hook";
 
 /** Whether the server gave up a statement that took too long. */
 export const isTimeout = (error: unknown): boolean => codeOf(error) === "57014"; // query_canceled
