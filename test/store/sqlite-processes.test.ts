@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { DatabaseSync } from "node:sqlite";
 import type { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { organizationRef } from "../../src/store/store.ts";
+import { organizationRef, type StoreRecord } from "../../src/store/store.ts";
 import { addCounter, addOrganization, countUp, readCount } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
 import { makePath, openAt } from "./fixtures/places.ts";
@@ -50,6 +50,34 @@ describe("two processes on one file", () => {
       expect(readCount((await store.read([counter])).get(counter))).toBeGreaterThanOrEqual(acknowledged);
     }
     await script.ended();
+  });
+
+  it("show at once which records one of an older version, or an operator, changed by hand", async () => {
+    const path = makePath();
+    const store = await openAt(path);
+    const ref = { record: "code", id: "c" };
+    const change = (to: StoreRecord | undefined) =>
+      store.execute({
+        actor: "test",
+        reads: [ref],
+        decide: (view) => ({ changes: [], records: [{ ref, to }], value: view.record(ref)?.value }),
+      });
+    using other = new DatabaseSync(path, { timeout: 5000 });
+    const byHand: readonly (readonly [sql: string, value: unknown])[] = [
+      ["DELETE FROM records", undefined],
+      ["INSERT OR REPLACE INTO records VALUES ('code', 'c', '2', NULL)", 2],
+      ["UPDATE records SET value = '3'", 3],
+    ];
+    for (const [sql, value] of byHand) {
+      await change({ value: 1 });
+      expect((await store.read([ref])).record(ref)?.value).toBe(1);
+      other.exec(sql);
+      expect((await store.read([ref])).record(ref)?.value).toBe(value);
+      await change({ value: 1 });
+      other.exec(sql);
+      // The writer compares, also where nothing was read since.
+      expect((await change({ value: 4 })).value).toBe(value);
+    }
   });
 });
 

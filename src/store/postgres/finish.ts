@@ -19,7 +19,7 @@ export async function isFinished(client: ClientBase): Promise<boolean> {
 /** By which the events of an aggregate have different sequences, and older nodes find them. */
 export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
 
-/** Removes what only older versions need: they cannot write any more. */
+/** Removes what only older versions need: they cannot write events any more. */
 export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previous SET NOT NULL;
   ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
   ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS ${sequenceIndex}`;

@@ -1,7 +1,7 @@
 import type { StoreError } from "../errors.ts";
 import type { Command, CommandResult } from "../store.ts";
 import { type DecidedBatch, type Ending, isEmpty } from "./batch.ts";
-import { type Rows, toRows } from "./written-rows.ts";
+import { NotJson, type Rows, toRows } from "./written-rows.ts";
 
 /** Bounds how long one batch keeps the event loop. */
 const maxBatch = 256;
@@ -47,6 +47,12 @@ export class LostCommit extends Error {
     super("the connection was lost in the middle of a commit");
     this.outcome = outcome;
   }
+}
+
+interface WithRows<Decided> {
+  readonly decided: Decided;
+  /** Undefined where there is nothing to write. */
+  readonly rows: Rows | undefined;
 }
 
 /** Called after each commit of commands, with how many shared it, and the position of the newest event after it. */
@@ -147,8 +153,8 @@ export class CommitQueue<Decided extends DecidedBatch> {
         return;
       }
       const batch = this.#takeCommands();
-      const decided = this.#decideAhead(batch);
-      if (decided !== undefined) this.#send(batch, decided);
+      const ahead = this.#decideAhead(batch);
+      if (ahead !== undefined) this.#send(batch, ahead);
       else if (isFree) this.#runAlone(() => this.#runCommands(batch, { hasBegun: false }));
       else {
         this.#waiting.unshift(...batch);
@@ -169,21 +175,21 @@ export class CommitQueue<Decided extends DecidedBatch> {
     return this.#waiting.splice(0, Math.max(1, Math.min(share, maxBatch))) as Waiting[];
   }
 
-  #decideAhead(batch: readonly Waiting[]): Decided | undefined {
+  #decideAhead(batch: readonly Waiting[]): WithRows<Decided> | undefined {
     try {
-      return this.#transactions.decideAhead(
+      const decided = this.#transactions.decideAhead(
         batch.map(({ command }) => command),
         this.#onTheWay.at(-1)?.decided,
       );
+      return decided && withRows(decided);
     } catch {
       // In a transaction, it fails again, or not.
       return undefined;
     }
   }
 
-  #send(batch: readonly Waiting[], decided: Decided): void {
+  #send(batch: readonly Waiting[], { decided, rows }: WithRows<Decided>): void {
     const sent: Sent<Decided> = { batch, decided, sentAt: performance.now() };
-    const rows = isEmpty(decided.writes) ? undefined : toRows(decided.writes);
     this.#onTheWay.push(sent);
     this.#transactions.commitAhead(decided, rows).then(
       (isWritten) => {
@@ -245,8 +251,9 @@ export class CommitQueue<Decided extends DecidedBatch> {
     let decided: Decided | undefined;
     try {
       await this.#transact(hasBegun, async () => {
-        decided = await this.#transactions.decide(batch.map(({ command }) => command));
-        return isEmpty(decided.writes) ? undefined : toRows(decided.writes);
+        const made = withRows(await this.#transactions.decide(batch.map(({ command }) => command)));
+        decided = made.decided;
+        return made.rows;
       });
       if (decided !== undefined) this.#settle(batch, decided);
     } catch (error) {
@@ -299,11 +306,25 @@ export class CommitQueue<Decided extends DecidedBatch> {
     { error, startedAt }: { readonly error: unknown; readonly startedAt: number },
   ): void {
     this.#transactions.ended(undefined);
+    if (error instanceof NotJson) {
+      this.#failAlone(batch, error);
+      return;
+    }
     const failure = this.#transactions.toStoreError(error);
     const again = failure.code === "conflict" ? batch.filter((waiting) => ++waiting.attempts < maxAttempts) : [];
     for (const waiting of batch) if (!again.includes(waiting)) waiting.reject(failure);
     this.#waiting.unshift(...again);
     this.#rejectBehind(failure, startedAt);
+  }
+
+  /** What one of them decided cannot be written. Each goes alone now, and only that one fails. */
+  #failAlone(batch: readonly Waiting[], error: NotJson): void {
+    if (batch.length === 1) {
+      batch[0]?.reject(error);
+      return;
+    }
+    for (const waiting of batch) waiting.attempts += 1;
+    this.#waiting.unshift(...batch);
   }
 
   /** Those behind a failure that took long would wait as long again. */
@@ -317,3 +338,8 @@ function settle(waiting: Waiting, ending: Ending | undefined): void {
   if (ending?.kind === "done") waiting.resolve(ending.result);
   else waiting.reject(ending?.error);
 }
+
+const withRows = <Decided extends DecidedBatch>(decided: Decided): WithRows<Decided> => ({
+  decided,
+  rows: isEmpty(decided.writes) ? undefined : toRows(decided.writes),
+});

@@ -50,6 +50,22 @@ export const noRows: Rows = toRows({ events: [], aggregates: [], keyMoves: [], r
 export const isBesideEvents = ({ replacesProjection, removesRecords, removedRecords, putRecords }: Rows): boolean =>
   replacesProjection || removesRecords || removedRecords.length + putRecords.length > 0;
 
+/** A mistake of the caller: an event, a state or a record holds what JSON cannot. */
+export class NotJson extends Error {}
+
+function toJson(value: unknown, name: string): string {
+  let text: string | undefined;
+  let cause: unknown;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    cause = error;
+  }
+  if (text === undefined) throw new NotJson(`${name} is no JSON`, { cause });
+  return text;
+}
+
+/** Throws NotJson. */
 export function toRows(writes: Writes, replacesProjection = false): Rows {
   const { events, aggregates, keyMoves, records, now } = writes;
   return {
@@ -62,7 +78,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
       sequence,
       event.type,
       event.version,
-      JSON.stringify(event.payload),
+      toJson(event.payload, `the payload of ${event.type}`),
       recordedAt,
       actor,
       previous ?? null,
@@ -71,7 +87,9 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
     freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),
     removedRecords: records.flatMap(({ ref, to }) => (to === undefined ? [[ref.record, ref.id] as const] : [])),
     putRecords: records.flatMap(({ ref, to }) =>
-      to === undefined ? [] : [[ref.record, ref.id, JSON.stringify(to.value), to.expiresAt ?? null] as const],
+      to === undefined
+        ? []
+        : [[ref.record, ref.id, toJson(to.value, `a record of kind ${ref.record}`), to.expiresAt ?? null] as const],
     ),
     now,
     takenKeys: keyMoves.flatMap(({ key, to }) => (to ? [[key.kind, key.value, to.type, to.id] as const] : [])),
@@ -86,6 +104,6 @@ export const removalOfRecords = (now: number): Rows => ({
 });
 
 function toAggregateRow({ ref: { type, id }, version, position, state }: Snapshot): AggregateRow {
-  const text = JSON.stringify(state);
+  const text = toJson(state, `the state of ${type} ${id}`);
   return [type, id, version, text, digestOf({ type, id, version, state: text }), position ?? null];
 }

@@ -9,8 +9,8 @@ export const isFinished = (db: DatabaseSync): boolean =>
   db.prepare("SELECT 1 FROM pragma_table_info('events') WHERE name = 'previous' AND \"notnull\"").get() !== undefined;
 
 /**
- * Fills in what older versions left out, and removes what only they need: they can read, and cannot write any more. In one transaction,
- * so that nobody writes meanwhile. Returns whether there was anything to do. Commits as `commit` does.
+ * Fills in what older versions left out, and removes what only they need: they can read and change records, and cannot write events any
+ * more. In one transaction, so that nobody writes meanwhile. Returns whether there was anything to do. Commits as `commit` does.
  */
 export function finish(db: DatabaseSync): boolean {
   db.exec("BEGIN IMMEDIATE");

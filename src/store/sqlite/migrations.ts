@@ -49,7 +49,8 @@ export const migrations: readonly string[] = [
     digest TEXT NOT NULL,
     PRIMARY KEY (type, id)
   ) STRICT, WITHOUT ROWID;`,
-  // Processes of the version before leave the new columns out. What they leave is filled in by `finish`.
+  // Processes of the version before leave the new columns out. What they leave is filled in by `finish`. Afterwards they can still change
+  // records, so triggers count that; the same for what is changed by hand.
   `ALTER TABLE events ADD COLUMN previous INTEGER;
   ALTER TABLE aggregates ADD COLUMN digest TEXT;
   ALTER TABLE aggregates ADD COLUMN digest_version INTEGER;
@@ -62,7 +63,10 @@ export const migrations: readonly string[] = [
     record_commits INTEGER NOT NULL,
     rebuilds INTEGER NOT NULL
   ) STRICT;
-  INSERT INTO head VALUES (1, 0, 0);`,
+  INSERT INTO head VALUES (1, 0, 0);
+  CREATE TRIGGER count_put AFTER INSERT ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;
+  CREATE TRIGGER count_change AFTER UPDATE ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;
+  CREATE TRIGGER count_removal AFTER DELETE ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;`,
 ];
 
 /** The newest. */

@@ -44,7 +44,7 @@ export class ThreadWriter implements Writer {
     this.#onCheckpoint = onCheckpoint;
   }
 
-  commitAhead(ahead: AheadOfLock): Promise<boolean> {
+  async commitAhead(ahead: AheadOfLock): Promise<boolean> {
     this.#thread ??= this.#start();
     return this.#send({ kind: "commitAhead", ...ahead });
   }
@@ -75,9 +75,9 @@ export class ThreadWriter implements Writer {
     const thread = this.#thread;
     if (thread === undefined) return Promise.reject(this.#died(false));
     return new Promise((resolve, reject) => {
+      thread.postMessage(request);
       thread.ref();
       this.#pending.push({ writes: "rows" in request && request.rows !== undefined, resolve, reject });
-      thread.postMessage(request);
     });
   }
 

@@ -44,9 +44,7 @@ export class WriteConnection {
       "DELETE FROM records WHERE (kind, id) IN " +
         `(SELECT kind, id FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ${removedPerPut})`,
     );
-    this.#countRecordCommit = db.prepare(
-      "UPDATE head SET record_commits = record_commits + 1, rebuilds = rebuilds + ?",
-    );
+    this.#countRecordCommit = db.prepare("UPDATE head SET record_commits = ?, rebuilds = rebuilds + ?");
   }
 
   begin(): void {
@@ -55,10 +53,11 @@ export class WriteConnection {
 
   /** Whether the store is there, in the transaction that has begun. */
   isAt({ position, recordCommits }: Place): boolean {
-    return (
-      (this.#newest.get()?.["position"] ?? 0) === position &&
-      this.#recordCommits.get()?.["recordCommits"] === recordCommits
-    );
+    return (this.#newest.get()?.["position"] ?? 0) === position && this.#readRecordCommits() === recordCommits;
+  }
+
+  #readRecordCommits(): number {
+    return this.#recordCommits.get()?.["recordCommits"] as number;
   }
 
   /** Writes rows, and ends the transaction, as `commit` does. */
@@ -74,6 +73,7 @@ export class WriteConnection {
 
   /** Writes rows, and leaves the transaction open. */
   write(rows: Rows): void {
+    const before = isBesideEvents(rows) ? this.#readRecordCommits() : undefined;
     if (rows.replacesProjection) this.#db.exec("DELETE FROM aggregates; DELETE FROM keys");
     if (rows.removesRecords) this.#db.exec("DELETE FROM records");
     runEach(this.#insertEvent, rows.events);
@@ -85,7 +85,8 @@ export class WriteConnection {
       this.#putRecord.run(...row);
       this.#removeExpired.run(rows.now);
     }
-    if (isBesideEvents(rows)) this.#countRecordCommit.run(rows.replacesProjection ? 1 : 0);
+    // As one, whatever the triggers counted: the place after a commit is known before it.
+    if (before !== undefined) this.#countRecordCommit.run(before + 1, rows.replacesProjection ? 1 : 0);
   }
 
   get isInTransaction(): boolean {

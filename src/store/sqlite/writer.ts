@@ -4,7 +4,7 @@ import type { Rows } from "../shared/written-rows.ts";
 export interface Place {
   /** Of the newest event. */
   readonly position: number;
-  /** How many commits changed what events do not tell. */
+  /** How many commits changed what events do not tell, or more. It never decreases. */
   readonly recordCommits: number;
 }
 

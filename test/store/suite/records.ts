@@ -49,6 +49,24 @@ export function defineRecordTests(must: Must): void {
       expect(() => view.record(code("b"))).toThrow("a record of kind code is not among the reads");
     });
 
+    must("rejects only the command whose record is no JSON", async ({ store }) => {
+      const circle: { self?: object } = {};
+      circle.self = circle;
+      for (const [round, value] of [1n, circle, undefined].entries()) {
+        const settled = await Promise.allSettled([
+          store.execute(put(code(`before ${round}`), { value: 1 })),
+          store.execute(put(code("bad"), { value })),
+          store.execute(put(code(`after ${round}`), { value: 2 })),
+        ]);
+        expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+        expect((settled[1] as PromiseRejectedResult).reason).toMatchObject({
+          message: expect.stringMatching("no JSON"),
+        });
+        expect(await read(store, code("bad"))).toBeUndefined();
+        expect(await read(store, code(`after ${round}`))).toEqual({ value: 2 });
+      }
+    });
+
     must("writes records with the events of the same command, or neither", async ({ store }) => {
       const refusal = new Error("no");
       const refused: Command<never> = {
