@@ -18,7 +18,10 @@ export function restoreSubcommand(): Command {
     "decide on a copy before it is served: end the sessions, codes and issued tokens that come back with it, and list the credentials that stay",
   )
     .option("--keep-credentials", "end nothing, although some of them may have ended since the copy was made")
-    .option("--force", "even if the store is no copy of store backup, such as a database from pg_restore")
+    .option(
+      "--force",
+      "even if the store has no mark of store backup, such as a database from pg_restore or a copy by an older version",
+    )
     .action((options: RestoreOptions) =>
       withStore(options, (store) => (options.keepCredentials ? keep(store, options) : end(store, options))),
     );
@@ -48,7 +51,7 @@ async function end(store: Store, options: RestoreOptions): Promise<void> {
 
 function printNothing(options: RestoreOptions): void {
   const text =
-    "there is nothing to decide: the store is no copy of store backup, or someone has decided. --force ends sessions, codes and issued tokens all the same";
+    "there is nothing to decide: the store has no mark of store backup, or someone has decided. --force ends sessions, codes and issued tokens all the same";
   print(options, { json: { decided: null, madeAt: null }, text });
 }
 

@@ -82,7 +82,10 @@ export function storeCommand(): Command {
 
   store.addCommand(
     storeSubcommand("migrate", "bring the schema to the newest version, as serve does if it may")
-      .option("--finish", "when no older version runs any more: also remove what only older versions need")
+      .option(
+        "--finish",
+        "when no older version runs any more: also fill in what they left out, and remove what only they need",
+      )
       .action(async (options: StoreCommandOptions & { readonly finish?: boolean }) => {
         const store = migratableStoreOf(options);
         const { from, to, isFinished } = await migrateStore(store);

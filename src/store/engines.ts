@@ -25,8 +25,11 @@ export interface Engine {
   open(address: string, options: EngineOptions): Promise<Store>;
   /** Brings the schema of a store to the newest. */
   migrate(address: string, options: MigrateOptions): Promise<Migration>;
-  /** Removes from a store of the newest schema what only older versions need. Resolves to whether there was anything. */
-  finish(address: string, options: MigrateOptions): Promise<boolean>;
+  /**
+   * Fills in what older versions left out of a store of the newest schema, and removes what only they need. Resolves to whether there was
+   * anything to do.
+   */
+  finish(address: string, options: FinishOptions): Promise<boolean>;
   /** Copies a store to a new file, or says how else to copy it. */
   readonly backup: string | ((address: string, options: BackupOptions) => Promise<void>);
   /** The size of a log in a file of its own, from which what was written moves on to the store; undefined where there is none. */
@@ -34,6 +37,7 @@ export interface Engine {
 }
 
 type MigrateOptions = Pick<EngineOptions, "busyTimeoutMs" | "postgres">;
+type FinishOptions = MigrateOptions & Pick<EngineOptions, "projection">;
 type BackupOptions = Pick<EngineOptions, "busyTimeoutMs"> & { readonly to: string };
 
 /** With its driver, which most processes do not need. */
@@ -46,7 +50,7 @@ const rows = {
     parse: parseSqlitePath,
     open: openSqliteStore,
     migrate: (path, { busyTimeoutMs }) => migrateStoreFile(path, { limitMs: busyTimeoutMs }),
-    finish: (path, { busyTimeoutMs }) => finishStoreFile(path, { limitMs: busyTimeoutMs }),
+    finish: (path, { busyTimeoutMs, projection }) => finishStoreFile(path, { limitMs: busyTimeoutMs, projection }),
     backup: backupStoreFile,
     measureLog,
   },
@@ -67,7 +71,8 @@ const rows = {
     parse: (location) => (/^postgres(ql)?:/.test(location) ? location : undefined),
     open: async (url, options) => (await loadPostgres()).openPostgresStore(url, options),
     migrate: async (url, { postgres }) => (await loadPostgres()).migratePostgresStore(url, postgres),
-    finish: async (url, { postgres }) => (await loadPostgres()).finishPostgresStore(url, postgres),
+    finish: async (url, { postgres, projection }) =>
+      (await loadPostgres()).finishPostgresStore(url, { postgres, projection }),
     backup: "A store in PostgreSQL is copied with PostgreSQL's own program: pg_dump --schema=portcullis.",
     measureLog: undefined,
   },

@@ -16,6 +16,8 @@ export interface OpenStoreOptions extends Pick<EngineOptions, "onCommit" | "onCh
   readonly busyTimeoutMs?: number;
 }
 
+const projection = { upcast, evolve, uniqueKeysOf };
+
 const defaultBusyTimeoutMs = 5000;
 
 /**
@@ -31,7 +33,6 @@ export async function openStore({
   postgres,
 }: OpenStoreOptions): Promise<Store> {
   const { engine, address } = parseLocation(location);
-  const projection = { upcast, evolve, uniqueKeysOf };
   return engines[engine].open(address, { projection, clock, busyTimeoutMs, onCommit, onCheckpoint, postgres });
 }
 
@@ -58,7 +59,7 @@ export async function finishStore(options: Omit<OpenStoreOptions, "clock">): Pro
   await migrateStore(options);
   const { engine, address } = parseLocation(options.location);
   const { busyTimeoutMs = defaultBusyTimeoutMs, postgres } = options;
-  return engines[engine].finish(address, { busyTimeoutMs, postgres });
+  return engines[engine].finish(address, { busyTimeoutMs, postgres, projection });
 }
 
 /**

@@ -80,8 +80,10 @@ export const migratePostgresStore = (url: string, given?: Partial<PostgresSettin
   onSchema(url, given, migrate);
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export const finishPostgresStore = (url: string, given?: Partial<PostgresSettings>): Promise<boolean> =>
-  onSchema(url, given, finish);
+export const finishPostgresStore = (
+  url: string,
+  { postgres, projection }: Pick<PostgresOptions, "postgres" | "projection">,
+): Promise<boolean> => onSchema(url, postgres, (client, name) => finish(client, { name, projection }));
 
 async function onSchema<T>(
   url: string,

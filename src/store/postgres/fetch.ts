@@ -6,7 +6,7 @@ import { CachedMoment, orDamaged } from "../shared/cached-moment.ts";
 import { type StateSource, type StoredState, toRecord, toSnapshot } from "../shared/read-rows.ts";
 import { isRecordRef, isUniqueKey } from "../shared/view.ts";
 import type { AggregateRef, Read, RecordRef } from "../store.ts";
-import { sequenceIndex } from "./finish.ts";
+import { sequenceIndex } from "./migrations.ts";
 import { fromText, toText } from "./text.ts";
 
 /** What was fetched of one moment, over connections that see that moment. Nothing else can be loaded of it. */

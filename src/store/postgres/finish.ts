@@ -1,8 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { ClientBase } from "pg";
 import { StoreError } from "../errors.ts";
+import { MissingDigest, type StateWithoutDigest } from "../shared/missing-digest.ts";
+import type { Projection } from "../store.ts";
 import { codeOf } from "./errors.ts";
-import { changeSchema } from "./schema.ts";
+import { selectEventsOf } from "./history.ts";
+import { sequenceIndex } from "./migrations.ts";
+import { changeSchema, type Run } from "./schema.ts";
+import { fromText, toText } from "./text.ts";
 
 // The end of a migration, once no node of an older version runs. Until then, the events have an index that only those need. They write
 // neither the newest columns nor the links between events.
@@ -16,9 +21,6 @@ export async function isFinished(client: ClientBase): Promise<boolean> {
   return rows[0]?.is_nullable === "NO";
 }
 
-/** By which the events of an aggregate have different sequences, and older nodes find them. */
-export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
-
 /** Removes what only older versions need: they cannot write events any more. */
 export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previous SET NOT NULL;
   ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
@@ -29,10 +31,14 @@ export const removeLeftovers = `ALTER TABLE portcullis.events ALTER COLUMN previ
  * them waiting for long. Each step can be repeated, so a run that was cut off is completed by the next one. Resolves to whether there was
  * anything to do. Throws StoreError `conflict` where an older node wrote meanwhile, and `unavailable` where the user may not.
  */
-export async function finish(client: ClientBase, name: string): Promise<boolean> {
+export async function finish(
+  client: ClientBase,
+  { name, projection }: { readonly name: string; readonly projection: Projection },
+): Promise<boolean> {
   if (await isFinished(client)) return false;
   try {
     await refuseOlderNodes(client, { name, after: await fillPositions(client) });
+    await fillDigests(client, projection);
     await fillLinks(client);
     // With a valid constraint, SET NOT NULL need not look at every event while it keeps the nodes out.
     await changeSchema(client, (run) => run("ALTER TABLE portcullis.events VALIDATE CONSTRAINT events_are_linked"));
@@ -52,8 +58,8 @@ const positionsAtOnce = 5000;
 const lockHead = "SELECT position FROM portcullis.head FOR UPDATE";
 
 /**
- * Fills in where the last event of each aggregate is, and removes digests of earlier states: what older versions wrote has none until the
- * next write or rebuild. Resolves to the position of the newest event before that.
+ * Fills in where the last event of each aggregate is, and removes digests of earlier states, which older versions
+ * left. Resolves to the position of the newest event before that.
  */
 async function fillPositions(client: ClientBase): Promise<number> {
   const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
@@ -86,15 +92,18 @@ async function fillSomePositions(
     );
     const [last] = rows as { readonly type: string; readonly id: string }[];
     if (last === undefined) return undefined;
-    // As after a rebuild, nodes must not go on with what they have in memory, where the positions are missing.
-    await run(
-      `UPDATE portcullis.head SET commits = commits + 1, commit_id = $1, counted_commits = counted_commits + 1,
-        rebuilds = rebuilds + 1`,
-      [randomUUID()],
-    );
+    await countAsRebuild(run);
     return [last.type, last.id];
   });
 }
+
+/** As after a rebuild, nodes must not go on with what they have in memory: positions are missing there, and states were not checked. */
+const countAsRebuild = (run: Run) =>
+  run(
+    `UPDATE portcullis.head SET commits = commits + 1, commit_id = $1, counted_commits = counted_commits + 1,
+      rebuilds = rebuilds + 1`,
+    [randomUUID()],
+  );
 
 /** From here on, no event is written without its link. Nodes of this version know every position. */
 async function refuseOlderNodes(
@@ -115,6 +124,60 @@ async function refuseOlderNodes(
     }
     await run(`ALTER TABLE portcullis.events DROP CONSTRAINT IF EXISTS events_are_linked;
       ALTER TABLE portcullis.events ADD CONSTRAINT events_are_linked CHECK (previous IS NOT NULL) NOT VALID`);
+  });
+}
+
+const digestsAtOnce = 1000;
+
+/** Fills in the digests of states that older versions wrote. Writers wait only while a page of them is written. */
+async function fillDigests(client: ClientBase, projection: Projection): Promise<void> {
+  for (let after: readonly [type: string, id: string] | undefined = ["", ""]; after !== undefined; ) {
+    after = await fillSomeDigests(client, { after, projection });
+  }
+}
+
+/** Resolves to the last of the aggregates, or to undefined where there are no more. */
+async function fillSomeDigests(
+  client: ClientBase,
+  { after, projection }: { readonly after: readonly [type: string, id: string]; readonly projection: Projection },
+): Promise<readonly [type: string, id: string] | undefined> {
+  return changeSchema(client, async (run) => {
+    const { rows } = await run(
+      `SELECT type, id, version::float8, state FROM portcullis.aggregates
+        WHERE digest IS NULL AND (type, id) > ($1, $2) ORDER BY type, id LIMIT $3`,
+      [...after, digestsAtOnce],
+    );
+    const page = (rows as StateWithoutDigest[]).map((row) => ({ ...row, id: fromText(row.id) }));
+    const last = page.at(-1);
+    if (last === undefined) return undefined;
+    const digests = await digestsOf(client, page, projection);
+    await run(lockHead);
+    // A node that wrote meanwhile wrote a digest too.
+    const { rowCount } = await run(
+      `UPDATE portcullis.aggregates AS a SET digest = filled.digest, digest_version = a.version
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS filled (type, id, version, digest)
+        WHERE a.type = filled.type AND a.id = filled.id AND a.version = filled.version AND a.digest IS NULL`,
+      [
+        digests.map(({ type }) => type),
+        digests.map(({ id }) => toText(id)),
+        digests.map(({ version }) => version),
+        digests.map(({ digest }) => digest),
+      ],
+    );
+    if (rowCount !== 0) await countAsRebuild(run);
+    return [last.type, toText(last.id)];
+  });
+}
+
+async function digestsOf(client: ClientBase, page: readonly StateWithoutDigest[], projection: Projection) {
+  const nameOf = ({ type, id }: { readonly type: string; readonly id: string }) => `${type}\n${id}`;
+  const missing = new Map(page.map((stored) => [nameOf(stored), new MissingDigest(stored, projection)]));
+  for await (const events of selectEventsOf(client, page)) {
+    for (const event of events) missing.get(nameOf(event.ref))?.add(event);
+  }
+  return page.flatMap((stored) => {
+    const digest = missing.get(nameOf(stored))?.digest;
+    return digest === undefined ? [] : [{ ...stored, digest }];
   });
 }
 

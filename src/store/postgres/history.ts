@@ -1,7 +1,8 @@
 import type { ClientBase } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKey } from "../../domain/states.ts";
-import { type PartRow, type StoredHistory, toPart } from "../shared/history.ts";
+import { type EventPart, type PartRow, type StoredHistory, toPart } from "../shared/history.ts";
+import type { StateWithoutDigest } from "../shared/missing-digest.ts";
 import type { StoredEvent, StoredState } from "../shared/read-rows.ts";
 import { compare, Findings } from "../shared/verify.ts";
 import type { AggregateRef, Projection, Store } from "../store.ts";
@@ -92,6 +93,22 @@ async function findHolder(client: ClientBase, { kind, value }: UniqueKey): Promi
   return holder && { type: holder.type, id: fromText(holder.id) };
 }
 
+/**
+ * The events of some aggregates, up to the versions that these have, by pages. The events of each are in the order of their sequences. Has
+ * to be in a transaction, and be iterated to the end.
+ */
+export function selectEventsOf(
+  client: ClientBase,
+  states: readonly Pick<StateWithoutDigest, "type" | "id" | "version">[],
+): AsyncIterable<readonly EventPart[]> {
+  const columns = [
+    states.map(({ type }) => type),
+    states.map(({ id }) => toText(id)),
+    states.map(({ version }) => version),
+  ];
+  return selectPages(client, selectSomeEvents, (row) => toPart(toPartRow(row)) as EventPart, columns);
+}
+
 const selectPlaces = "SELECT position, recorded_at FROM portcullis.events ORDER BY position";
 
 const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, version, recorded_at, previous, type,
@@ -100,6 +117,10 @@ const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position,
 const inOrder = (parts: string) =>
   `SELECT * FROM (${parts}) AS parts ORDER BY aggregate_type COLLATE "C", aggregate_id COLLATE "C", part, position`;
 const selectEventParts = inOrder(partsOfEvents);
+const selectSomeEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, e.version, recorded_at, previous, e.type,
+    payload FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (type, id, version)
+  JOIN portcullis.events AS e ON aggregate_type = wanted.type AND aggregate_id = wanted.id AND sequence <= wanted.version
+  ORDER BY sequence`;
 const selectParts = inOrder(`${partsOfEvents}
   UNION ALL SELECT type, id, 1, position, version, position_version, NULL, NULL,
       CASE WHEN digest_version = version THEN digest END, state
@@ -121,10 +142,11 @@ async function* selectPages<T>(
   client: ClientBase,
   sql: string,
   toItem: (row: readonly Value[]) => T,
+  values: readonly unknown[] = [],
 ): AsyncIterable<readonly T[]> {
   // Otherwise the server prefers a plan that gives the first rows soon and the last ones late.
   await client.query("SET LOCAL cursor_tuple_fraction = 1");
-  await client.query(patient(`DECLARE pages NO SCROLL CURSOR FOR ${sql}`));
+  await client.query(patient(`DECLARE pages NO SCROLL CURSOR FOR ${sql}`, values));
   for (;;) {
     const { rows } = await client.query<Value[]>({ ...patient(`FETCH ${pageRows} FROM pages`), rowMode: "array" });
     if (rows.length > 0) yield rows.map(toItem);

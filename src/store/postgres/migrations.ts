@@ -1,3 +1,6 @@
+/** By which the events of an aggregate have different sequences, and older nodes find them. Gone once a migration is finished. */
+export const sequenceIndex = "events_aggregate_type_aggregate_id_sequence_key";
+
 /**
  * Each entry brings a store from the schema version of its index to the next. One that was released never changes: a later
  * form is a new entry. Only what databases that speak PostgreSQL's language have in common: tables, keys and indexes.

@@ -10,7 +10,7 @@ const longestMs = 3_600_000;
  */
 const lockMs = 5000;
 
-type Run = (text: string, values?: readonly unknown[]) => Promise<QueryResult>;
+export type Run = (text: string, values?: readonly unknown[]) => Promise<QueryResult>;
 
 /**
  * Changes the schema in one transaction. Processes that do so at once come after each other. Rejects, and changes nothing, where a table

@@ -133,7 +133,7 @@ function stateProblems(stored: StatePart, folded: Snapshot | undefined, projecti
 }
 
 /** As values, not as text: another version of this program may write the fields in another order, or without the newest. */
-function isSameState({ ref, state }: Snapshot, stored: string, { upcast }: Projection): boolean {
+export function isSameState({ ref, state }: Snapshot, stored: string, { upcast }: Projection): boolean {
   if (JSON.stringify(state) === stored) return true;
   try {
     const kept = upcast.state(ref.type, parseJson(stored) as NonNullable<Snapshot["state"]>);

@@ -1,7 +1,7 @@
 import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../errors.ts";
-import type { Migration } from "../store.ts";
+import type { Migration, Projection } from "../store.ts";
 import { connectForWriting, connectImmutable, connectReadOnly, readPragma } from "./connect.ts";
 import { createStoreFile } from "./create.ts";
 import { toStoreError } from "./errors.ts";
@@ -48,10 +48,13 @@ export async function migrateStoreFile(path: string, busy: { readonly limitMs: n
 }
 
 /** Ends the migration of a store that has the newest schema: see `finish`. */
-export async function finishStoreFile(path: string, busy: { readonly limitMs: number }): Promise<boolean> {
+export async function finishStoreFile(
+  path: string,
+  { projection, ...busy }: { readonly limitMs: number; readonly projection: Projection },
+): Promise<boolean> {
   try {
     using db = await retryWhileBusy(() => connectForWriting(path), busy);
-    return await retryWhileBusy(() => finish(db), busy);
+    return await retryWhileBusy(() => finish(db, projection), busy);
   } catch (error) {
     throw toStoreError(error, path);
   }
