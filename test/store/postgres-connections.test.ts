@@ -1,9 +1,12 @@
+import { randomUUID } from "node:crypto";
 import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/store/open.ts";
+import { organizationRef } from "../../src/store/store.ts";
 import { OwnServer, query } from "../fixtures/postgres.ts";
 import { addOrganization } from "./fixtures/commands.ts";
 import { expectStoreError } from "./fixtures/errors.ts";
@@ -120,4 +123,55 @@ describe("what processes leave behind to be found again", () => {
     await later.execute(addOrganization("e"));
     expect(await writers()).toBe(2);
   });
+});
+
+/** The server's words when it ends a session: an ErrorResponse of PostgreSQL's protocol. */
+function endOfSession(): Buffer {
+  const fields = Buffer.from("SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0");
+  const header = Buffer.alloc(5);
+  header.write("E");
+  header.writeInt32BE(4 + fields.length, 1);
+  return Buffer.concat([header, fields]);
+}
+
+/** Sends what goes to the server on. `endNext` ends the next session in the same packet that says that it is ready. */
+async function startEndingProxy(): Promise<{ readonly port: number; endNext(): void }> {
+  const ready = Buffer.from("5a0000000549", "hex");
+  let isNext = false;
+  const proxy = createServer((client) => {
+    const upstream = connect(Number(new URL(server.url).port), "127.0.0.1");
+    for (const socket of [client, upstream]) socket.on("error", () => {});
+    client.pipe(upstream).on("close", () => client.destroy());
+    upstream.on("data", (chunk: Buffer) => {
+      const ends = isNext && chunk.includes(ready);
+      if (ends) isNext = false;
+      client.write(ends ? Buffer.concat([chunk, endOfSession()]) : chunk);
+      if (ends) upstream.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void proxy.close());
+  return {
+    port: (proxy.address() as AddressInfo).port,
+    endNext() {
+      isNext = true;
+    },
+  };
+}
+
+it("goes on with another connection where the server ends one that is just made", async () => {
+  const proxy = await startEndingProxy();
+  const location = new URL(plainUser());
+  location.port = String(proxy.port);
+  const store = await openStore({ location: location.href });
+  onTestFinished(() => store.close());
+  const id = randomUUID();
+  await store.execute(addOrganization(id));
+  proxy.endNext();
+  await query(
+    plainUser(),
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'portcullis'",
+  );
+  const view = await store.read([organizationRef(id)]);
+  expect(view.get(organizationRef(id)).version).toBe(1);
 });

@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { openStore } from "../../src/store/open.ts";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import { finishStore, migrateStore, openStore } from "../../src/store/open.ts";
+import { organizationRef } from "../../src/store/store.ts";
 import { emptyDatabase, type Postgres, query, startPostgres } from "../fixtures/postgres.ts";
+import { addCounter, countUp } from "./fixtures/commands.ts";
+import { makeOlderDatabase } from "./fixtures/older-store.ts";
 import { defineStoreSuite } from "./suite.ts";
 
 const role = `portcullis_test_path_${process.pid}`;
@@ -58,6 +61,8 @@ function traps(): string[] {
     ]),
     `CREATE FUNCTION trap.unnest(anyarray) RETURNS SETOF anyelement LANGUAGE sql AS 'SELECT NULL WHERE false'`,
     `CREATE FUNCTION trap.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'`,
+    `CREATE FUNCTION trap.max(pg_catalog.int8) RETURNS pg_catalog.int8 LANGUAGE sql AS 'SELECT 0::pg_catalog.int8'`,
+    `CREATE FUNCTION trap.to_regclass(pg_catalog.text) RETURNS pg_catalog.regclass LANGUAGE sql AS 'SELECT NULL'`,
   ];
 }
 
@@ -71,6 +76,30 @@ it("is a path that leads astray", async () => {
   await expect(query(location, "SELECT 1::smallint = 1")).rejects.toThrow("an operator of the trap");
   await expect(query(location, "SELECT 1::text")).rejects.toThrow("violates check constraint");
   expect((await query(location, "SELECT pg_is_in_recovery() AS replica")).rows).toEqual([{ replica: true }]);
+});
+
+it("leads no migration astray, nor its end", async () => {
+  await emptyDatabase(location);
+  await makeOlderDatabase(owner, 3, async (store) => {
+    await store.execute(addCounter("counter"));
+    await store.execute(countUp("counter"));
+  });
+  await query(
+    owner,
+    `ALTER SCHEMA portcullis OWNER TO ${role};
+    DO $$ DECLARE name pg_catalog.text; BEGIN
+      FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'portcullis' LOOP
+        EXECUTE format('ALTER TABLE portcullis.%I OWNER TO ${role}', name);
+      END LOOP;
+    END $$`,
+  );
+  expect(await migrateStore({ location })).toMatchObject({ from: 3, isFinished: false });
+  expect(await finishStore({ location })).toBe(true);
+  expect(await migrateStore({ location })).toMatchObject({ isFinished: true });
+  const store = await openStore({ location });
+  onTestFinished(() => store.close());
+  expect(await store.history(organizationRef("counter"), { limit: 9 })).toHaveLength(3);
+  expect(await store.verify()).toMatchObject({ problems: [], events: 3 });
 });
 
 defineStoreSuite({

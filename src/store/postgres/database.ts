@@ -85,13 +85,9 @@ export class Database {
   async #connectTo(pool: Pool): Promise<Connection> {
     const started = performance.now();
     const client = await pool.connect();
-    // Without a listener, the loss of an idle connection would end the process.
-    const forget = () => this.#forget(pool);
-    client.on("error", forget);
     const release = (error?: unknown) => {
       if (error !== undefined && isTimeout(error)) this.#timedOut = { at: performance.now(), error };
-      if (error !== undefined && (isLost(error) || isReadOnly(error))) forget();
-      else client.off("error", forget);
+      if (error !== undefined && (isLost(error) || isReadOnly(error))) this.#forget(pool);
       client.release(error !== undefined);
     };
     try {
@@ -155,8 +151,11 @@ export class Database {
 
   #poolOf(config: ClientConfig): Pool {
     const pool = new pg.Pool({ ...config, max: this.#poolSize, idleTimeoutMillis: 0 });
-    // An idle connection was lost: when the server is back, it may be a replica.
-    pool.on("error", () => this.#forget(pool));
+    // A connection was lost: when the server is back, it may be a replica.
+    const forget = () => this.#forget(pool);
+    pool.on("error", forget);
+    // For as long as the connection lives: a loss that nobody listens for ends the process, and the pool listens only while it is idle.
+    pool.on("connect", (client) => client.on("error", forget));
     return pool;
   }
 }

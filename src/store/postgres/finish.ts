@@ -4,6 +4,7 @@ import { StoreError } from "../errors.ts";
 import { MissingDigest, type StateWithoutDigest } from "../shared/missing-digest.ts";
 import type { Projection } from "../store.ts";
 import { codeOf } from "./errors.ts";
+import { readHead } from "./head.ts";
 import { selectEventsOf } from "./history.ts";
 import { sequenceIndex } from "./migrations.ts";
 import { changeSchema, type Run } from "./schema.ts";
@@ -62,11 +63,11 @@ const lockHead = "SELECT position FROM portcullis.head FOR UPDATE";
  * left. Resolves to the position of the newest event before that.
  */
 async function fillPositions(client: ClientBase): Promise<number> {
-  const { rows } = await client.query<{ position: string }>("SELECT position FROM portcullis.head");
+  const { position } = await readHead(client);
   for (let after: readonly [type: string, id: string] | undefined = ["", ""]; after !== undefined; ) {
     after = await fillSomePositions(client, after);
   }
-  return Number(rows[0]?.position);
+  return position;
 }
 
 /** Resolves to the last of the aggregates, or to undefined where there are no more. */
@@ -185,8 +186,8 @@ const linksAtOnce = 20_000;
 
 /** Fills in the links that are missing. Nobody waits for it: events do not change otherwise. */
 async function fillLinks(client: ClientBase): Promise<void> {
-  const { rows } = await client.query<{ last: string | null }>("SELECT max(position) AS last FROM portcullis.events");
-  for (let after = 0; after < Number(rows[0]?.last); after += linksAtOnce) {
+  const { position: last } = await readHead(client);
+  for (let after = 0; after < last; after += linksAtOnce) {
     await changeSchema(client, (run) =>
       run(
         `UPDATE portcullis.events AS e SET previous = coalesce((

@@ -92,7 +92,7 @@ const isOfAggregate = (of: string): string => `${of}.aggregate_type ${is} $1 AND
 const walkBack = (start: { readonly sequence: string; readonly previous: string; readonly from: string }): string =>
   `WITH RECURSIVE walk AS (
     SELECT NULL::bigint AS position, ${start.sequence} AS sequence, ${start.previous} AS previous, NULL::${text} AS type,
-      NULL::integer AS version, NULL::${text} AS payload, NULL::bigint AS recorded_at, NULL::${text} AS actor, 0 AS steps
+      NULL::integer AS version, NULL::${text} AS payload, NULL::bigint AS recorded_at, NULL::${text} AS actor, 0::bigint AS steps
     FROM portcullis.head AS h LEFT JOIN ${start.from} WHERE ${oneHead}
     UNION ALL
     SELECT ${eventColumns("e")}, w.steps ${plus} 1

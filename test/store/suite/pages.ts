@@ -89,6 +89,16 @@ export function definePageTests(must: Must): void {
       expect(await store.history(organizationRef("a"), { before: 1, limit: 10 })).toEqual([]);
     });
 
+    must("has all events where the limit is the largest", async ({ store }) => {
+      await addCounters(store);
+      const limit = Number.MAX_SAFE_INTEGER;
+      const all = await readHistory(store, organizationRef("a"), 1000);
+      expect(await store.history(organizationRef("a"), { limit })).toEqual(all);
+      expect(await store.history(organizationRef("a"), { before: all[0]?.position ?? 0, limit })).toEqual(all.slice(1));
+      expect((await store.changes({ after: 0, limit })).events).toEqual(await exported(store));
+      expect(await store.list("organization", { limit })).toEqual(await store.list("organization"));
+    });
+
     must("shows every event that was acknowledged before", async ({ store }) => {
       const ref = organizationRef("a");
       await store.execute(addCounter("a"));
