@@ -20,7 +20,7 @@ import { keyChanges } from "./unique-keys.ts";
 import { collectView, isSameRef, type Moment } from "./view.ts";
 
 /** A unique key that an aggregate gives up, takes, or hands to another. */
-export interface UniqueKeyMove {
+interface UniqueKeyMove {
   readonly key: UniqueKey;
   readonly from: AggregateRef | undefined;
   readonly to: AggregateRef | undefined;
@@ -65,7 +65,7 @@ export interface DecidedBatch {
 }
 
 /** The moment after a batch that may not be written yet. */
-export interface AfterBatch extends Moment {
+interface AfterBatch extends Moment {
   /** Called once the batch before it is written: its changes are found in the store now. */
   forgetBatchBefore(): void;
 }

@@ -85,13 +85,15 @@ export class CachedMoment implements Moment {
     this.#records.putMissing(earlier.#records);
   }
 
-  /** Moves to the moment after these writes. */
+  /** Moves to the moment after these writes. As with `trim`, nothing may rely on what is in memory. */
   advance({ events, aggregates, keyMoves, records }: Writes): void {
     const last = events.at(-1);
     if (last !== undefined) ({ position: this.position, recordedAt: this.recordedAt } = last);
     for (const snapshot of aggregates) this.putAggregate(snapshot.ref, snapshot);
     for (const { key, to } of keyMoves) this.putHolder(key, to);
     for (const { ref, to } of records) this.putRecord(ref, to);
+    // Perhaps nobody reads between many commits.
+    this.trim();
   }
 
   /** Moves to a later moment, at which only these aggregates are others. */

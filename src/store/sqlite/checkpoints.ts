@@ -2,7 +2,7 @@ import { realpathSync, statSync } from "node:fs";
 import type { WriteConnection } from "./write-connection.ts";
 
 /** SQLite checkpoints in the commit that makes the log this long: its default. */
-export const autoCheckpointPages = 1000;
+const autoCheckpointPages = 1000;
 /** Of a page with its header in the log. */
 const loggedPageBytes = 4096 + 24;
 

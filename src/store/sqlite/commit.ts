@@ -3,7 +3,7 @@ import { connectForWriting, readPragma } from "./connect.ts";
 import { primaryCode, resultCodes } from "./result-codes.ts";
 
 /** The `code` of the error of a commit that may have happened or not. */
-export const commitInDoubt = "COMMIT_IN_DOUBT";
+const commitInDoubt = "COMMIT_IN_DOUBT";
 
 export const isInDoubt = (error: unknown): boolean =>
   (error as { readonly code?: unknown } | undefined)?.code === commitInDoubt;

@@ -30,7 +30,7 @@ export async function rewrite<T>(
   }
 }
 
-/** Commits. Readers notice it as a commit of another connection, and start over. */
+/** Commits. Readers notice it as a commit of another connection. */
 function end(db: DatabaseSync): void {
   commit(db);
   try {

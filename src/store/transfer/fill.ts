@@ -26,7 +26,6 @@ export async function fill(
 ): Promise<void> {
   const { written } = filling;
   for await (const batch of inBatches(events)) {
-    written.trim();
     await filling.fetch?.(batch.map(({ ref }) => ref));
     const writes = foldOnto(written, batch, projection);
     await filling.write(toRows(writes));
