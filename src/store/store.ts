@@ -128,8 +128,9 @@ export interface Command<Value> {
   readonly actor: string;
   readonly reads: readonly Read[];
   /**
-   * Decides inside the transaction. Must be pure and synchronous: it may run more than once, and other writers wait for it. If it
-   * throws, nothing is written. The view's states are shared, so it must not change them.
+   * Decides on a view that is compared with what is committed before anything is written or refused. Must be pure and synchronous: it may
+   * run more than once, and other writers may wait for it. If it throws, nothing is written. The view's states are shared, so it must not
+   * change them.
    */
   decide(view: View): Decision<Value>;
 }

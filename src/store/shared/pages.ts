@@ -6,7 +6,7 @@ import { type StateSource, type StoredEvent, toRecordedEvent } from "./read-rows
 export const maxLookedAt = 5000;
 
 /** A walk along the links between the events of an aggregate, from newer ones to older ones. */
-export interface Walk {
+interface Walk {
   /** Where it begins: after the newest event, or at an event. */
   readonly start: Pick<StoredEvent, "sequence" | "previous">;
   /** Those before the start. It ends at a link that is missing, or does not lead to the event before. */
