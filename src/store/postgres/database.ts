@@ -30,7 +30,7 @@ export class Database {
       application_name: "portcullis",
       ...host,
       keepAlive: true,
-      // Statements that are sent together are answered together: a transaction takes two round trips.
+      // Statements that are sent together are answered together: a write takes one round trip, or two.
       pipeline: true,
       connectionTimeoutMillis: settings.connectTimeoutMs,
       statement_timeout: this.limits.statementMs,

@@ -77,7 +77,10 @@ const selectHeadAfter = `SELECT ${columns}, $1::uuid OPERATOR(pg_catalog.=) ANY 
 const selectTouched = `SELECT DISTINCT aggregate_type AS type, aggregate_id AS id FROM portcullis.events
   WHERE position > $1 AND position <= $2`;
 
-/** The first row. Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was made. */
+/**
+ * The first row. Throws ReadOnlyServer where a replica answers: a pooler may lead to another server than it did when the connection was
+ * made.
+ */
 export function firstFromPrimary<Row extends FromPrimary>([row]: readonly Row[]): Row {
   if (row === undefined) throw new StoreError("corrupt", "The store has lost its head row: restore it from a backup.");
   if (row.is_replica) throw new ReadOnlyServer(true);

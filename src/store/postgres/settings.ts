@@ -13,7 +13,7 @@ const time = { default: 5000, least: 10, most: 600_000, unit: "milliseconds" } a
 
 /** The default of each, and its limits. */
 export const postgresSettings = {
-  // A node reads over one connection and writes over another. The rest are for the history, and for a commit whose answer was lost.
+  // A node reads over one connection and writes over another. The rest are for lists, for the history, and for commits whose answers were lost.
   poolSize: { default: 4, least: 3, most: 1000 },
   statementTimeoutMs: time,
   connectTimeoutMs: time,

@@ -2,13 +2,13 @@ import { isBesideEvents, type Rows } from "../shared/written-rows.ts";
 import type { Head, Revision } from "./head.ts";
 import { toText } from "./text.ts";
 
-export interface Statement {
+interface Statement {
   readonly text: string;
   readonly values: readonly unknown[];
 }
 
 /** A commit. */
-export interface Commit {
+interface Commit {
   /** The head before it. */
   readonly from: Head;
   readonly to: Head;

@@ -67,8 +67,8 @@ export interface Transactions<Decided extends DecidedBatch = DecidedBatch> {
   decideAhead(commands: readonly Command<unknown>[], onItsWay: Decided | undefined): Decided | undefined;
   /**
    * Writes a batch that was decided ahead, if nothing but what it was decided on is committed. Resolves to true when the rows are on disk,
-   * also where there are none; to false where others wrote, or where the batch before it was not written. Batches are written in the order of the
-   * calls. Where it rejects, nothing is written, unless the error says otherwise. May reject with LostCommit, which says later.
+   * also where there are none; to false where others wrote, or where the batch before it was not written. Batches are written in the order
+   * of the calls. Where it rejects, nothing is written, unless the error says otherwise. May reject with LostCommit, which says later.
    */
   commitAhead(decided: Decided, rows: Rows | undefined): Promise<boolean>;
   /** Whether a transaction has begun where `commitAhead` resolves to false. */

@@ -31,7 +31,7 @@ export interface StoredState {
   readonly positionVersion: number | null;
 }
 
-export interface StoredRecord {
+interface StoredRecord {
   readonly kind: string;
   readonly value: string;
   readonly expiresAt: number | null;

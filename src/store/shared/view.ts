@@ -13,7 +13,6 @@ export interface Moment {
 // Keys of maps. No type and no kind has a colon in its name.
 export const nameOfRef = (ref: AggregateRef): string => `${ref.type}:${ref.id}`;
 export const nameOfUniqueKey = (key: UniqueKey): string => `${key.kind}:${key.value}`;
-export const nameOfRecord = (ref: RecordRef): string => `${ref.record}:${ref.id}`;
 
 export const isUniqueKey = (read: Read): read is UniqueKey => "kind" in read;
 export const isRecordRef = (read: Read): read is RecordRef => "record" in read;

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { StoreError } from "../../../../src/store/errors.ts";
 import { PositionWatch } from "../../../../src/store/shared/position-watch.ts";
@@ -66,6 +67,19 @@ describe("PositionWatch", () => {
     expect(vi.getTimerCount()).toBe(0);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(store.looks).toBe(looks);
+  });
+
+  it("leaves nothing with the signal of one who was answered", async () => {
+    const { store, watch, changed } = makeWatch();
+    const { signal } = new AbortController();
+    const waiting = Array.from({ length: 1000 }, () => changed(0, signal));
+    store.position = 1;
+    await vi.advanceTimersByTimeAsync(0);
+    await Promise.all(waiting);
+    const refused = expect(changed(1, signal)).rejects.toThrow("closed");
+    watch.close();
+    await refused;
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("waits on while the store is unavailable", async () => {
