@@ -204,9 +204,10 @@ export interface Store {
 
   /**
    * Decides and appends in one transaction: no other writer comes between. Must resolve only when events and projection are on disk.
-   * Commands of one process are decided in the order of their calls, and those that wait share a commit. Must reject with what
-   * `decide` threw, and with StoreError `conflict` when another process was first several times in a row, or when a unique key
-   * that the change takes belongs to another aggregate. On PostgreSQL, a key that is also among the reads costs no further query.
+   * Commands of one process are decided in the order of their calls, but for those that are repeated because another process was first or a
+   * connection was lost. Those that wait share a commit. Must reject with what `decide` threw, and with StoreError `conflict` when another
+   * process was first several times in a row, or when a unique key that the change takes belongs to another aggregate. On PostgreSQL, a key
+   * that is also among the reads costs no further query.
    */
   execute<Value>(command: Command<Value>): Promise<CommandResult<Value>>;
 

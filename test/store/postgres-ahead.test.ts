@@ -105,6 +105,22 @@ describe("a write whose reads are in memory", () => {
   });
 });
 
+it("commands whose commit was lost with the connection share the next one", async () => {
+  const location = await postgres.createDatabase();
+  await using proxy = await CuttingProxy.start(location);
+  const store = await open(proxy.url);
+  await store.execute(addCounter("a"));
+  const countCommits = async () =>
+    Number((await query(location, "SELECT commits FROM portcullis.head")).rows[0].commits);
+  const before = await countCommits();
+  const isCut = proxy.cutNext("before COMMIT");
+  const counts = await Promise.all(Array.from({ length: 64 }, () => store.execute(countUp("a"))));
+  await isCut;
+  expect(new Set(counts.map(({ value }) => value)).size).toBe(64);
+  // The searches for what was lost count as well.
+  expect((await countCommits()) - before).toBeLessThan(10);
+});
+
 describe("two commits on one connection that is cut", () => {
   async function start(location: string) {
     await (await open(location)).execute(addCounter("a"));

@@ -168,10 +168,11 @@ export class CommitQueue<Decided extends DecidedBatch> {
   }
 
   #takeCommands(): Waiting[] {
-    const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 0);
+    const others = this.#waiting.findIndex((waiting) => "rewrite" in waiting || waiting.attempts > 1);
     const ready = others === -1 ? this.#waiting.length : others;
     const share = this.#isQuick && this.#onTheWay.length === 0 && ready >= minHalved ? Math.ceil(ready / 2) : ready;
-    // A command that failed goes alone: where it always fails, those that shared its commit succeed.
+    // A command that failed twice goes alone: where it always fails, those that shared its commit succeed. The first time, it may have been
+    // the connection, and then all of them share a commit again.
     return this.#waiting.splice(0, Math.max(1, Math.min(share, maxBatch))) as Waiting[];
   }
 
