@@ -3,7 +3,7 @@ import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Lines of src/ without generated code and without the page's own source. It is what keeps the program readable as it grows. */
-const budget = 28_000;
+const budget = 32_000;
 
 const root = join(import.meta.dirname, "..");
 const files = globSync("src/**/*.ts", {

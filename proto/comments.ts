@@ -11,7 +11,7 @@ const buf = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
 const image = execFileSync(process.execPath, [buf, "build", "proto", "--as-file-descriptor-set", "--output", "-"], {
   cwd: root,
 });
-const ours = Object.entries(readComments(image)).filter(([name]) => name.startsWith("zitadel."));
+const ours = Object.entries(readComments(image)).filter(([name]) => /^(zitadel|portcullis)\./.test(name));
 const source = `// Written by npm run generate from the comments of proto/. Do not edit.
 export const comments: Readonly<Record<string, string>> = ${JSON.stringify(Object.fromEntries(ours), null, 2)};
 `;

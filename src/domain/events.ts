@@ -108,6 +108,13 @@ export interface EventsOf {
 }
 export type AggregateType = keyof EventsOf;
 
+/** Why an append was made, where its events do not tell. */
+export type Cause = {
+  readonly type: "RolledBack";
+  /** The sequence of the revision, in the stream of the same aggregate. */
+  readonly revision: number;
+};
+
 /** Where and when an event was recorded. */
 export interface EventOrigin {
   /** Position in the stream of its aggregate, from 1. */
