@@ -170,7 +170,7 @@ async function createApi(
   });
   return createDispatch(rpcs, {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
-    interceptors: createInterceptors(report),
+    interceptors: createInterceptors({ store, permissions, report }),
     maxRequestBytes,
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),

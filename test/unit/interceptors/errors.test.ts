@@ -15,6 +15,7 @@ import { mapErrors, mapGateErrors, type ReportFailure, toConnectError } from "..
 import { createInterceptors } from "../../../src/interceptors/index.ts";
 import { requestIdOf, setRequestId } from "../../../src/rpc/call/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../../../src/store/errors.ts";
+import type { Store } from "../../../src/store/store.ts";
 
 type Report = Parameters<ReportFailure>[0];
 
@@ -222,7 +223,11 @@ describe("mapGateErrors", () => {
 describe("createInterceptors", () => {
   it("maps errors outside of everything else, a bug in the validation too", async () => {
     const reports: Report[] = [];
-    const run = createInterceptors((failure) => reports.push(failure)).reduceRight<ReturnType<Interceptor>>(
+    const run = createInterceptors({
+      store: {} as Store,
+      permissions: new Map(),
+      report: (failure) => reports.push(failure),
+    }).reduceRight<ReturnType<Interceptor>>(
       (next, interceptor) => interceptor(next),
       () => Promise.reject(new Error("it was reached")),
     );
