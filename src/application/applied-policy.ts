@@ -1,5 +1,4 @@
-import type { LoginPolicy } from "../domain/login-policy/settings.ts";
-import type { KeptLoginPolicy } from "../domain/states.ts";
+import type { KeptLoginPolicy, OrganizationState } from "../domain/states.ts";
 import { type AggregateRef, instanceRef, type View } from "../store/store.ts";
 import { instanceIn } from "./set-up.ts";
 
@@ -17,20 +16,22 @@ export interface AppliedPolicy {
 }
 
 /** The policy that applies, in a view that contains the instance and the subject. */
-export function appliedIn(view: View, subject: Subject): AppliedPolicy {
-  const instance = { owner: instanceRef, policy: instanceIn(view).loginPolicy };
-  if (subject.type === "instance") return { subject, displayName: "", ...instance };
-  const { state } = view.get(subject);
-  const displayName = state?.name ?? "";
-  const own = state?.loginPolicy;
-  return own === undefined
-    ? { subject, displayName, ...instance }
-    : { subject, displayName, owner: subject, policy: own };
-}
+export const appliedIn = (view: View, subject: Subject): AppliedPolicy =>
+  appliedTo(subject, {
+    inherited: instanceIn(view).loginPolicy,
+    organization: subject.type === "organization" ? view.get(subject).state : undefined,
+  });
 
-/** Without what says when and where it is kept. */
-export const valuesOf = ({ settings, secondFactors, multiFactors }: LoginPolicy): LoginPolicy => ({
-  settings,
-  secondFactors,
-  multiFactors,
-});
+export function appliedTo(
+  subject: Subject,
+  from: { readonly inherited: KeptLoginPolicy; readonly organization: OrganizationState | undefined },
+): AppliedPolicy {
+  const { inherited, organization } = from;
+  const own = organization?.loginPolicy;
+  return {
+    subject,
+    displayName: organization?.name ?? "",
+    owner: own === undefined ? instanceRef : subject,
+    policy: own ?? inherited,
+  };
+}
