@@ -9,9 +9,9 @@ const mostLookedAt = 5000;
 const readAtOnce = 500;
 
 export interface PolicyFilter {
-  readonly origin?: "own" | "inherited";
+  readonly origin?: "own" | "inherited" | undefined;
   /** What the names of the organizations begin with. The list is in the order of the names then. */
-  readonly nameStartsWith?: string;
+  readonly nameStartsWith?: string | undefined;
 }
 
 export interface PolicyListPage extends PolicyFilter {
@@ -39,7 +39,11 @@ export async function listPolicies(
   const { nameStartsWith, readable } = page;
   let { after } = page;
   for (let looked = 0; looked < mostLookedAt; ) {
-    const wanted = Math.min(readAtOnce, mostLookedAt - looked, origin === undefined ? limit - policies.length : readAtOnce);
+    const wanted = Math.min(
+      readAtOnce,
+      mostLookedAt - looked,
+      origin === undefined ? limit - policies.length : readAtOnce,
+    );
     const found = await readPage(store, { nameStartsWith, readable, after, limit: wanted });
     for (const { key, organization } of found) {
       looked += 1;
@@ -73,7 +77,12 @@ async function readPage(
 /** The same for the few organizations of a caller's grants. */
 async function readSome(
   store: Store,
-  { nameStartsWith, readable, after, limit }: Pick<PolicyListPage, "nameStartsWith" | "after" | "limit"> & { readonly readable: readonly string[] },
+  {
+    nameStartsWith,
+    readable,
+    after,
+    limit,
+  }: Pick<PolicyListPage, "nameStartsWith" | "after" | "limit"> & { readonly readable: readonly string[] },
 ): Promise<readonly Found[]> {
   const refs = readable.map(organizationRef);
   const view = await store.read(refs);
@@ -89,3 +98,22 @@ async function readSome(
 }
 
 const compareBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+/** How many organizations inherit the instance's policy, and the names of the first that may be shown. Reads them all, by pages. */
+export async function countInheriting(
+  store: Store,
+  { mostNames, mayShow }: { readonly mostNames: number; readonly mayShow: (organizationId: string) => boolean },
+): Promise<{ readonly count: number; readonly names: readonly string[] }> {
+  let count = 0;
+  const names: string[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await store.list("organization", { ...(after !== undefined && { after }), limit: readAtOnce });
+    for (const { ref, state } of page) {
+      if (state === undefined || state.removed || state.loginPolicy !== undefined) continue;
+      count += 1;
+      if (names.length < mostNames && mayShow(ref.id)) names.push(state.name);
+    }
+    after = page.at(-1)?.ref.id;
+    if (page.length < readAtOnce) return { count, names };
+  }
+}

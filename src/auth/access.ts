@@ -5,7 +5,7 @@ import type { Caller } from "./caller.ts";
 import { checkPermission, hasPermission } from "./check-permission.ts";
 import { AuthError } from "./errors.ts";
 import type { ResourceRule } from "./permissions.ts";
-import type { Resource } from "./resource.ts";
+import type { PolicyName } from "./resource.ts";
 
 /** The caller of a call whose request names what it is about. */
 export interface Identity {
@@ -23,7 +23,7 @@ export interface Access {
   /** Contains the instance, and the organization that the request names. */
   readonly seen: View | undefined;
   /** What the request names; absent where it names no single resource. */
-  readonly resource?: Resource;
+  readonly name?: PolicyName;
   /** Whether the caller has a permission on an organization; without one, on the instance. */
   can(permission: Permission, organizationId?: string): boolean;
   /** The ids of the organizations on which the caller has a permission; all, with a role on the instance that grants it. */
@@ -39,11 +39,11 @@ export function accessOf(context: Pick<HandlerContext, "values" | "method">): Ac
   return access;
 }
 
-/** Checks what a rule asks for on a resource, and reads it. Rejects with an AuthError where the caller may not. */
+/** Checks what a rule asks for on what a request names, and reads it. Rejects with an AuthError where the caller may not. */
 export async function authorize(
   store: Store,
   { caller, seen: before }: Identity,
-  { resource, rule }: { readonly resource: Resource | undefined; readonly rule: ResourceRule },
+  { name, rule }: { readonly name: PolicyName | undefined; readonly rule: ResourceRule },
 ): Promise<Access> {
   const organizations = (permission: Permission): readonly string[] | "all" => {
     if (hasPermission(caller, permission)) return "all";
@@ -55,20 +55,21 @@ export async function authorize(
     can: (permission: Permission, organizationId?: string) => hasPermission(caller, permission, organizationId),
     organizations,
   };
-  if (resource === undefined) {
+  if (name === undefined) {
     if (organizations(rule.permission).length === 0) throw new AuthError("permission_missing");
     return { ...common, seen: before };
   }
+  const { resource } = name;
   if (resource.type === "instance") {
     const { instancePermission } = rule;
     if (instancePermission === undefined || !hasPermission(caller, instancePermission)) {
       throw new AuthError("permission_missing");
     }
-    return { ...common, resource, seen: await store.read([instanceRef], { seen: before }) };
+    return { ...common, name, seen: await store.read([instanceRef], { seen: before }) };
   }
   const seen = await store.read([resource, instanceRef], { seen: before });
   const { state } = seen.get(resource);
   const exists = state !== undefined && !state.removed;
   checkPermission(caller, { organizationId: resource.id, exists, permission: rule.permission });
-  return { ...common, resource, seen };
+  return { ...common, name, seen };
 }

@@ -3,7 +3,7 @@ import { Code, ConnectError, type ContextValues, type Interceptor } from "@conne
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { accessKey, authorize, identityKey } from "../auth/access.ts";
 import type { PermissionTable, ResourceRule } from "../auth/permissions.ts";
-import { parsePolicyName, type Resource } from "../auth/resource.ts";
+import { type PolicyName, parsePolicyName } from "../auth/resource.ts";
 import type { Store } from "../store/store.ts";
 
 /**
@@ -14,8 +14,8 @@ export function authorizeResource(store: Store, permissions: PermissionTable): I
   async function check(rule: ResourceRule, message: Message, values: ContextValues): Promise<void> {
     const identity = values.get(identityKey);
     if (identity === undefined) throw new Error("a call came here without its caller");
-    const resource = rule.field.length === 0 ? undefined : resourceIn(message, rule.field);
-    values.set(accessKey, await authorize(store, identity, { resource, rule }));
+    const name = rule.field.length === 0 ? undefined : nameIn(message, rule.field);
+    values.set(accessKey, await authorize(store, identity, { name, rule }));
   }
 
   async function* checkEach(rule: ResourceRule, messages: AsyncIterable<Message>, values: ContextValues) {
@@ -34,11 +34,11 @@ export function authorizeResource(store: Store, permissions: PermissionTable): I
   };
 }
 
-function resourceIn(message: Message, field: readonly DescField[]): Resource {
+function nameIn(message: Message, field: readonly DescField[]): PolicyName {
   let value: unknown = message;
   for (const { localName } of field) value = (value as Record<string, unknown> | undefined)?.[localName];
   const name = parsePolicyName(String(value ?? ""));
-  if (name !== undefined) return name.resource;
+  if (name !== undefined) return name;
   const path = field.map((one) => one.name).join(".");
   const wanted = "instance/loginPolicy or organizations/{organization}/loginPolicy";
   throw new ConnectError(`${path} must be ${wanted}`, Code.InvalidArgument, undefined, [

@@ -51,6 +51,7 @@ export const settingFields = LoginPolicySchema.fields.filter(
   ({ number }) => number >= LoginPolicySchema.field.allowUsernamePassword.number,
 );
 
-/** `forceMfa` to `force_mfa`. */
-export const wireName = (setting: keyof LoginPolicySettings | "secondFactors" | "multiFactors" | "identityProviders") =>
-  LoginPolicySchema.field[setting].name;
+/** The wire name of a field: `force_mfa` for `forceMfa`. */
+export const wireName = (
+  setting: keyof LoginPolicySettings | "secondFactors" | "multiFactors" | "identityProviders" | "origin",
+) => LoginPolicySchema.field[setting].name;

@@ -1,6 +1,8 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
+import type { PolicyError } from "../../domain/login-policy/errors.ts";
 
 /** Names this server in google.rpc.ErrorInfo. */
 const domain = "portcullis";
@@ -40,3 +42,15 @@ export const etagMismatch = (current: string): ConnectError =>
 
 export const revisionNotFound = (name: string): ConnectError =>
   refusal({ code: Code.NotFound, reason: "REVISION_NOT_FOUND", text: `the policy has no revision ${name}` });
+
+/** A refusal that v1 has an id for, with the field to blame. */
+export function refusedField(field: string, { id, message, code }: PolicyError, advice: string): ConnectError {
+  const error = refusal({
+    code: Code.InvalidArgument,
+    reason: code.toUpperCase(),
+    text: `${message} (${id}): ${advice}`,
+    field,
+  });
+  error.details.unshift({ desc: ErrorDetailSchema, value: { id, message } });
+  return error;
+}
