@@ -178,8 +178,8 @@ async function createApi(
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`.
-    ignoreUnknown: true,
+    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`. In our own API, a misspelt setting must not be lost.
+    ignoreUnknown: ({ parent }) => parent !== LoginPolicyService,
     publicStreams: { isPublic: (method) => permissions.get(method) === anyone, ...options.publicStreams },
     grpcMetadataHeaders: true,
     reservedPaths,
