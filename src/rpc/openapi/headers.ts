@@ -4,7 +4,10 @@ import type { Route } from "../rest/route-table.ts";
 // The headers that `portcullis.rpc.v1.rest_headers` makes of fields.
 
 const schema: JsonObject = { type: "string" };
-const nameOf = (fields: readonly DescField[]): string => `\`${fields.map(({ jsonName }) => jsonName).join(".")}\``;
+
+/** A field as JSON names it. */
+export const nameOf = (fields: readonly DescField[]): string =>
+  `\`${fields.map(({ jsonName }) => jsonName).join(".")}\``;
 
 /** Whether a caller may ask for what it does not hold yet. */
 const isComparable = ({ method, headers }: Route): boolean =>

@@ -120,7 +120,7 @@ const invalid = (field: string, description: string) =>
 export function etagOf(answer: Message, { rpc, headers: { etag: fields } }: Answered): string | undefined {
   const etag = fields && textAt(reflect(rpc.spec.method.output, answer), fields);
   if (!etag) return undefined;
-  if (!anEtag.test(etag)) throw new Error(`the field ${fields?.at(-1)} holds no etag in double quotes`);
+  if (!anEtag.test(etag)) throw new Error(`the ${fields?.at(-1)} holds no etag in double quotes`);
   return etag;
 }
 
