@@ -121,7 +121,7 @@ function expectNoLeak(error: ConnectError): void {
 function caller() {
   const contextValues = createContextValues();
   setRequestId(contextValues, "the-id");
-  return { header: new Headers(), contextValues, service: ManagementService };
+  return { header: new Headers(), contextValues, service: ManagementService as DescService };
 }
 
 describe("mapErrors", () => {
