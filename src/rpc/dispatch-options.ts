@@ -1,4 +1,4 @@
-import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
+import { createRegistry, type DescFile, type DescMethod, type Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Gate } from "./call/admit.ts";
 import { CallerTurns } from "./call/caller-turns.ts";
@@ -6,7 +6,7 @@ import { type Observe, type OnFailure, toStandardError } from "./call/outcome.ts
 import type { PublicStreamOptions } from "./call/public-streams.ts";
 import { aBoolean, aFunction, type Check, checkOptions, listOf } from "./check-options.ts";
 import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.ts";
-import type { RestOptions } from "./rest/options.ts";
+import type { RestOptions, RestSettings } from "./rest/options.ts";
 import type { RpcTable } from "./rpc-table.ts";
 
 /** All may be left out. */
@@ -42,7 +42,7 @@ export interface DispatchOptions extends Partial<RestOptions> {
 }
 
 /** The options with their defaults. */
-export type DispatchSettings = RestOptions & Pick<DispatchOptions, "stockHandlers" | "publicStreams" | "observe">;
+export type DispatchSettings = RestSettings & Pick<DispatchOptions, "stockHandlers" | "publicStreams" | "observe">;
 
 const defaultMaxRequestBytes = 4 * 1024 * 1024;
 
@@ -56,7 +56,19 @@ export function readOptions(rpcs: RpcTable, options: DispatchOptions): DispatchS
     maxRequestBytes = defaultMaxRequestBytes,
     onFailure = toStandardError,
   } = options;
-  return { ...options, gate, interceptors, maxRequestBytes, onFailure, registry: typesOf(rpcs, options.registry) };
+  const registry = typesOf(rpcs, options.registry);
+  const ignoreUnknown = decideOnce(rpcs, options.ignoreUnknown ?? false);
+  return { ...options, gate, interceptors, maxRequestBytes, onFailure, registry, ignoreUnknown };
+}
+
+/** Asks the option once for each RPC. */
+function decideOnce(
+  rpcs: RpcTable,
+  option: NonNullable<RestOptions["ignoreUnknown"]>,
+): (method: DescMethod) => boolean {
+  const methods = [...rpcs.values()].map(({ spec }) => spec.method);
+  const chosen = new Set(methods.filter((method) => (typeof option === "boolean" ? option : option(method))));
+  return (method) => chosen.has(method);
 }
 
 const admitAll: Gate = () => {};
@@ -76,7 +88,10 @@ export const dispatchChecks: { readonly [Name in keyof DispatchOptions]-?: Check
     wanted: "a registry, as createRegistry of @bufbuild/protobuf makes it",
     fits: (value) => (value as Partial<Registry> | null)?.kind === "registry",
   },
-  ignoreUnknown: aBoolean,
+  ignoreUnknown: {
+    wanted: "true, false or a function",
+    fits: (value) => aBoolean.fits(value) || aFunction.fits(value),
+  },
   etags: aBoolean,
   grpcMetadataHeaders: aBoolean,
   reservedPaths: listOf("paths that start with a slash", (path) => typeof path === "string" && path.startsWith("/")),

@@ -127,8 +127,11 @@ describe("the packed @portcullis/rpc", () => {
     for (const imported of ["api/annotations", "api/http", "api/httpbody", "api/field_behavior", "rpc/status"]) {
       expect(files).toContain(`proto/google/${imported}.proto`);
     }
+    expect(files).toContain("proto/portcullis/rpc/v1/rest.proto");
+    // Its own name, and that of its proto package.
+    const ownNames = /@portcullis\/rpc|(?:portcullis\/gen\/)?portcullis(?:[._/]|\\\\|::)rpc/gi;
     for (const file of files) {
-      const text = readFileSync(join(packed, file), "utf8").replaceAll("@portcullis/rpc", "");
+      const text = readFileSync(join(packed, file), "utf8").replaceAll(ownNames, "");
       expect([file, /portcullis|zitadel/i.exec(text)?.[0]]).toEqual([file, undefined]);
     }
   });

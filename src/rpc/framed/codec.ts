@@ -20,9 +20,12 @@ export function createFramed(
   const serveUnary = options.stockHandlers ? undefined : createUnary(protocol, options);
   return {
     ...(serveUnary && { serveUnary }),
-    serve: (exchange, target) =>
-      serveUnary !== undefined && target.rpc.spec.kind === "unary"
-        ? serveUnary(exchange, target)
-        : options.serveStream(exchange, target, reframe(exchange.head)),
+    serve(exchange, target) {
+      const { kind } = target.rpc.spec;
+      if (serveUnary !== undefined && kind === "unary") return serveUnary(exchange, target);
+      // Without it, nginx holds messages back. It never buffers gRPC.
+      if (kind !== "unary" && protocol.name !== "grpc") exchange.response.setHeader("x-accel-buffering", "no");
+      return options.serveStream(exchange, target, reframe(exchange.head));
+    },
   };
 }

@@ -4,6 +4,7 @@ import { innerMessage, isTextField } from "../rest/fields.ts";
 import { isHttpBody } from "../rest/http-body.ts";
 import type { Route } from "../rest/route-table.ts";
 import { streamTypes } from "../rest/stream-writer.ts";
+import { nameOf } from "./headers.ts";
 import type { SchemaCollection } from "./schemas.ts";
 
 export const binary: JsonObject = { schema: { type: "string", format: "binary" } };
@@ -28,7 +29,7 @@ export function answerOf(route: Route, schemas: SchemaCollection): JsonObject {
   if (kind === "unary") {
     return { description: "The call succeeded.", content: { "application/json": { schema }, ...framed(route) } };
   }
-  const forms = streamTypes.map((type) => [type, { schema: streamSchemas[type]?.(schema) ?? schema }]);
+  const forms = streamTypes.map((type) => [type, { schema: streamSchemas[type]?.(schema, route) ?? schema }]);
   return {
     description:
       "The messages, each as soon as it is ready. An error before the first one has its own HTTP status; the schema shows a " +
@@ -38,7 +39,7 @@ export function answerOf(route: Route, schemas: SchemaCollection): JsonObject {
 }
 
 /** The schema of a stream of messages, by its media type; see `rest/stream-writer.ts`. */
-const streamSchemas: Readonly<Record<string, (message: JsonObject) => JsonObject>> = {
+const streamSchemas: Readonly<Record<string, (message: JsonObject, route: Route) => JsonObject>> = {
   "application/x-ndjson": (message) => ({
     description: "One line. Where an error ended the stream, the last line is an object with `error` alone.",
     anyOf: [
@@ -51,10 +52,11 @@ const streamSchemas: Readonly<Record<string, (message: JsonObject) => JsonObject
     description: "An error after the first message breaks the connection off, and the array has no end.",
     items: message,
   }),
-  "text/event-stream": (message) => ({
+  "text/event-stream": (message, { headers: { eventId } }) => ({
     description:
       "The `data` of one event: a message, or, in an event `error`, what ended the stream. A stream that is complete ends " +
-      "with an event `end`, whose `data` is empty.",
+      "with an event `end`, whose `data` is empty." +
+      (eventId ? ` The \`id\` of an event is the field ${nameOf(eventId)}.` : ""),
     anyOf: [message, status],
   }),
 };

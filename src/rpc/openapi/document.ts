@@ -5,6 +5,7 @@ import { hasOneRequest, type Route } from "../rest/route-table.ts";
 import { answerOf, binary, framed } from "./answers.ts";
 import type { Comments } from "./comments.ts";
 import { isMarkedRequired } from "./field-behavior.ts";
+import { answerHeaders, headerParameters, notModified } from "./headers.ts";
 import { SchemaCollection } from "./schemas.ts";
 
 export interface OpenApiOptions {
@@ -180,6 +181,7 @@ function operation(route: Route, options: OperationOptions): JsonObject {
   const parameters = [
     ...options.pathParameters.map((parameter) => pathParameter(parameter, schemas)),
     ...queryParameters(route, options),
+    ...headerParameters(route),
     ...(headers[method.parent.typeName] ?? []),
   ];
   const body = requestBody(route, options);
@@ -191,7 +193,8 @@ function operation(route: Route, options: OperationOptions): JsonObject {
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: body }),
     responses: {
-      "200": answerOf(route, schemas),
+      "200": { ...answerOf(route, schemas), ...answerHeaders(route) },
+      ...notModified(route),
       default: { $ref: "#/components/responses/error" },
     },
   };

@@ -7,14 +7,14 @@ import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 import { answerHeaders } from "./answer.ts";
 import { timeHeaders } from "./message.ts";
-import type { RestOptions } from "./options.ts";
+import type { RestSettings } from "./options.ts";
 import type { RestTarget } from "./route-table.ts";
 import { codeOf, HttpRefusalError, sendStatus } from "./status.ts";
 import { serveStream } from "./stream.ts";
 import { serveUnary } from "./unary.ts";
 
 /** REST JSON as google.api.http rules describe it: a request becomes the same in-process call as in any other protocol. */
-export function createRestCodec(options: RestOptions): Codec<RestTarget> {
+export function createRestCodec(options: RestSettings): Codec<RestTarget> {
   const { registry } = options;
   return {
     protocol: "rest",

@@ -3,6 +3,7 @@ import { http } from "../gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "../gen/google/api/http_pb.ts";
 import type { Rpc, RpcTable } from "../rpc-table.ts";
 import { resolveTextField } from "./fields.ts";
+import { type HeaderFields, readHeaderFields } from "./header-fields.ts";
 import { type PathTemplate, parseTemplate, type Segment } from "./template.ts";
 
 /** One binding of a google.api.http rule. */
@@ -20,6 +21,8 @@ export interface Route {
   readonly body?: "whole" | DescField;
   /** The field of the answer that is sent alone; absent: the whole answer is. */
   readonly responseBody?: DescField;
+  /** The fields that are headers. */
+  readonly headers: HeaderFields;
 }
 
 /** The route that a request takes, with the path's values: percent-decoded, in the order of the route's variables. */
@@ -48,16 +51,19 @@ export interface RouteTable {
 }
 
 /**
- * Compiles the HTTP rules of all RPCs. Throws an Error, naming the RPC, for a rule that cannot be served, for a field that
- * is not there or cannot be bound, and, naming both RPCs, for two rules of one method and shape or a rule with an RPC's path.
+ * Compiles the HTTP rules of all RPCs, and reads their option `rest_headers`. Throws an Error, naming the RPC, for what cannot be
+ * served, for a field that is not there or cannot be bound, and, naming both RPCs, for two rules of one method and shape or a rule
+ * with an RPC's path.
  */
 export function createRouteTable(rpcs: RpcTable, reservedPaths: readonly string[] = []): RouteTable {
   const root = new Node();
   const routes: Route[] = [];
   for (const rpc of rpcs.values()) {
+    const headers = readHeaderFields(rpc);
     if (!hasOption(rpc.spec.method, http)) continue;
     try {
-      for (const route of compileRule(rpc, getOption(rpc.spec.method, http))) {
+      for (const rule of bindingsOf(getOption(rpc.spec.method, http))) {
+        const route = { ...compileBinding(rpc, rule), headers };
         const path = literalPath(route);
         if (reservedPaths.includes(path))
           throw new Error(`"${route.pattern}" is a path that the server keeps for itself`);
@@ -91,13 +97,13 @@ function plainRoutes(routes: readonly Route[]): ReadonlyMap<string, ReadonlyMap<
   return plain;
 }
 
-function compileRule(rpc: Rpc, rule: HttpRule): Route[] {
+function bindingsOf(rule: HttpRule): HttpRule[] {
   const nested = rule.additionalBindings.find((binding) => binding.additionalBindings.length > 0);
   if (nested !== undefined) throw new Error("an additional binding cannot have additional bindings");
-  return [rule, ...rule.additionalBindings].map((binding) => compileBinding(rpc, binding));
+  return [rule, ...rule.additionalBindings];
 }
 
-function compileBinding(rpc: Rpc, rule: HttpRule): Route {
+function compileBinding(rpc: Rpc, rule: HttpRule): Omit<Route, "headers"> {
   const { method, pattern } = patternOf(rule);
   const template = parseTemplate(pattern);
   const { input, output } = rpc.spec.method;

@@ -3,11 +3,18 @@ import { createOutlet } from "../call/outlet.ts";
 import { isGone } from "../http/response.ts";
 import type { ListenerResponse } from "../listener/handler.ts";
 
+/** One message of a stream. */
+export interface StreamedMessage {
+  readonly json: string;
+  /** Only events have a place for one. */
+  readonly eventId: string | undefined;
+}
+
 /** How a stream of messages is written. */
 export interface Framing {
   readonly first: string;
   readonly between: string;
-  message(json: string): string;
+  message(message: StreamedMessage): string;
   readonly end: string;
   /** An error after the first message. Absent: the form has no place for one, so the connection breaks. */
   error?(status: string): string;
@@ -18,20 +25,26 @@ const framings: Readonly<Record<string, Framing>> = {
   "application/x-ndjson": {
     first: "",
     between: "",
-    message: (json) => `${json}\n`,
+    message: ({ json }) => `${json}\n`,
     end: "",
     error: (status) => `{"error":${status}}\n`,
   },
-  "application/json": { first: "[", between: ",", message: (json) => json, end: "]" },
+  "application/json": { first: "[", between: ",", message: ({ json }) => json, end: "]" },
   "text/event-stream": {
     first: "",
     between: "",
-    message: (json) => `data: ${json}\n\n`,
+    message: ({ json, eventId }) => `${eventId === undefined ? "" : idLine(eventId)}data: ${json}\n\n`,
     // Without this, a browser takes every end for a broken connection, and asks again.
     end: "event: end\ndata:\n\n",
     error: (status) => `event: error\ndata: ${status}\n\n`,
   },
 };
+
+/** A line break would end the line, and with NUL in it clients ignore the id. */
+function idLine(id: string): string {
+  if (/[\r\n\0]/.test(id)) throw new Error("the id of an event holds a line break or NUL");
+  return `id: ${id}\n`;
+}
 
 /** In the order of preference. */
 export const streamTypes: readonly string[] = Object.keys(framings);
@@ -39,12 +52,15 @@ export const streamTypes: readonly string[] = Object.keys(framings);
 /** The framing of a type of `streamTypes`. */
 export const framingOf = (type: string): Framing => framings[type] as Framing;
 
-/** Frames JSON texts as bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead. */
-export async function* frame(texts: AsyncIterable<string>, framing: () => Framing): AsyncIterable<Uint8Array> {
+/** Frames messages as bytes: of several texts on their way over HTTP/2, Node 24 has been seen to send freed memory instead. */
+export async function* frame(
+  messages: AsyncIterable<StreamedMessage>,
+  framing: () => Framing,
+): AsyncIterable<Uint8Array> {
   let isFirst = true;
-  for await (const text of texts) {
+  for await (const one of messages) {
     const { first, between, message } = framing();
-    yield Buffer.from((isFirst ? first : between) + message(text));
+    yield Buffer.from((isFirst ? first : between) + message(one));
     isFirst = false;
   }
   const { first, end } = framing();

@@ -8,19 +8,20 @@ import type { NodeExchange } from "../call/exchange.ts";
 import type { Outcome } from "../call/outcome.ts";
 import { untilAborted, whileCalled } from "../call/until-aborted.ts";
 import { answerHeaders, answerJson, withVary } from "./answer.ts";
+import { eventIdOf } from "./header-fields.ts";
 import { isRawAnswer, rawAnswer, rawPart } from "./http-body.ts";
 import { readMessage } from "./message.ts";
 import { requireAcceptable } from "./negotiation.ts";
-import type { RestOptions } from "./options.ts";
+import type { RestSettings } from "./options.ts";
 import type { RestTarget } from "./route-table.ts";
 import { codeOf, toStatusJson } from "./status.ts";
-import { frame, framingOf, streamTypes, writeStream } from "./stream-writer.ts";
+import { frame, framingOf, type StreamedMessage, streamTypes, writeStream } from "./stream-writer.ts";
 
 /** Serves one call that streams its answers. Rejects with what goes to the caller as a status, where no answer has begun. */
 export async function serveStream(
   exchange: NodeExchange,
   target: RestTarget,
-  { context, options }: { readonly context: CallContext; readonly options: RestOptions },
+  { context, options }: { readonly context: CallContext; readonly options: RestSettings },
 ): Promise<Outcome> {
   const { route } = target;
   const { spec } = route.rpc;
@@ -55,10 +56,11 @@ export async function serveStream(
     }
   }
 
-  async function* texts(): AsyncIterable<string> {
+  async function* messages(): AsyncIterable<StreamedMessage> {
     const { output } = spec.method;
     for await (const answer of call()) {
-      yield JSON.stringify(answerJson(answer, output, { registry, field: route.responseBody }));
+      const json = JSON.stringify(answerJson(answer, output, { registry, field: route.responseBody }));
+      yield { json, eventId: eventIdOf(answer, route) };
     }
   }
 
@@ -66,7 +68,7 @@ export async function serveStream(
     response,
     isHead: head.method === "HEAD",
     signal,
-    pieces: isRaw ? rawPieces() : frame(texts(), () => framingOf(type)),
+    pieces: isRaw ? rawPieces() : frame(messages(), () => framingOf(type)),
     headers: () => ({
       ...withVary(answerHeaders(context), "Accept"),
       "content-type": type,

@@ -5,10 +5,11 @@ import type { Exchange } from "../call/exchange.ts";
 import { invoke } from "../call/invoke.ts";
 import { compress, responseEncodings } from "../http/content-coding.ts";
 import { answerHeaders, answerJson, isHeld, weakEtag, withVary } from "./answer.ts";
+import { etagOf } from "./header-fields.ts";
 import { isRawAnswer, rawAnswer, rawPart } from "./http-body.ts";
 import { readMessage } from "./message.ts";
 import { chooseEncoding, requireAcceptable } from "./negotiation.ts";
-import type { RestOptions } from "./options.ts";
+import type { RestSettings } from "./options.ts";
 import type { RestTarget } from "./route-table.ts";
 
 const json = "application/json";
@@ -17,7 +18,7 @@ const json = "application/json";
 export async function serveUnary(
   exchange: Exchange,
   target: RestTarget,
-  { context, options }: { readonly context: CallContext; readonly options: RestOptions },
+  { context, options }: { readonly context: CallContext; readonly options: RestSettings },
 ): Promise<void> {
   const { route } = target;
   const { spec } = route.rpc;
@@ -29,21 +30,32 @@ export async function serveUnary(
     const message = await readMessage(exchange, target, options);
     return await invoke(spec, { context, message, interceptors: options.interceptors });
   });
-  const headers = { "cache-control": "no-store", ...answerHeaders(context) };
+  const isRead = head.method === "GET" || head.method === "HEAD";
+  const { registry, etags = false } = options;
+  let etag = etagOf(output, route);
+  let answer: Body;
   if (isRaw) {
     const { contentType, data } = rawAnswer(rawPart(output, route));
-    const raw = { ...headers, "content-type": contentType, "x-content-type-options": "nosniff" };
-    return sendBody(exchange, { body: Buffer.from(data), header: raw });
+    answer = {
+      body: Buffer.from(data),
+      header: { "content-type": contentType, "x-content-type-options": "nosniff" },
+    };
+  } else {
+    const value = answerJson(output, spec.method.output, { registry, field: route.responseBody });
+    const body = Buffer.from(JSON.stringify(value));
+    if (etags && isRead) etag ??= context.responseHeader.get("etag") ?? weakEtag(body);
+    answer = { body, header: { "content-type": json } };
   }
-  const { registry, etags = false } = options;
-  const value = answerJson(output, spec.method.output, { registry, field: route.responseBody });
-  const body = Buffer.from(JSON.stringify(value));
-  const isRead = head.method === "GET" || head.method === "HEAD";
-  if (!etags || !isRead) return sendCompressed(exchange, { body, header: { ...headers, "content-type": json } });
-  const etag = context.responseHeader.get("etag") ?? weakEtag(body);
-  const kept = { "cache-control": "private, no-cache", ...answerHeaders(context), etag };
-  if (isHeld(head, etag)) return reply.send({ status: 304, header: withVary(kept, "Accept-Encoding") });
-  return sendCompressed(exchange, { body, header: { ...kept, "content-type": json } });
+  const kept = isRead ? etag : undefined;
+  const header = {
+    "cache-control": kept ? "private, no-cache" : "no-store",
+    ...answerHeaders(context),
+    ...(etag !== undefined && { etag }),
+  };
+  if (kept && isHeld(head, kept)) return reply.send({ status: 304, header: withVary(header, "Accept-Encoding") });
+  const whole = { body: answer.body, header: { ...header, ...answer.header } };
+  if (isRaw) sendBody(exchange, whole);
+  else await sendCompressed(exchange, whole);
 }
 
 interface Body {

@@ -44,6 +44,7 @@ test("the descriptor set holds the services, everything they need and the commen
 test("the folder holds every file that its .proto files import", () => {
   expect(files).toContain("zitadel/management.proto");
   expect(files).toContain("zitadel/admin.proto");
+  expect(files).toContain("portcullis/rpc/v1/rest.proto");
   // Those come with every gRPC library.
   expect(files.filter((file) => file.startsWith("grpc/"))).toEqual([]);
   for (const file of files) {

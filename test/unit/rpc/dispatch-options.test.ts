@@ -33,7 +33,7 @@ describe("createDispatch", () => {
     ["maxRequestBytes", "64k", "a whole number of bytes from 1 to 4294967295", "'64k'"],
     ["maxRequestBytes", Number.POSITIVE_INFINITY, "a whole number of bytes from 1 to 4294967295", "Infinity"],
     ["registry", {}, "a registry, as createRegistry of @bufbuild/protobuf makes it", "{}"],
-    ["ignoreUnknown", "false", "true or false", "'false'"],
+    ["ignoreUnknown", "false", "true, false or a function", "'false'"],
     ["etags", 1, "true or false", "1"],
     ["stockHandlers", "yes", "true or false", "'yes'"],
     ["reservedPaths", "/openapi.json", "an array of paths that start with a slash", "'/openapi.json'"],
