@@ -21,11 +21,10 @@ import { readPatch } from "./patch.ts";
 /** How many organizations a preview names. */
 const mostNames = 20;
 
-/** What is needed to find the state of a revision. Rejects where there is none. */
-export type FindRevision = (
-  subject: Subject,
-  revision: number,
-) => Promise<Extract<PolicyChangeWish, { kind: "rollback" }>>;
+export type RollbackWish = Extract<PolicyChangeWish, { kind: "rollback" }>;
+
+/** Finds the state of a revision. Rejects with not_found. */
+type FindRevision = (revision: number) => Promise<RollbackWish>;
 
 /** Reads the change that a preview is about. */
 async function readWish(
