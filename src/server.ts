@@ -17,6 +17,7 @@ import {
   type TlsOptions,
 } from "@portcullis/rpc";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { LoginPolicyService } from "../gen/portcullis/v1/login_policy_service_pb.ts";
 import { AdminService } from "../gen/zitadel/admin_pb.ts";
 import { AuthService } from "../gen/zitadel/auth_pb.ts";
 import { ManagementService } from "../gen/zitadel/management_pb.ts";
@@ -30,6 +31,7 @@ import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
 import { createInterceptors } from "./interceptors/index.ts";
 import type { LimitedLog } from "./process/limited-log.ts";
 import { createReadiness, type Readiness } from "./process/readiness.ts";
+import { createLoginPolicyService } from "./services/portcullis/service.ts";
 import { createAdminService } from "./services/zitadel/admin.ts";
 import { createAuthService } from "./services/zitadel/auth.ts";
 import { createManagementService } from "./services/zitadel/management.ts";
@@ -45,7 +47,7 @@ import { createWebRoutes, wholePaths, withWebRoutes } from "./web/routes.ts";
 const maxRequestBytes = 64 * 1024;
 
 const toolServices = [Health, ServerReflection, ServerReflectionV1Alpha];
-const services = [ManagementService, AdminService, AuthService, ...toolServices];
+const services = [LoginPolicyService, ManagementService, AdminService, AuthService, ...toolServices];
 
 /** RPCs that need no token: load balancers have none, and tools read the API's description before they have one. */
 const publicRpcs = [
@@ -150,6 +152,7 @@ async function createApi(
   const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
   const reflection = createReflectionServices({ services, moreFiles, closing });
   const rpcs = createRpcTable((router) => {
+    router.service(LoginPolicyService, createLoginPolicyService(store));
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
     router.service(AuthService, createAuthService());
@@ -170,13 +173,13 @@ async function createApi(
   });
   return createDispatch(rpcs, {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
-    interceptors: createInterceptors(report),
+    interceptors: createInterceptors({ store, permissions, report }),
     maxRequestBytes,
     turns: new CallerTurns(options.callsPerCaller === undefined ? {} : { maxInFlight: options.callsPerCaller }),
     ...(options.stockHandlers && { stockHandlers: true }),
     ...(telemetry && { observe: telemetry.observe }),
-    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`.
-    ignoreUnknown: true,
+    // As in ZITADEL: its clients rely on this, and on `grpcMetadataHeaders`. In our own API, a misspelt setting must not be lost.
+    ignoreUnknown: ({ parent }) => parent !== LoginPolicyService,
     publicStreams: { isPublic: (method) => permissions.get(method) === anyone, ...options.publicStreams },
     grpcMetadataHeaders: true,
     reservedPaths,

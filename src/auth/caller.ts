@@ -12,15 +12,15 @@ export interface Caller {
 
 export interface Identified {
   readonly caller: Caller;
-  /** Contains the organization of the call; absent if that was not read. */
-  readonly seen?: View;
+  /** Contains the organization of the call, if it was named; absent if that was not read. */
+  readonly seen?: View | undefined;
 }
 
 /**
  * Identifies the caller of a bearer token. `organizationOf` maps the caller's home organization to the organization of the
- * call, so that one view can contain both. Rejects with an AuthError for an invalid token.
+ * call, so that one view can contain both; absent, no organization is read. Rejects with an AuthError for an invalid token.
  */
 export type Identify = (
   token: string,
-  organizationOf: (home: string) => AggregateRef<"organization">,
+  organizationOf?: (home: string) => AggregateRef<"organization">,
 ) => Promise<Identified>;

@@ -1,10 +1,10 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { callerKey } from "@portcullis/rpc";
-import type { Permission, Role } from "../domain/directory/roles.ts";
-import { grants, roles } from "../domain/directory/roles.ts";
 import { organizationRef, type Store } from "../store/store.ts";
 import { organizationHeader } from "../wire-names.ts";
-import type { Caller, Identify } from "./caller.ts";
+import { identityKey } from "./access.ts";
+import type { Identify } from "./caller.ts";
+import { checkPermission } from "./check-permission.ts";
 import { AuthError } from "./errors.ts";
 import { anyone, type PermissionTable } from "./permissions.ts";
 import { principalKey } from "./principal.ts";
@@ -12,7 +12,7 @@ import { isTokenText } from "./token.ts";
 
 /**
  * Authenticates and authorizes a call from its headers alone, and sets its principal and its caller; a public RPC gets
- * neither. Rejects with an AuthError for a refused call. It reads the store on every call, so a change to a token, role or
+ * neither. Where the request names what the call is about, it only identifies the caller. Rejects with an AuthError for a refused call. It reads the store on every call, so a change to a token, role or
  * organization by any process applies to the next request.
  */
 export function createGate(options: {
@@ -28,6 +28,13 @@ export function createGate(options: {
     // Even a bad token is ignored: a health check may send one with every call.
     if (permission === anyone) return;
     const token = readBearerToken(context.requestHeader.get("authorization"));
+    if (typeof permission === "object") {
+      // The request says what the call is about: `authorizeResource` goes on when it is decoded.
+      const { caller, seen } = await identify(token);
+      context.values.set(callerKey, caller.userId);
+      context.values.set(identityKey, { caller, seen });
+      return;
+    }
     const wanted = readOrganizationHeader(context.requestHeader.get(organizationHeader));
 
     const organizationOf = (home: string) => organizationRef(wanted ?? home);
@@ -38,7 +45,11 @@ export function createGate(options: {
     const seen = identified.seen ?? (await store.read([ref]));
     const { state: organization } = seen.get(ref);
     const organizationId = ref.id;
-    checkAccess(caller, { organizationId, exists: organization !== undefined && !organization.removed, permission });
+    checkPermission(caller, {
+      organizationId,
+      exists: organization !== undefined && !organization.removed,
+      permission,
+    });
 
     context.values.set(principalKey, { userId: caller.userId, organizationId, seen });
   };
@@ -56,19 +67,4 @@ function readBearerToken(header: string | null): string {
 function readOrganizationHeader(header: string | null): string | undefined {
   if (header?.includes(",")) throw new AuthError("organization_header_invalid");
   return header === null || header === "" ? undefined : header;
-}
-
-function checkAccess(
-  caller: Caller,
-  call: { readonly organizationId: string; readonly exists: boolean; readonly permission: Permission },
-): void {
-  const held: Role[] = caller.roles
-    .filter(({ organizationId }) => organizationId === undefined || organizationId === call.organizationId)
-    .map(({ role }) => role);
-  if (!call.exists) {
-    // Only a role on the instance reveals that an organization does not exist. Others could find organizations by trial.
-    const onInstance = held.some((role) => roles[role].scope === "instance");
-    throw new AuthError(onInstance ? "organization_unknown" : "permission_missing");
-  }
-  if (!grants(held, call.permission)) throw new AuthError("permission_missing");
 }

@@ -55,7 +55,7 @@ async function findByPersonalToken(
   const seen = await store.read([key], {
     follow(first) {
       const user = first.find(key)?.state as UserState | undefined;
-      return user === undefined ? [] : [call.organizationOf(user.organizationId)];
+      return user === undefined || call.organizationOf === undefined ? [] : [call.organizationOf(user.organizationId)];
     },
   });
   const found = seen.find(key);

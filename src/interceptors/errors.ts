@@ -1,5 +1,7 @@
+import type { DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { requestIdOf } from "@portcullis/rpc";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../domain/login-policy/errors.ts";
@@ -64,11 +66,27 @@ export function toConnectError(
   return new ConnectError(`the server failed (request ${requestId})`, Code.Internal);
 }
 
+/** Whether a service is of our own API, and not of ZITADEL's or for tools. */
+const isOurs = ({ typeName }: DescService): boolean => typeName.startsWith("portcullis.");
+
+/** Gives every error of our own API a google.rpc.ErrorInfo, as AIP-193 asks. */
+function withErrorInfo(error: ConnectError, reason: unknown): ConnectError {
+  const isThere = error.details.some((detail) => "desc" in detail && detail.desc.typeName === ErrorInfoSchema.typeName);
+  if (isThere) return error;
+  const isNamed = reason instanceof PolicyError || reason instanceof AuthError || reason instanceof StoreError;
+  const name = isNamed ? reason.code : Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_");
+  error.details.push({ desc: ErrorInfoSchema, value: { reason: name.toUpperCase(), domain: "portcullis" } });
+  return error;
+}
+
 /** Maps the errors of implementations and of the interceptors inside it, so it must be the outermost one. */
 export function mapErrors(report: ReportFailure): Interceptor {
   return (next) => async (request) => {
-    const { contextValues } = request;
-    const map = (reason: unknown) => toConnectError(reason, { report, contextValues });
+    const { contextValues, service } = request;
+    const map = (reason: unknown) => {
+      const error = toConnectError(reason, { report, contextValues });
+      return isOurs(service) ? withErrorInfo(error, reason) : error;
+    };
     try {
       const response = await next(request);
       return response.stream ? { ...response, message: mapEach(response.message, map) } : response;
@@ -102,6 +120,7 @@ export function mapGateErrors(
 ): (context: HandlerContext) => Promise<void> {
   return (context) =>
     gate(context).catch((reason: unknown) => {
-      throw toConnectError(reason, { report, contextValues: context.values });
+      const error = toConnectError(reason, { report, contextValues: context.values });
+      throw isOurs(context.service) ? withErrorInfo(error, reason) : error;
     });
 }

@@ -62,16 +62,20 @@ export const defaultLoginPolicy: LoginPolicy = {
   multiFactors: ["u2f_with_verification"],
 };
 
+/** The names of all settings, in the order in which people see them. */
+export const settingNames = Object.keys(defaultLoginPolicy.settings) as readonly SettingName[];
+export type SettingName = keyof LoginPolicySettings;
+export type SettingValue = LoginPolicySettings[SettingName];
+
 /** Whether two sets of settings are equal. A setting that only one of them has makes a difference. */
 export function isSameSettings(a: LoginPolicySettings, b: LoginPolicySettings): boolean {
-  return (Object.keys({ ...a, ...b }) as (keyof LoginPolicySettings)[]).every((name) => {
-    const left = a[name];
-    const right = b[name];
-    if (typeof left === "object" && typeof right === "object") {
-      return left.seconds === right.seconds && left.nanos === right.nanos;
-    }
-    return left === right;
-  });
+  return (Object.keys({ ...a, ...b }) as SettingName[]).every((name) => isSameSetting(a[name], b[name]));
+}
+
+/** Whether two values of one setting are equal. */
+export function isSameSetting(a: SettingValue, b: SettingValue): boolean {
+  if (typeof a === "object" && typeof b === "object") return a.seconds === b.seconds && a.nanos === b.nanos;
+  return a === b;
 }
 
 /**

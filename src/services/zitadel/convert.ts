@@ -1,47 +1,38 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { DurationSchema, type Timestamp, TimestampSchema, type Duration as WireDuration } from "@bufbuild/protobuf/wkt";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { AddCustomLoginPolicyRequest } from "../../../gen/zitadel/management_pb.ts";
 import type { ListDetailsSchema, ObjectDetailsSchema } from "../../../gen/zitadel/object_pb.ts";
 import {
   type LoginPolicySchema,
-  MultiFactorType,
+  type MultiFactorType,
   PasswordlessType,
-  SecondFactorType,
+  type SecondFactorType,
 } from "../../../gen/zitadel/policy_pb.ts";
 import type { ReadPolicy, Written } from "../../application/login-policy.ts";
 import { multiFactorKind, secondFactorKind, type WantedLoginPolicy } from "../../domain/login-policy/decide.ts";
-import type { MultiFactor, SecondFactor } from "../../domain/login-policy/factors.ts";
-import type { Duration, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
+import type { LoginPolicySettings } from "../../domain/login-policy/settings.ts";
 import { policyHeader } from "../../wire-names.ts";
+import {
+  fromDuration,
+  fromInstant,
+  fromMultiFactors,
+  fromSecondFactors,
+  multiFactorOf,
+  secondFactorOf,
+  toDuration,
+} from "../values.ts";
 
 // Converts between messages and domain values. Nothing else knows both.
-
-const secondFactorTypes = {
-  otp: SecondFactorType.OTP,
-  u2f: SecondFactorType.U2F,
-  otp_email: SecondFactorType.OTP_EMAIL,
-  otp_sms: SecondFactorType.OTP_SMS,
-  recovery_codes: SecondFactorType.RECOVERY_CODES,
-} as const satisfies Record<SecondFactor, SecondFactorType>;
-
-const multiFactorTypes = {
-  u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
-} as const satisfies Record<MultiFactor, MultiFactorType>;
 
 /** The factor with this wire number, and its kind. The factor is undefined for `unspecified` and for unknown numbers. */
 export const toSecondFactor = (type: SecondFactorType) => ({
   kind: secondFactorKind,
-  factor: nameOf<SecondFactor>(secondFactorTypes, type),
+  factor: secondFactorOf(type),
 });
 export const toMultiFactor = (type: MultiFactorType) => ({
   kind: multiFactorKind,
-  factor: nameOf<MultiFactor>(multiFactorTypes, type),
+  factor: multiFactorOf(type),
 });
-
-function nameOf<Name extends string>(types: Readonly<Record<Name, number>>, type: number): Name | undefined {
-  return (Object.keys(types) as Name[]).find((name) => types[name] === type);
-}
 
 /** The fields that all requests with settings share. An absent one is false, zero or empty. */
 type SettingsRequest = Pick<
@@ -80,16 +71,6 @@ export function toWantedPolicy(request: AddCustomLoginPolicyRequest): WantedLogi
   };
 }
 
-/** Both parts fit a JavaScript number, because the validation interceptor enforces protobuf's range. */
-const toDuration = (duration: WireDuration | undefined): Duration =>
-  duration === undefined ? { seconds: 0, nanos: 0 } : { seconds: Number(duration.seconds), nanos: duration.nanos };
-
-const fromDuration = ({ seconds, nanos }: Duration): WireDuration =>
-  create(DurationSchema, { seconds: BigInt(seconds), nanos });
-
-const fromInstant = (ms: number): Timestamp =>
-  create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 });
-
 export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageInitShape<typeof LoginPolicySchema> {
   const { settings } = policy;
   return {
@@ -111,9 +92,6 @@ export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageIni
     multiFactors: fromMultiFactors(policy.multiFactors),
   };
 }
-
-const fromSecondFactors = (factors: readonly SecondFactor[]) => factors.map((factor) => secondFactorTypes[factor]);
-const fromMultiFactors = (factors: readonly MultiFactor[]) => factors.map((factor) => multiFactorTypes[factor]);
 
 /** The answers to the three kinds of list. No identity provider exists, so no policy links one. */
 export const fromSecondFactorList = (read: ReadPolicy) => fromList(read, fromSecondFactors(read.policy.secondFactors));

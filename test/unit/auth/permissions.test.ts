@@ -8,7 +8,7 @@ describe("createPermissionTable", () => {
   it("throws for an RPC without the option", () => {
     const { methods } = serviceOf({ name: "Guarded", permission: "policy.read" }, { name: "Forgotten" });
     expect(() => createPermissionTable(methods)).toThrow(
-      /^rpc test\.Things\.Forgotten has no zitadel\.v1\.auth_option$/,
+      /^rpc test\.Things\.Forgotten has neither zitadel\.v1\.auth_option nor portcullis\.v1\.authorization$/,
     );
   });
 
@@ -19,8 +19,10 @@ describe("createPermissionTable", () => {
     const table = createPermissionTable([...methods, ...AdminService.methods], [service, healthz]);
     const open = [...table].filter(([, permission]) => permission === anyone).map(([method]) => method);
     expect(open).toEqual([...methods, healthz]);
-    expect(() => createPermissionTable(methods, [AdminService])).toThrow(/has no zitadel\.v1\.auth_option$/);
-    expect(() => createPermissionTable(AdminService.methods, [service])).toThrow(/Healthz has no zitadel/);
+    expect(() => createPermissionTable(methods, [AdminService])).toThrow(
+      /has neither zitadel\.v1\.auth_option nor portcullis\.v1\.authorization$/,
+    );
+    expect(() => createPermissionTable(AdminService.methods, [service])).toThrow(/Healthz has neither zitadel/);
   });
 
   it("throws for an RPC of a public service that asks for a permission", () => {

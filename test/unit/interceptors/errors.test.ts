@@ -1,3 +1,4 @@
+import type { DescService } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -7,7 +8,9 @@ import {
   type UnaryRequest,
 } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { LoginPolicyService } from "../../../gen/portcullis/v1/login_policy_service_pb.ts";
+import { ManagementService } from "../../../gen/zitadel/management_pb.ts";
 import { ErrorDetailSchema } from "../../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorCode, authRefusals } from "../../../src/auth/errors.ts";
 import { PolicyError, type PolicyErrorCode, policyRefusals } from "../../../src/domain/login-policy/errors.ts";
@@ -15,6 +18,7 @@ import { mapErrors, mapGateErrors, type ReportFailure, toConnectError } from "..
 import { createInterceptors } from "../../../src/interceptors/index.ts";
 import { requestIdOf, setRequestId } from "../../../src/rpc/call/request-id.ts";
 import { StoreError, type StoreErrorCode } from "../../../src/store/errors.ts";
+import type { Store } from "../../../src/store/store.ts";
 
 type Report = Parameters<ReportFailure>[0];
 
@@ -117,7 +121,7 @@ function expectNoLeak(error: ConnectError): void {
 function caller() {
   const contextValues = createContextValues();
   setRequestId(contextValues, "the-id");
-  return { header: new Headers(), contextValues };
+  return { header: new Headers(), contextValues, service: ManagementService as DescService };
 }
 
 describe("mapErrors", () => {
@@ -127,6 +131,18 @@ describe("mapErrors", () => {
   it("maps what an implementation throws", async () => {
     const run = mapErrors(() => undefined)(() => Promise.reject(new PolicyError("org_policy_exists")));
     await expect(run(request)).rejects.toMatchObject({ code: Code.AlreadyExists });
+  });
+
+  it("adds a google.rpc.ErrorInfo for our own API, and for no other", async () => {
+    const fail = () => Promise.reject(new PolicyError("org_policy_exists"));
+    const ours = { ...request, service: LoginPolicyService } as UnaryRequest;
+    const info = { desc: ErrorInfoSchema, value: { reason: "ORG_POLICY_EXISTS", domain: "portcullis" } };
+    await expect(mapErrors(() => undefined)(fail)(ours)).rejects.toMatchObject({
+      details: [{ desc: ErrorDetailSchema }, info],
+    });
+    await expect(mapErrors(() => undefined)(fail)(request)).rejects.toMatchObject({
+      details: [{ desc: ErrorDetailSchema }],
+    });
   });
 
   it("maps what throws before it returns a promise", async () => {
@@ -184,7 +200,7 @@ describe("mapErrors", () => {
 
 describe("mapGateErrors", () => {
   const { header: requestHeader, contextValues: values } = caller();
-  const context = { requestHeader, values } as HandlerContext;
+  const context = { requestHeader, values, service: ManagementService as DescService } as HandlerContext;
 
   it("maps what the gate rejects with", async () => {
     const gate = mapGateErrors(
@@ -222,7 +238,11 @@ describe("mapGateErrors", () => {
 describe("createInterceptors", () => {
   it("maps errors outside of everything else, a bug in the validation too", async () => {
     const reports: Report[] = [];
-    const run = createInterceptors((failure) => reports.push(failure)).reduceRight<ReturnType<Interceptor>>(
+    const run = createInterceptors({
+      store: {} as Store,
+      permissions: new Map(),
+      report: (failure) => reports.push(failure),
+    }).reduceRight<ReturnType<Interceptor>>(
       (next, interceptor) => interceptor(next),
       () => Promise.reject(new Error("it was reached")),
     );

@@ -1,0 +1,42 @@
+import { create } from "@bufbuild/protobuf";
+import { DurationSchema, type Timestamp, TimestampSchema, type Duration as WireDuration } from "@bufbuild/protobuf/wkt";
+import { MultiFactorType, SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
+import type { MultiFactor, SecondFactor } from "../domain/login-policy/factors.ts";
+import type { Duration } from "../domain/login-policy/settings.ts";
+
+// Values that the messages of all services share.
+
+const secondFactorTypes = {
+  otp: SecondFactorType.OTP,
+  u2f: SecondFactorType.U2F,
+  otp_email: SecondFactorType.OTP_EMAIL,
+  otp_sms: SecondFactorType.OTP_SMS,
+  recovery_codes: SecondFactorType.RECOVERY_CODES,
+} as const satisfies Record<SecondFactor, SecondFactorType>;
+
+const multiFactorTypes = {
+  u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
+} as const satisfies Record<MultiFactor, MultiFactorType>;
+
+/** The factor with this wire number; undefined for `unspecified` and for unknown numbers. */
+export const secondFactorOf = (type: SecondFactorType) => nameOf<SecondFactor>(secondFactorTypes, type);
+export const multiFactorOf = (type: MultiFactorType) => nameOf<MultiFactor>(multiFactorTypes, type);
+
+function nameOf<Name extends string>(types: Readonly<Record<Name, number>>, type: number): Name | undefined {
+  return (Object.keys(types) as Name[]).find((name) => types[name] === type);
+}
+
+export const fromSecondFactors = (factors: readonly SecondFactor[]) =>
+  factors.map((factor) => secondFactorTypes[factor]);
+export const fromMultiFactors = (factors: readonly MultiFactor[]) => factors.map((factor) => multiFactorTypes[factor]);
+
+/** Both parts fit a JavaScript number, because the validation interceptor enforces protobuf's range. */
+export const toDuration = (duration: WireDuration | undefined): Duration =>
+  duration === undefined ? { seconds: 0, nanos: 0 } : { seconds: Number(duration.seconds), nanos: duration.nanos };
+
+export const fromDuration = ({ seconds, nanos }: Duration): WireDuration =>
+  create(DurationSchema, { seconds: BigInt(seconds), nanos });
+
+/** `ms` are milliseconds since 1970 UTC. */
+export const fromInstant = (ms: number): Timestamp =>
+  create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 });
