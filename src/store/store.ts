@@ -1,4 +1,4 @@
-import type { AggregateType, EventOrigin, EventsOf } from "../domain/events.ts";
+import type { AggregateType, Cause, EventOrigin, EventsOf } from "../domain/events.ts";
 import type { State, StatesOf, UniqueKey } from "../domain/states.ts";
 import type { Upcast } from "../domain/upcast.ts";
 
@@ -72,6 +72,8 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   readonly event: EventsOf[T];
   /** Who caused it: the id of a user, `cli` for the command line, `setup` for the first start. */
   readonly actor: string;
+  readonly append?: number | undefined;
+  readonly cause?: Cause | undefined;
 }
 
 export interface HistoryOptions {

@@ -25,7 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   "store/postgres/settings.ts": [],
   "store/sqlite": ["store", "store/shared", "store/transfer", "domain", "process/durable-directory.ts", "node:"],
-  application: ["domain", "store"],
+  application: ["domain", "store", "lru-cache"],
   auth: [
     "domain",
     "store",

@@ -31,6 +31,7 @@ export function changes(before: LoginPolicy, after: LoginPolicy): PolicyChange[]
 }
 
 export function setChange<Member>(before: readonly Member[], after: readonly Member[]): SetChange<Member> {
+  if (before === after) return { added: [], removed: [] };
   const missing = (from: readonly Member[], all: readonly Member[]) => [
     ...new Set(all.filter((member) => !from.includes(member))),
   ];
