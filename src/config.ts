@@ -30,6 +30,8 @@ export interface Config {
   readonly trustedProxies: readonly string[];
   /** The most unary calls of one caller in flight. Absent: the server's default. */
   readonly callsPerCaller?: number;
+  /** The most watches of one caller. Absent: the server's default. */
+  readonly watchesPerCaller?: number;
   /** Absent: `listen` serves `/debug` too. */
   readonly debugListen?: { readonly host: string; readonly port: number };
   readonly drainDelayMs: number;
@@ -67,6 +69,7 @@ export interface RawConfig extends StoreConfig {
   readonly tlsKey?: string;
   readonly tlsClientCa?: string;
   readonly callsPerCaller?: string;
+  readonly watchesPerCaller?: string;
   readonly debugListen?: string;
   readonly drainDelay?: string;
   readonly logLevel?: string;
@@ -109,6 +112,9 @@ export function readConfig(raw: RawConfig, environment: NodeJS.ProcessEnv): Conf
     ...(tls && { tls }),
     ...(raw.callsPerCaller !== undefined && {
       callsPerCaller: readInteger(raw.callsPerCaller, { flag: "--calls-per-caller", least: 1, most: 100_000 }),
+    }),
+    ...(raw.watchesPerCaller !== undefined && {
+      watchesPerCaller: readInteger(raw.watchesPerCaller, { flag: "--watches-per-caller", least: 1, most: 100_000 }),
     }),
     ...(debugListen && { debugListen }),
     drainDelayMs: readInteger(raw.drainDelay ?? "0", {

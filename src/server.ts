@@ -25,6 +25,7 @@ import { file_zitadel_message } from "../gen/zitadel/message_pb.ts";
 import { createLoginPolicies } from "./application/login-policy.ts";
 import { createGate } from "./auth/gate.ts";
 import { createIdentify } from "./auth/identify.ts";
+import { createIdentifyAgain } from "./auth/identify-again.ts";
 import type { OutsideIssuerSettings } from "./auth/outside/settings.ts";
 import { anyone, createPermissionTable } from "./auth/permissions.ts";
 import { mapGateErrors, type ReportFailure } from "./interceptors/errors.ts";
@@ -76,6 +77,8 @@ export interface ServerOptions extends CorsSettings {
   readonly stockHandlers?: boolean;
   /** How many unary calls of one user are in flight; see `CallerTurnsOptions`. */
   readonly callsPerCaller?: number;
+  /** How many watches one user has open. Default 1,000. */
+  readonly watchesPerCaller?: number;
   /** What health checks answer. Default: ready until the server closes. */
   readonly readiness?: Readiness;
   /** Observes every request and answers `/debug/metrics`. Default: nothing is counted. */
@@ -151,8 +154,23 @@ async function createApi(
   // Tools look up the messages in the details of an error.
   const moreFiles = [file_zitadel_message, file_google_rpc_error_details];
   const reflection = createReflectionServices({ services, moreFiles, closing });
+  const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
+  const identify = createIdentify({
+    store,
+    clock,
+    acceptsIssued: options.issuer !== undefined,
+    ...(outside && { outside }),
+  });
   const rpcs = createRpcTable((router) => {
-    router.service(LoginPolicyService, createLoginPolicyService(store));
+    router.service(
+      LoginPolicyService,
+      createLoginPolicyService({
+        store,
+        identifyAgain: createIdentifyAgain(identify),
+        ...(options.watchesPerCaller !== undefined && { watchesPerCaller: options.watchesPerCaller }),
+        closing,
+      }),
+    );
     router.service(ManagementService, createManagementService(policies));
     router.service(AdminService, createAdminService(policies));
     router.service(AuthService, createAuthService());
@@ -164,13 +182,6 @@ async function createApi(
     [...rpcs.values()].map(({ spec }) => spec.method),
     publicRpcs,
   );
-  const outside = oidcIssuers.length === 0 ? undefined : await loadOutsideIssuers(oidcIssuers, options);
-  const identify = createIdentify({
-    store,
-    clock,
-    acceptsIssued: options.issuer !== undefined,
-    ...(outside && { outside }),
-  });
   return createDispatch(rpcs, {
     gate: mapGateErrors(createGate({ store, permissions, identify }), report),
     interceptors: createInterceptors({ store, permissions, report }),

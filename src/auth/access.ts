@@ -10,6 +10,8 @@ import type { PolicyName } from "./resource.ts";
 /** The caller of a call whose request names what it is about. */
 export interface Identity {
   readonly caller: Caller;
+  /** By which the caller can be identified again. */
+  readonly token: string;
   /** What was read of the store to identify the caller, for `ReadOptions.seen`. */
   readonly seen: View | undefined;
 }
@@ -39,24 +41,28 @@ export function accessOf(context: Pick<HandlerContext, "values" | "method">): Ac
   return access;
 }
 
+/** What the roles of a caller allow. */
+export function rightsOf(caller: Caller): Pick<Access, "userId" | "can" | "organizations"> {
+  return {
+    userId: caller.userId,
+    can: (permission, organizationId) => hasPermission(caller, permission, organizationId),
+    organizations(permission) {
+      if (hasPermission(caller, permission)) return "all";
+      const named = caller.roles.flatMap(({ organizationId }) => organizationId ?? []);
+      return [...new Set(named)].filter((id) => hasPermission(caller, permission, id));
+    },
+  };
+}
+
 /** Checks what a rule asks for on what a request names, and reads it. Rejects with an AuthError where the caller may not. */
 export async function authorize(
   store: Store,
   { caller, seen: before }: Identity,
   { name, rule }: { readonly name: PolicyName | undefined; readonly rule: ResourceRule },
 ): Promise<Access> {
-  const organizations = (permission: Permission): readonly string[] | "all" => {
-    if (hasPermission(caller, permission)) return "all";
-    const named = caller.roles.flatMap(({ organizationId }) => organizationId ?? []);
-    return [...new Set(named)].filter((id) => hasPermission(caller, permission, id));
-  };
-  const common = {
-    userId: caller.userId,
-    can: (permission: Permission, organizationId?: string) => hasPermission(caller, permission, organizationId),
-    organizations,
-  };
+  const common = rightsOf(caller);
   if (name === undefined) {
-    if (organizations(rule.permission).length === 0) throw new AuthError("permission_missing");
+    if (common.organizations(rule.permission).length === 0) throw new AuthError("permission_missing");
     return { ...common, seen: before };
   }
   const { resource } = name;

@@ -32,7 +32,7 @@ export function createGate(options: {
       // The request says what the call is about: `authorizeResource` goes on when it is decoded.
       const { caller, seen } = await identify(token);
       context.values.set(callerKey, caller.userId);
-      context.values.set(identityKey, { caller, seen });
+      context.values.set(identityKey, { caller, token, seen });
       return;
     }
     const wanted = readOrganizationHeader(context.requestHeader.get(organizationHeader));

@@ -189,7 +189,7 @@ function warnOfSharedDebug({ listen: { reusePort }, debugListen }: Config, log: 
 /** Opens the server. Rejects with a ConfigError that explains why it cannot listen. */
 async function listen(config: Config, open: (options: ListeningOptions) => Promise<Listener>): Promise<Listener> {
   const { listen: address, tls, debugListen, corsOrigins, corsHeaders, issuer, oidcIssuers } = config;
-  const { trustedProxies, callsPerCaller } = config;
+  const { trustedProxies, callsPerCaller, watchesPerCaller } = config;
   try {
     return await open({
       listen: address,
@@ -201,6 +201,7 @@ async function listen(config: Config, open: (options: ListeningOptions) => Promi
       oidcIssuers,
       trustedProxies,
       ...(callsPerCaller !== undefined && { callsPerCaller }),
+      ...(watchesPerCaller !== undefined && { watchesPerCaller }),
     });
   } catch (cause) {
     const { code, isOfDebug } = cause as NodeJS.ErrnoException & { readonly isOfDebug?: boolean };

@@ -126,6 +126,12 @@ export const serverSettings: readonly Setting[] = [
     default: "200",
   },
   {
+    flag: "--watches-per-caller <n>",
+    env: "PORTCULLIS_WATCHES_PER_CALLER",
+    description: "watches of login policies that one user has open at once",
+    default: "1000",
+  },
+  {
     flag: "--debug-listen <host:port>",
     env: "PORTCULLIS_DEBUG_LISTEN",
     description: "separate address for /debug: health, readiness, metrics",

@@ -85,6 +85,7 @@ describe("readConfig", () => {
   it.each([
     [{ drainDelay: "-1" }, '--drain-delay must be a whole number of milliseconds from 0 to 600000, not "-1"'],
     [{ callsPerCaller: "0" }, '--calls-per-caller must be a whole number from 1 to 100000, not "0"'],
+    [{ watchesPerCaller: "0" }, '--watches-per-caller must be a whole number from 1 to 100000, not "0"'],
     [{ logLevel: "loud" }, '--log-level must be error, warn, info or debug, not "loud"'],
     [{ logFormat: "xml" }, '--log-format must be json or text, not "xml"'],
     [{ postgresPoolSize: "2" }, '--postgres-pool-size must be a whole number from 3 to 1000, not "2"'],

@@ -21,9 +21,18 @@ import { pageToken, readPageSize, readPageToken } from "./page-token.ts";
 import { readPatch } from "./patch.ts";
 import { isPermitted, preview, type RollbackWish } from "./preview.ts";
 import { findRevision, fromRevision, readHistory, revisionsOf, type SubjectHistory, snapshotOf } from "./revisions.ts";
+import { createWatch, type WatchServiceOptions } from "./watch.ts";
+
+export interface LoginPolicyServiceOptions extends Omit<WatchServiceOptions, "history"> {
+  readonly store: Store;
+}
 
 /** `portcullis.v1.LoginPolicyService`: login policies as a whole. */
-export function createLoginPolicyService(store: Store): Partial<ServiceImpl<typeof LoginPolicyService>> {
+export function createLoginPolicyService(
+  options: LoginPolicyServiceOptions,
+): Partial<ServiceImpl<typeof LoginPolicyService>> {
+  const { store } = options;
+
   /** Makes a change, where the policy has the etag, or none is given. */
   async function change(
     wish: PolicyChangeWish,
@@ -123,6 +132,8 @@ export function createLoginPolicyService(store: Store): Partial<ServiceImpl<type
       const wish = await rollbackTo(revision, { access, subject });
       return change(wish, { access, subject, etag, context });
     },
+
+    watchLoginPolicies: createWatch({ ...options, history }),
   };
 }
 

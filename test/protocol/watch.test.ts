@@ -1,0 +1,268 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { Code, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  LoginPolicyService,
+  type WatchLoginPoliciesResponse,
+} from "../../gen/portcullis/v1/login_policy_service_pb.ts";
+import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
+
+const closing: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function start(options: TestServerOptions = {}): Promise<TestServer> {
+  const server = await startTestServer(options);
+  closing.push(() => server.close({ graceMs: 0 }));
+  return server;
+}
+
+const transports = [
+  { protocol: "gRPC", connect: createGrpcTransport },
+  { protocol: "gRPC-Web", connect: (o: { baseUrl: string }) => createGrpcWebTransport({ ...o, httpVersion: "1.1" }) },
+  {
+    protocol: "Connect with JSON",
+    connect: (o: { baseUrl: string }) => createConnectTransport({ ...o, httpVersion: "1.1", useBinaryFormat: false }),
+  },
+] as const;
+
+const [{ connect: overGrpc }] = transports;
+const clientOf = ({ url }: Pick<TestServer, "url">, connect = overGrpc as (typeof transports)[number]["connect"]) =>
+  createClient(LoginPolicyService, connect({ baseUrl: url }));
+const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+
+const instanceName = "instance/loginPolicy";
+const nameOf = (organizationId: string) => `organizations/${organizationId}/loginPolicy`;
+
+interface Watching {
+  next(): Promise<WatchLoginPoliciesResponse>;
+  /** The next change; checkpoints are skipped. */
+  change(): Promise<{ token: string; text: string }>;
+  /** The error that ends it. */
+  end(): Promise<{ code: Code; rawMessage: string }>;
+  leave(): void;
+}
+
+function watch(
+  server: Pick<TestServer, "url">,
+  token: string,
+  request: { names?: string[]; resumeToken?: string; withSnapshot?: boolean } = {},
+  connect?: (typeof transports)[number]["connect"],
+): Watching {
+  const controller = new AbortController();
+  const stream = clientOf(server, connect).watchLoginPolicies(request, { ...bearer(token), signal: controller.signal });
+  const answers = stream[Symbol.asyncIterator]();
+  closing.push(() => controller.abort());
+  const next = async () => {
+    const { value, done } = await answers.next();
+    if (done) throw new Error("the watch ended without an error");
+    return value as WatchLoginPoliciesResponse;
+  };
+  return {
+    next,
+    async change() {
+      for (;;) {
+        const { resumeToken, event } = await next();
+        if (event.case === "change") return { token: resumeToken, text: textOf(event.value) };
+      }
+    },
+    async end() {
+      for (;;) {
+        const answer = await next().catch((error: { code: Code; rawMessage: string }) => error);
+        if ("rawMessage" in answer) return answer;
+      }
+    },
+    leave: () => controller.abort(),
+  };
+}
+
+type Change = Extract<WatchLoginPoliciesResponse["event"], { case: "change" }>["value"];
+/** Whose policy changed, how, by whom, with which revision. */
+const textOf = ({ loginPolicy, changes, actor, revision }: Change): string =>
+  [loginPolicy?.name, changes.map(({ path }) => path).join(), actor, revision].join(" ");
+
+const update = (server: TestServer, name: string, values: { forceMfa?: boolean; allowRegister?: boolean }) =>
+  clientOf(server).updateLoginPolicy({ loginPolicy: { name, ...values } }, bearer(server.adminToken));
+
+const addOrganization = async ({ directory }: TestServer, name: string): Promise<string> =>
+  (await directory.addOrganization(name)).id;
+
+describe.each(transports)("WatchLoginPolicies over $protocol", ({ connect }) => {
+  it("begins with a checkpoint, and sends each change", async () => {
+    const server = await start();
+    const organization = await addOrganization(server, "Acme");
+    const watching = watch(server, server.adminToken, {}, connect);
+    expect((await watching.next()).event.case).toBe("checkpoint");
+    await update(server, instanceName, { forceMfa: true });
+    expect(await watching.change()).toMatchObject({
+      text: expect.stringMatching(/^instance\/loginPolicy force_mfa \d+ instance\/loginPolicy\/revisions\/2$/),
+    });
+    await update(server, nameOf(organization), { forceMfa: true });
+    expect((await watching.change()).text).toContain(`${nameOf(organization)}  `);
+  });
+
+  it("ends with the code that a call would get when the token is revoked", async () => {
+    const server = await start();
+    const token = await server.createCaller("IAM_OWNER_VIEWER");
+    const watching = watch(server, token, {}, connect);
+    await watching.next();
+    await server.directory.removeUser("caller 1");
+    expect(await watching.end()).toMatchObject({ code: Code.Unauthenticated });
+  });
+
+  it("ends with UNAVAILABLE when the server closes", async () => {
+    const server = await start();
+    const watching = watch(server, server.adminToken, {}, connect);
+    await watching.next();
+    const closed = server.close({ graceMs: 5_000 });
+    expect(await watching.end()).toMatchObject({ code: Code.Unavailable });
+    await closed;
+    closing.length = 0;
+  });
+});
+
+describe("WatchLoginPolicies", () => {
+  it("shows a change of the instance as that of each watched organization that inherits, and resumes between them", async () => {
+    const server = await start();
+    const [one, two, other] = [
+      await addOrganization(server, "One"),
+      await addOrganization(server, "Two"),
+      await addOrganization(server, "Other"),
+    ];
+    await update(server, nameOf(other), { forceMfa: true });
+    const names = [two, other, one].map(nameOf);
+    const caller = await server.createCaller("IAM_OWNER_VIEWER");
+    const watching = watch(server, caller, { names });
+    await watching.next();
+    await update(server, instanceName, { allowRegister: false });
+    const first = await watching.change();
+    const second = await watching.change();
+    expect(first.text).toContain(`${nameOf(one)} allow_register`);
+    expect(second.text).toContain(`${nameOf(two)} allow_register`);
+    const resumed = watch(server, caller, { names, resumeToken: first.token });
+    expect((await resumed.next()).event.case).toBe("checkpoint");
+    expect(await resumed.change()).toEqual(second);
+    await update(server, nameOf(other), { forceMfa: false });
+    expect((await resumed.change()).text).toContain(`${nameOf(other)} force_mfa`);
+  });
+
+  it("hides who changed the instance from those who may not read its policy", async () => {
+    const server = await start();
+    const organizationId = await addOrganization(server, "Acme");
+    const caller = await server.createCaller("ORG_OWNER", { organizationId });
+    const [byName, ofAll] = [watch(server, caller, { names: [nameOf(organizationId)] }), watch(server, caller)];
+    for (const watching of [byName, ofAll]) await watching.next();
+    await update(server, instanceName, { forceMfa: true });
+    const revision = "force_mfa instance instance/loginPolicy/revisions/2";
+    expect((await byName.change()).text).toBe(`${nameOf(organizationId)} ${revision}`);
+    expect((await ofAll.change()).text).toBe(`${instanceName} ${revision}`);
+  });
+
+  it("shows of everything only what the caller may read", async () => {
+    const server = await start();
+    const [mine, theirs] = [await addOrganization(server, "Mine"), await addOrganization(server, "Theirs")];
+    const watching = watch(server, await server.createCaller("ORG_OWNER", { organizationId: mine }));
+    await watching.next();
+    await update(server, nameOf(theirs), { forceMfa: true });
+    await update(server, nameOf(mine), { forceMfa: true });
+    expect((await watching.change()).text).toContain(nameOf(mine));
+  });
+
+  it("sends the policies before their changes, in pages, and no snapshot with a token", async () => {
+    const server = await start();
+    const ids: string[] = [];
+    for (let number = 0; number < 120; number += 1) ids.push(await addOrganization(server, `Org ${number}`));
+    await update(server, nameOf(ids[3] as string), { forceMfa: true });
+    const watching = watch(server, server.adminToken, { withSnapshot: true });
+    const sizes: number[] = [];
+    const own: string[] = [];
+    let resumeToken = "";
+    for (let done = false; !done; ) {
+      const answer = await watching.next();
+      if (answer.event.case !== "snapshot") throw new Error(`${answer.event.case} in a snapshot`);
+      ({ done } = answer.event.value);
+      ({ resumeToken } = answer);
+      expect(resumeToken === "").toBe(!done);
+      sizes.push(answer.event.value.loginPolicies.length);
+      own.push(...answer.event.value.loginPolicies.filter(({ forceMfa }) => forceMfa).map(({ name }) => name));
+    }
+    // With the instance, and the organization of the set-up.
+    expect(sizes).toEqual([100, 22]);
+    expect(own).toEqual([nameOf(ids[3] as string)]);
+    await update(server, nameOf(ids[4] as string), { forceMfa: true });
+    const change = await watching.change();
+    const resumed = watch(server, server.adminToken, { withSnapshot: true, resumeToken });
+    expect((await resumed.next()).event.case).toBe("checkpoint");
+    expect(await resumed.change()).toEqual(change);
+  });
+
+  it("ends when a watched organization is removed, as a call would", async () => {
+    const server = await start();
+    const organizationId = await addOrganization(server, "Acme");
+    const names = [nameOf(organizationId)];
+    const [owner, viewer] = [
+      await server.createCaller("ORG_OWNER", { organizationId: server.defaultOrganization }),
+      await server.createCaller("IAM_OWNER_VIEWER"),
+    ];
+    expect(await watch(server, owner, { names }).end()).toMatchObject({ code: Code.PermissionDenied });
+    const watching = watch(server, viewer, { names });
+    await watching.next();
+    await server.directory.removeOrganization(organizationId);
+    const wanted = await clientOf(server)
+      .getLoginPolicy({ name: names[0] as string }, bearer(viewer))
+      .catch((error: unknown) => error);
+    expect(await watching.end()).toMatchObject({
+      code: Code.PermissionDenied,
+      rawMessage: (wanted as Error & { rawMessage: string }).rawMessage,
+    });
+  });
+
+  it("ends when the role is revoked, and when the token expires", async () => {
+    let now = Date.now();
+    const server = await start({ clock: () => now });
+    const organizationId = await addOrganization(server, "Acme");
+    const caller = await server.createCaller("ORG_OWNER", { organizationId });
+    const passing = await server.createCaller("IAM_OWNER_VIEWER", { expiresAt: now + 60_000 });
+    const [all, named, expiring] = [
+      watch(server, caller),
+      watch(server, caller, { names: [nameOf(organizationId)] }),
+      watch(server, passing),
+    ];
+    for (const watching of [all, named, expiring]) await watching.next();
+    await server.directory.revokeRole({ name: "caller 1", role: "ORG_OWNER", organizationId });
+    now += 60_000;
+    expect(await all.end()).toMatchObject({ code: Code.PermissionDenied });
+    expect(await named.end()).toMatchObject({ code: Code.PermissionDenied });
+    expect(await expiring.end()).toMatchObject({ code: Code.Unauthenticated });
+  });
+
+  it("refuses names that are none, more than 100, and tokens that are none or of another store", async () => {
+    const [server, other] = [await start(), await start()];
+    const { resumeToken } = await watch(other, other.adminToken).next();
+    const refused = (request: Parameters<typeof watch>[2]) => watch(server, server.adminToken, request).end();
+    expect(await refused({ names: ["instance/policy"] })).toMatchObject({ code: Code.InvalidArgument });
+    expect(await refused({ names: [`${instanceName}/revisions/1`] })).toMatchObject({ code: Code.InvalidArgument });
+    expect(await refused({ names: Array(101).fill(instanceName) })).toMatchObject({ code: Code.InvalidArgument });
+    expect(await refused({ resumeToken: "nonsense" })).toMatchObject({ code: Code.InvalidArgument });
+    expect(await refused({ resumeToken })).toMatchObject({ code: Code.OutOfRange });
+  });
+
+  it("lets one caller have so many open, and gives the place of one that ended to another", async () => {
+    const server = await start({ watchesPerCaller: 2 });
+    const watches = [watch(server, server.adminToken), watch(server, server.adminToken)];
+    for (const watching of watches) await watching.next();
+    expect(await watch(server, server.adminToken).end()).toMatchObject({ code: Code.ResourceExhausted });
+    expect((await watch(server, await server.createCaller("IAM_OWNER")).next()).event.case).toBe("checkpoint");
+    watches[0]?.leave();
+    for (;;) {
+      const answer = await watch(server, server.adminToken)
+        .next()
+        .catch((error: { code: Code }) => error);
+      if ("event" in answer) break;
+      expect(answer.code).toBe(Code.ResourceExhausted);
+      await turn();
+    }
+  });
+});
