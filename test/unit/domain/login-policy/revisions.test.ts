@@ -127,6 +127,17 @@ const cases: readonly Case[] = [
       [4, 7, 7, changed, []],
     ],
   },
+  {
+    title: "a copy of this version and an event of an older one are two",
+    given: streamOf(added, append(5, [event.policyCopied(policyOf(), 1)]), {
+      event: event.secondFactorRemoved("otp"),
+      position: 6,
+    }),
+    revisions: [
+      [2, 5, 5, copied(1), ["otp", "u2f"]],
+      [3, 6, 6, changed, ["u2f"]],
+    ],
+  },
   ...(
     [
       ["elsewhere", { event: event.secondFactorRemoved("otp"), position: 7 }, changed, ["u2f"]],
