@@ -9,7 +9,7 @@ import { type AppliedPolicy, appliedIn, type Subject } from "../../application/a
 import { type PolicyChangeWish, previewPolicy } from "../../application/change-policies.ts";
 import { countInheriting } from "../../application/list-policies.ts";
 import type { Access } from "../../auth/access.ts";
-import { parsePolicyName } from "../../auth/resource.ts";
+import { parsePolicyName, policyNameOf } from "../../auth/resource.ts";
 import { changes } from "../../domain/login-policy/changes.ts";
 import { warnings } from "../../domain/login-policy/warnings.ts";
 import { instanceRef, type Store } from "../../store/store.ts";
@@ -21,11 +21,10 @@ import { readPatch } from "./patch.ts";
 /** How many organizations a preview names. */
 const mostNames = 20;
 
-/** What is needed to find the state of a revision. Rejects where there is none. */
-export type FindRevision = (
-  subject: Subject,
-  revision: number,
-) => Promise<Extract<PolicyChangeWish, { kind: "rollback" }>>;
+export type RollbackWish = Extract<PolicyChangeWish, { kind: "rollback" }>;
+
+/** Finds the state of a revision. Rejects with not_found. */
+type FindRevision = (revision: number) => Promise<RollbackWish>;
 
 /** Reads the change that a preview is about. */
 async function readWish(
@@ -54,8 +53,8 @@ async function readWish(
     case "rollback": {
       const wanted = parsePolicyName(change.value.name);
       if (wanted?.revision === undefined) throw invalidField("rollback.name", `send ${name}/revisions/{revision}`);
-      sameName("rollback.name", change.value.name.replace(/\/revisions\/.*$/, ""));
-      return findRevision(subject, wanted.revision);
+      sameName("rollback.name", policyNameOf(wanted.resource));
+      return findRevision(wanted.revision);
     }
     default:
       throw invalidField("change", "send one of update, reset and rollback", "FIELD_MISSING");

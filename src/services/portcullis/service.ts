@@ -1,12 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { type LoginPolicy, LoginPolicySchema } from "../../../gen/portcullis/v1/login_policy_pb.ts";
-import type { LoginPolicyService } from "../../../gen/portcullis/v1/login_policy_service_pb.ts";
+import {
+  ListLoginPolicyRevisionsRequest_View,
+  type LoginPolicyService,
+} from "../../../gen/portcullis/v1/login_policy_service_pb.ts";
 import { appliedIn, type Subject } from "../../application/applied-policy.ts";
 import { changePolicy, type PolicyChangeWish } from "../../application/change-policies.ts";
 import { listPolicies } from "../../application/list-policies.ts";
+import { createPolicyHistory } from "../../application/policy-history.ts";
 import { type Access, accessOf } from "../../auth/access.ts";
 import { AuthError } from "../../auth/errors.ts";
+import { policyNameOf } from "../../auth/resource.ts";
 import { instanceRef, type Store } from "../../store/store.ts";
 import { policyHeader } from "../../wire-names.ts";
 import { fromApplied } from "./convert.ts";
@@ -14,7 +19,8 @@ import { etagMismatch, invalidField } from "./errors.ts";
 import { readFilter } from "./filter.ts";
 import { pageToken, readPageSize, readPageToken } from "./page-token.ts";
 import { readPatch } from "./patch.ts";
-import { type FindRevision, isPermitted, preview } from "./preview.ts";
+import { isPermitted, preview, type RollbackWish } from "./preview.ts";
+import { findRevision, fromRevision, readHistory, revisionsOf, type SubjectHistory, snapshotOf } from "./revisions.ts";
 
 /** `portcullis.v1.LoginPolicyService`: login policies as a whole. */
 export function createLoginPolicyService(store: Store): Partial<ServiceImpl<typeof LoginPolicyService>> {
@@ -44,13 +50,25 @@ export function createLoginPolicyService(store: Store): Partial<ServiceImpl<type
     return fromApplied(changed);
   }
 
-  const findRevision: FindRevision = () => {
-    throw new Error("not yet");
-  };
+  const history = createPolicyHistory(store);
+
+  async function historyOf(subject: Subject, { seen }: Access): Promise<SubjectHistory> {
+    return readHistory(history, await store.read([subject, instanceRef], { seen }), subject);
+  }
+
+  /** A rollback to a revision. Rejects with not_found. */
+  async function rollbackTo(revision: number, { subject, access }: Named): Promise<RollbackWish> {
+    const { policy } = findRevision(await historyOf(subject, access), revision);
+    return { kind: "rollback", revision, target: policy };
+  }
 
   return {
     async getLoginPolicy(_, context) {
-      const { access, subject } = namedIn(context);
+      const { access, subject, revision } = namedIn(context);
+      if (revision !== undefined) {
+        const history = await historyOf(subject, access);
+        return snapshotOf(history, findRevision(history, revision));
+      }
       const { seen } = access;
       return fromApplied(appliedIn(await store.read([subject, instanceRef], { seen }), subject));
     },
@@ -81,13 +99,40 @@ export function createLoginPolicyService(store: Store): Partial<ServiceImpl<type
     },
 
     previewLoginPolicy(request, context) {
-      return preview(request, { store, ...wholePolicyOf(context, "name"), findRevision });
+      const named = wholePolicyOf(context, "name");
+      return preview(request, { store, ...named, findRevision: (revision) => rollbackTo(revision, named) });
+    },
+
+    async listLoginPolicyRevisions({ pageSize, pageToken: token, view }, context) {
+      const { access, subject } = wholePolicyOf(context, "parent");
+      const call = ["revisions", policyNameOf(subject), view];
+      const [before, limit] = [readPageToken(token, call), readPageSize(pageSize)];
+      const history = await historyOf(subject, access);
+      const older = revisionsOf(history).filter(({ revision }) => before === undefined || revision < Number(before));
+      const page = older.slice(-limit).reverse();
+      const isFull = view === ListLoginPolicyRevisionsRequest_View.FULL;
+      return {
+        loginPolicyRevisions: page.map((revision) => fromRevision(history, revision, { access, isFull })),
+        nextPageToken: pageToken(call, older.length > limit ? String(page.at(-1)?.revision) : undefined),
+      };
+    },
+
+    async rollbackLoginPolicy({ name, etag }, context) {
+      const { access, subject, revision } = namedIn(context);
+      if (revision === undefined) throw invalidField("name", `send ${name}/revisions/{revision}`);
+      const wish = await rollbackTo(revision, { access, subject });
+      return change(wish, { access, subject, etag, context });
     },
   };
 }
 
+interface Named {
+  readonly access: Access;
+  readonly subject: Subject;
+}
+
 /** What the request names. */
-function namedIn(context: HandlerContext): { access: Access; subject: Subject; revision: number | undefined } {
+function namedIn(context: HandlerContext): Named & { readonly revision: number | undefined } {
   const access = accessOf(context);
   if (access.name === undefined) throw new Error(`${context.method.name} names no policy`);
   const { resource, revision } = access.name;
@@ -95,7 +140,7 @@ function namedIn(context: HandlerContext): { access: Access; subject: Subject; r
 }
 
 /** The same for a request that must name a policy as it is. Throws invalid_argument for a revision. */
-function wholePolicyOf(context: HandlerContext, field: string): { access: Access; subject: Subject } {
+function wholePolicyOf(context: HandlerContext, field: string): Named {
   const { revision, ...named } = namedIn(context);
   if (revision !== undefined) throw invalidField(field, "name the policy, and not a revision of it");
   return named;
