@@ -24,17 +24,18 @@ export interface SettingExplanation extends Origin {
   readonly valueAfterReset?: SettingValue;
 }
 
-export interface FactorExplanation extends Origin {
-  readonly factor: SecondFactor | MultiFactor;
+export interface FactorExplanation<Factor> extends Origin {
+  readonly factor: Factor;
   readonly allowed: boolean;
   /** Absent for the instance. */
   readonly allowedAfterReset?: boolean;
 }
 
-/** All settings in their order, and all second factors and multi-factors, allowed or not. */
+/** All settings, and all factors, allowed or not, each in their order. */
 export interface Explanation {
   readonly settings: readonly SettingExplanation[];
-  readonly factors: readonly FactorExplanation[];
+  readonly secondFactors: readonly FactorExplanation<SecondFactor>[];
+  readonly multiFactors: readonly FactorExplanation<MultiFactor>[];
 }
 
 /**
@@ -49,6 +50,12 @@ export function explain(timelines: Timelines): Explanation {
   const reset = timelines.organization && appliedAt({ instance })?.policy;
   const originOf =
     applied.owner === "organization" ? originsInOrganization(organization, instance) : originsInInstance(instance);
+  const explainFactor = <F extends SecondFactor | MultiFactor>(factor: F): FactorExplanation<F> => ({
+    factor,
+    allowed: allows(policy, factor),
+    ...originOf(factor),
+    ...(reset && { allowedAfterReset: allows(reset, factor) }),
+  });
   return {
     settings: settingNames.map((path) => ({
       path,
@@ -56,12 +63,8 @@ export function explain(timelines: Timelines): Explanation {
       ...originOf(path),
       ...(reset && { valueAfterReset: reset.settings[path] }),
     })),
-    factors: [...secondFactors, ...multiFactors].map((factor) => ({
-      factor,
-      allowed: allows(policy, factor),
-      ...originOf(factor),
-      ...(reset && { allowedAfterReset: allows(reset, factor) }),
-    })),
+    secondFactors: secondFactors.map(explainFactor),
+    multiFactors: multiFactors.map(explainFactor),
   };
 }
 

@@ -146,10 +146,11 @@ const cases: readonly Case[] = [
 function explained({ instancePolicy, instance = [], organization }: Omit<Case, "title" | "setBy" | "others">) {
   const timeline = (type: PolicyOwner, first: Append, appends: readonly Append[]) =>
     timelineOf(type, streamOf(...[first, ...appends].map(([position, ...events]) => append(position, events))));
-  return explain({
+  const { settings, secondFactors, multiFactors } = explain({
     instance: timeline("instance", [1, event.instanceCreated(policyOf(instancePolicy))], instance),
     organization: organization && timeline("organization", [2, event.organizationAdded()], organization),
   });
+  return { settings, factors: [...secondFactors, ...multiFactors] };
 }
 
 describe("explain", () => {
