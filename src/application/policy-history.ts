@@ -18,7 +18,7 @@ import {
 } from "../store/store.ts";
 
 export interface PolicyHistoryOptions {
-  /** How many revisions of all owners together stay in memory. Default 50,000: at most 35 MB, and 20 ms to fold them. */
+  /** How many revisions of all owners together stay in memory. Default 50,000, which take at most some 50 MB. */
   readonly maxRevisions?: number;
 }
 

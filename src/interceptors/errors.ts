@@ -1,7 +1,7 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { requestIdOf } from "@portcullis/rpc";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ErrorDetailSchema } from "../../gen/zitadel/message_pb.ts";
 import { AuthError, type AuthErrorKind } from "../auth/errors.ts";
 import { PolicyError, type RefusalKind } from "../domain/login-policy/errors.ts";
@@ -71,10 +71,12 @@ const isOurs = ({ typeName }: DescService): boolean => typeName.startsWith("port
 
 /** Gives every error of our own API a google.rpc.ErrorInfo, as AIP-193 asks. */
 function withErrorInfo(error: ConnectError, reason: unknown): ConnectError {
-  const isThere = error.details.some((detail) => "desc" in detail && detail.desc.typeName === ErrorInfoSchema.typeName);
-  if (isThere) return error;
-  const isNamed = reason instanceof PolicyError || reason instanceof AuthError || reason instanceof StoreError;
-  const name = isNamed ? reason.code : Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_");
+  const has = ({ typeName }: DescMessage) =>
+    error.details.some((detail) => "desc" in detail && detail.desc.typeName === typeName);
+  if (has(ErrorInfoSchema)) return error;
+  let name = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_");
+  if (has(BadRequestSchema)) name = "FIELD_INVALID";
+  if (reason instanceof PolicyError || reason instanceof AuthError || reason instanceof StoreError) name = reason.code;
   error.details.push({ desc: ErrorInfoSchema, value: { reason: name.toUpperCase(), domain: "portcullis" } });
   return error;
 }

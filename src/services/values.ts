@@ -6,7 +6,7 @@ import type { Duration } from "../domain/login-policy/settings.ts";
 
 // Values that the messages of all services share.
 
-const secondFactorTypes = {
+export const secondFactorTypes = {
   otp: SecondFactorType.OTP,
   u2f: SecondFactorType.U2F,
   otp_email: SecondFactorType.OTP_EMAIL,
@@ -14,7 +14,7 @@ const secondFactorTypes = {
   recovery_codes: SecondFactorType.RECOVERY_CODES,
 } as const satisfies Record<SecondFactor, SecondFactorType>;
 
-const multiFactorTypes = {
+export const multiFactorTypes = {
   u2f_with_verification: MultiFactorType.U2F_WITH_VERIFICATION,
 } as const satisfies Record<MultiFactor, MultiFactorType>;
 

@@ -21,6 +21,7 @@ const serviceNames = [
   "grpc.health.v1.Health",
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
+  "portcullis.v1.LoginPolicyService",
   "zitadel.admin.v1.AdminService",
   "zitadel.auth.v1.AuthService",
   "zitadel.management.v1.ManagementService",

@@ -83,6 +83,7 @@ describe.each(versions)("grpc.reflection.$version", ({ version }) => {
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
+      "portcullis.v1.LoginPolicyService",
       "zitadel.admin.v1.AdminService",
       "zitadel.auth.v1.AuthService",
       "zitadel.management.v1.ManagementService",
@@ -186,7 +187,10 @@ describe("extensions", () => {
     const of = async (allExtensionNumbersOfType: string) =>
       (await ask({ allExtensionNumbersOfType })).allExtensionNumbersResponse;
     const methodOptions = "google.protobuf.MethodOptions";
-    expect(await of(methodOptions)).toEqual({ baseTypeName: methodOptions, extensionNumber: [50_000, 72_295_728] });
+    expect(await of(methodOptions)).toEqual({
+      baseTypeName: methodOptions,
+      extensionNumber: [50_000, 50_100, 50_101, 72_295_728],
+    });
     const policy = "zitadel.policy.v1.LoginPolicy";
     expect(await of(policy)).toEqual({ baseTypeName: policy, extensionNumber: [] });
   });

@@ -30,6 +30,17 @@ export function changes(before: LoginPolicy, after: LoginPolicy): PolicyChange[]
   return found;
 }
 
+/** A setting, or whether a factor is allowed. No two of them have the same name. */
+export type PolicyValue = SettingName | SecondFactor | MultiFactor;
+
+/** What differs between two policies, without how; nothing where one is missing. */
+export const changedValues = (before: LoginPolicy | undefined, after: LoginPolicy | undefined): PolicyValue[] =>
+  before === undefined || after === undefined
+    ? []
+    : changes(before, after).flatMap((change): PolicyValue[] =>
+        "added" in change ? [...change.added, ...change.removed] : [change.path],
+      );
+
 export function setChange<Member>(before: readonly Member[], after: readonly Member[]): SetChange<Member> {
   if (before === after) return { added: [], removed: [] };
   const missing = (from: readonly Member[], all: readonly Member[]) => [

@@ -1,7 +1,7 @@
 import type { Cause, EventOrigin, EventsOf } from "../events.ts";
 import { evolve } from "../evolve.ts";
 import type { KeptLoginPolicy, StatesOf } from "../states.ts";
-import { changes, type PolicyChange } from "./changes.ts";
+import { changedValues, changes, type PolicyChange, type PolicyValue } from "./changes.ts";
 import { defaultLoginPolicy } from "./settings.ts";
 
 /** The kinds of aggregate that have a login policy. */
@@ -36,6 +36,8 @@ export interface Revision {
   readonly cause: RevisionCause;
   /** Undefined: the organization inherits. */
   readonly policy: KeptLoginPolicy | undefined;
+  /** For each value that has changed since the policy was added or created, the number of the revision that changed it last. */
+  readonly setBy: Readonly<Partial<Record<PolicyValue, number>>>;
 }
 
 /** All revisions of one owner, oldest first. */
@@ -59,9 +61,13 @@ export function foldEvents(type: PolicyOwner, before: FoldedStream, events: read
     state = evolve(type, { state, event: one.event, origin: one });
     if (one.event.type !== "OrganizationAdded" && one.event.type !== "OrganizationRemoved") {
       const begun = last !== undefined && isSameAppend(last, one) ? timeline.pop() : undefined;
+      const previous = timeline.at(-1);
       const { sequence: revision, position, recordedAt, actor } = one;
+      const policy = state.loginPolicy;
       const { firstPosition, cause } = begun ?? { firstPosition: position, cause: causeOf(one) };
-      timeline.push({ revision, firstPosition, position, recordedAt, actor, cause, policy: state.loginPolicy });
+      const setBy = { ...(policy && previous?.policy && previous.setBy) };
+      for (const value of changedValues(previous?.policy, policy)) setBy[value] = revision;
+      timeline.push({ revision, firstPosition, position, recordedAt, actor, cause, policy, setBy });
     }
     last = one;
   }
@@ -94,14 +100,10 @@ function causeOf({ event, cause }: PolicyOwnerEvent): RevisionCause {
 }
 
 /** The revision with exactly this number. */
-export function revisionNumbered(timeline: Timeline, revision: number): Revision | undefined {
-  const found = revisionAtSequence(timeline, revision);
-  return found?.revision === revision ? found : undefined;
+export function revisionNumbered(timeline: Timeline, number: number): Revision | undefined {
+  const found = newest(timeline, ({ revision }) => revision <= number);
+  return found?.revision === number ? found : undefined;
 }
-
-/** The newest revision whose events are at this sequence or before it. */
-export const revisionAtSequence = (timeline: Timeline, sequence: number): Revision | undefined =>
-  newest(timeline, ({ revision }) => revision <= sequence);
 
 /** The newest revision whose events are at this position or before it. */
 export const revisionAt = (timeline: Timeline, position: number): Revision | undefined =>

@@ -16,6 +16,7 @@ import { instanceRef, type Store } from "../../store/store.ts";
 import { policyHeader } from "../../wire-names.ts";
 import { fromApplied } from "./convert.ts";
 import { etagMismatch, invalidField } from "./errors.ts";
+import { explainHistory } from "./explain-convert.ts";
 import { readFilter } from "./filter.ts";
 import { pageToken, readPageSize, readPageToken } from "./page-token.ts";
 import { readPatch } from "./patch.ts";
@@ -110,6 +111,11 @@ export function createLoginPolicyService(
     previewLoginPolicy(request, context) {
       const named = wholePolicyOf(context, "name");
       return preview(request, { store, ...named, findRevision: (revision) => rollbackTo(revision, named) });
+    },
+
+    async explainLoginPolicy(_, context) {
+      const { access, subject } = wholePolicyOf(context, "name");
+      return explainHistory(await historyOf(subject, access), access);
     },
 
     async listLoginPolicyRevisions({ pageSize, pageToken: token, view }, context) {

@@ -1,47 +1,18 @@
 // Given the events of one stream, these are its revisions, and this applied with each.
 import { describe, expect, it } from "vitest";
-import type { Cause, EventsOf } from "../../../../src/domain/events.ts";
 import {
   appliedAt,
   changesOf,
   emptyStream,
   foldEvents,
-  type PolicyOwner,
   type PolicyOwnerEvent,
   type Revision,
   type RevisionCause,
   revisionAt,
-  revisionAtSequence,
   revisionNumbered,
-  type Timeline,
 } from "../../../../src/domain/login-policy/revisions.ts";
 import { event, policyOf, recordedAtOf, settingsOf } from "../../../fixtures/builders.ts";
-
-interface Written {
-  readonly event: EventsOf[PolicyOwner];
-  readonly position: number;
-  readonly append?: number;
-  readonly cause?: Cause;
-  readonly actor?: string;
-}
-
-/** An append by this version: its events from a position on. */
-const append = (
-  position: number,
-  events: readonly EventsOf[PolicyOwner][],
-  more: Omit<Partial<Written>, "event"> = {},
-) => events.map((one, index): Written => ({ event: one, position: position + index, append: position, ...more }));
-
-const streamOf = (...written: readonly (Written | readonly Written[])[]): PolicyOwnerEvent[] =>
-  written.flat().map((one, index) => ({
-    actor: "ada",
-    ...one,
-    sequence: index + 1,
-    recordedAt: recordedAtOf(one.position),
-  }));
-
-const timelineOf = (type: PolicyOwner, events: readonly PolicyOwnerEvent[]): Timeline =>
-  foldEvents(type, emptyStream, events).timeline;
+import { append, streamOf, timelineOf } from "../../../fixtures/streams.ts";
 
 const added = append(2, [event.organizationAdded()]);
 const forced = policyOf({ settings: settingsOf({ forceMfa: true }) });
@@ -156,6 +127,17 @@ const cases: readonly Case[] = [
       [4, 7, 7, changed, []],
     ],
   },
+  {
+    title: "a copy of this version and an event of an older one are two",
+    given: streamOf(added, append(5, [event.policyCopied(policyOf(), 1)]), {
+      event: event.secondFactorRemoved("otp"),
+      position: 6,
+    }),
+    revisions: [
+      [2, 5, 5, copied(1), ["otp", "u2f"]],
+      [3, 6, 6, changed, ["u2f"]],
+    ],
+  },
   ...(
     [
       ["elsewhere", { event: event.secondFactorRemoved("otp"), position: 7 }, changed, ["u2f"]],
@@ -267,16 +249,6 @@ describe("a timeline", () => {
     ]);
   });
 
-  it("finds the newest revision at a sequence", () => {
-    expect([0, 2, 3, 4, 99].map((sequence) => revisionAtSequence(organization, sequence)?.revision)).toEqual([
-      undefined,
-      undefined,
-      3,
-      4,
-      6,
-    ]);
-  });
-
   it("finds the newest revision at a position, which has all its events there", () => {
     expect([3, 4, 5, 6, 8, 9, 99].map((position) => revisionAt(organization, position)?.revision)).toEqual([
       undefined,
@@ -290,11 +262,7 @@ describe("a timeline", () => {
   });
 
   it("finds nothing where there is none", () => {
-    expect([revisionNumbered([], 1), revisionAtSequence([], 1), revisionAt([], 1)]).toEqual([
-      undefined,
-      undefined,
-      undefined,
-    ]);
+    expect([revisionNumbered([], 1), revisionAt([], 1)]).toEqual([undefined, undefined]);
   });
 });
 
