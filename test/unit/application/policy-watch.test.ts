@@ -322,10 +322,13 @@ describe("watches that break off and resume", () => {
         // Sometimes from an earlier answer, as a client that lost the last ones.
         const after = cursors[Math.max(0, cursors.length - 1 - Math.floor(random() * 3))] as Cursor;
         const watching = watch(scope, { after });
+        const sent = new Set<string>();
         for (let left = Math.floor(random() * 20); left >= 0; left -= 1) {
           const change = await nextChange(watching);
           cursors.push(change.cursor);
           const text = textOf(change);
+          if (sent.has(text)) throw new Error(`one watch sent ${text} twice`);
+          sent.add(text);
           if (!found.includes(text)) found.push(text);
           const { owner, policy } = change.after;
           if (owner.id === lastSubject.id && policy.settings.defaultRedirectUri === last) return found;
