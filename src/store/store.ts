@@ -1,5 +1,5 @@
 import type { AggregateType, Cause, EventOrigin, EventsOf } from "../domain/events.ts";
-import type { State, StatesOf, UniqueKey } from "../domain/states.ts";
+import type { State, StatesOf, UniqueKey, UniqueKeyKind } from "../domain/states.ts";
 import type { Upcast } from "../domain/upcast.ts";
 
 /** Names one aggregate. There is one instance per store; its id as an aggregate is always `instance`. */
@@ -72,7 +72,9 @@ export interface RecordedEvent<T extends AggregateType = AggregateType> extends 
   readonly event: EventsOf[T];
   /** Who caused it: the id of a user, `cli` for the command line, `setup` for the first start. */
   readonly actor: string;
+  /** Position of the first event of the same command. Absent where an older version wrote it. */
   readonly append?: number | undefined;
+  /** Absent: the events alone tell why. */
   readonly cause?: Cause | undefined;
 }
 
@@ -106,6 +108,21 @@ export interface ListPage {
   readonly limit: number;
 }
 
+export interface KeyPage {
+  /** Only keys whose value begins with this text. */
+  readonly startsWith: string;
+  /** Only keys with a greater value. Default: all. */
+  readonly after?: string;
+  /** How many to return at most, from 1. */
+  readonly limit: number;
+}
+
+/** An aggregate, found by a value that it holds. */
+export interface KeyHolder {
+  readonly value: string;
+  readonly snapshot: Snapshot;
+}
+
 /** Events to append to one aggregate, which must be among the command's reads: the version in its view is the expected one. */
 export interface Change<T extends AggregateType = AggregateType> {
   readonly ref: AggregateRef<T>;
@@ -128,6 +145,8 @@ export interface Decision<Value> {
 
 export interface Command<Value> {
   readonly actor: string;
+  /** Kept with each of its events. Default: none. */
+  readonly cause?: Cause;
   readonly reads: readonly Read[];
   /**
    * Decides on the store as it is just before the write. Must be pure and synchronous: other writers may wait for it, and where one was
@@ -174,6 +193,12 @@ export interface Store {
    * the bytes of their ids in UTF-8, and must show every write that any process acknowledged before the call.
    */
   list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]>;
+
+  /**
+   * Lists a page of the aggregates that hold a unique key of one kind, as of one moment. Must order them by the bytes of the keys' values in
+   * UTF-8, and must show every write that any process acknowledged before the call. What it costs depends on the page alone.
+   */
+  listByKey(kind: UniqueKeyKind, page: KeyPage): Promise<readonly KeyHolder[]>;
 
   /**
    * Reads a page of the events of one aggregate, newest first, each in its newest version; fewer than `limit` only at the first event. Must

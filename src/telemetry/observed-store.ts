@@ -21,6 +21,7 @@ export function observeStore(store: Store, observe: (use: StoreUse) => void): St
     read: (...given) => observed("read", store.read(...given)),
     execute: (command) => observed("write", store.execute(command)),
     list: (...given) => observed("read", store.list(...given)),
+    listByKey: (...given) => observed("read", store.listByKey(...given)),
     history: (...given) => observed("read", store.history(...given)),
     changes: (options) => observed("read", store.changes(options)),
     // Its time is the time until somebody writes.

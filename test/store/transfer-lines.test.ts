@@ -57,6 +57,12 @@ async function fill(store: Store): Promise<void> {
   await store.execute(removeOrganization("\\0"));
 }
 
+async function filled(): Promise<Store> {
+  const store = await makeStore.sqlite();
+  await fill(store);
+  return store;
+}
+
 describe("a history as lines", () => {
   it("goes round all engines, and comes back the same in every byte", async () => {
     const first = await makeStore.sqlite();
@@ -77,7 +83,7 @@ describe("a history as lines", () => {
     const store = await makeStore.memory();
     await store.execute(addOrganization("a"));
     const [header, event, last] = (await exportLines(store)).map((line) => JSON.parse(line));
-    expect(header).toEqual({ format: "portcullis-events", version: 1 });
+    expect(header).toEqual({ format: "portcullis-events", version: 2 });
     expect(event).toEqual({
       position: 1,
       aggregateType: "organization",
@@ -88,9 +94,24 @@ describe("a history as lines", () => {
       payload: { name: "a" },
       recordedAt: expect.any(Number),
       actor: "test",
+      append: 1,
     });
     const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
     expect(last).toEqual({ events: 1, aggregates: 1, stateDigest: digest, linesDigest: digest });
+  });
+
+  it("may be of the format before, which says neither append nor cause", async () => {
+    const lines = await exportLines(await filled());
+    const older = lines.slice(1, -1).map((line) => {
+      const { append, cause, ...fields } = JSON.parse(line);
+      return `${JSON.stringify(fields)}\n`;
+    });
+    const header = `${JSON.stringify({ format: "portcullis-events", version: 1 })}\n`;
+    const store = await makeStore.memory();
+    expect(await importFrom(store, seal([header, ...older, lines.at(-1) as string]))).toMatchObject({ events: 44 });
+    const { events } = await store.changes({ after: 0, limit: 100 });
+    expect(events.filter(({ append, cause }) => append !== undefined || cause !== undefined)).toEqual([]);
+    expect(await store.verify()).toMatchObject({ problems: [], events: 44 });
   });
 
   it("is whole for an empty store too", async () => {
@@ -136,7 +157,7 @@ const broken: readonly (readonly [
   ["empty", /is empty/, () => []],
   ["of another program", /no export of a store/, () => ['{"type":"other"}\n']],
   ["without its first line", /no export of a store/, (lines) => lines.slice(1)],
-  ["of a newer format", /version 2 of the format/, (lines) => edit(lines, 0, { version: 2 })],
+  ["of a newer format", /version 3 of the format/, (lines) => edit(lines, 0, { version: 3 })],
   ["not JSON", /no JSON in line 1/, () => ["SQLite format 3\0\n"]],
   ["not JSON from some line on", /no JSON in line 3/, (lines) => change(lines, 2, () => "{\n")],
   ["no JSON object in a line", /no JSON object in line 2/, (lines) => change(lines, 1, () => "[]\n")],
@@ -167,6 +188,9 @@ const broken: readonly (readonly [
     /another state/,
     (lines) => seal(edit(lines, 1, { recordedAt: 1, payload: { name: "x" } })),
   ],
+  ["with a text for an append", /no event in line 3/, (lines) => edit(lines, 2, { append: "1" })],
+  ["with a text for a cause", /no event in line 3/, (lines) => edit(lines, 2, { cause: "x" })],
+  ["with an append that is none", /as the first of its append/, (lines) => seal(edit(lines, 3, { append: 2 }))],
   ["with a field too many", /no event in line 3/, (lines) => edit(lines, 2, { more: 1 })],
   ["with a field too few", /no event in line 3/, (lines) => edit(lines, 2, { actor: undefined })],
   ["with a number for a text", /no event in line 3/, (lines) => edit(lines, 2, { actor: 1 })],

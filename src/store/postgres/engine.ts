@@ -1,5 +1,6 @@
 import type { PoolClient } from "pg";
 import type { AggregateType } from "../../domain/events.ts";
+import type { UniqueKeyKind } from "../../domain/states.ts";
 import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { toHistory } from "../shared/history.ts";
@@ -17,6 +18,8 @@ import type {
   CommandResult,
   History,
   HistoryOptions,
+  KeyHolder,
+  KeyPage,
   ListPage,
   Migration,
   Projection,
@@ -137,6 +140,11 @@ class PostgresStore implements Store {
   async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
     if (page !== undefined) refuseNumbers({ limit: page.limit });
     return this.#during(() => this.#pages.list(type, page));
+  }
+
+  async listByKey(kind: UniqueKeyKind, page: KeyPage): Promise<readonly KeyHolder[]> {
+    refuseNumbers({ limit: page.limit });
+    return this.#during(() => this.#pages.listByKey(kind, page));
   }
 
   async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {

@@ -66,4 +66,9 @@ export const migrations: readonly string[] = [
   ALTER TABLE portcullis.head ADD COLUMN record_commits BIGINT NOT NULL DEFAULT 0;
   ALTER TABLE portcullis.head ADD COLUMN rebuilds BIGINT NOT NULL DEFAULT 0;
   ALTER TABLE portcullis.head ADD COLUMN recent_commits UUID[] NOT NULL DEFAULT '{}'`,
+  // Nodes of the version before leave these out, and nobody can tell later. Their events are read as appended one by one. The keys that
+  // begin with a text are found in the order of bytes, as on every engine.
+  `ALTER TABLE portcullis.events ADD COLUMN append_position BIGINT;
+  ALTER TABLE portcullis.events ADD COLUMN cause TEXT;
+  CREATE INDEX keys_by_bytes ON portcullis.keys (kind, value COLLATE "C")`,
 ];

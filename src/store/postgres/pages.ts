@@ -1,11 +1,14 @@
 import type { AggregateType } from "../../domain/events.ts";
-import { leftOut, maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
+import type { UniqueKeyKind } from "../../domain/states.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, whileStartingWith } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
   ChangesOptions,
   ChangesPage,
   HistoryOptions,
+  KeyHolder,
+  KeyPage,
   ListPage,
   RecordedEvent,
   Snapshot,
@@ -61,6 +64,16 @@ export class Pages {
     );
   }
 
+  async listByKey(kind: UniqueKeyKind, { startsWith, after = "", limit }: KeyPage): Promise<KeyHolder[]> {
+    type Row = Joined<StateRow & { readonly value: string }>;
+    const rows = await this.#select<Row>(selectByKey, [kind, limit, toText(startsWith), toText(after)]);
+    const held = rows.flatMap((row) => {
+      if (row.id === null) return [];
+      return { value: fromText(row.value), snapshot: toSnapshot(toStoredState(row), this.#source) };
+    });
+    return whileStartingWith(held, startsWith);
+  }
+
   /** There is always a row, that of the head. */
   #select<Row extends FromPrimary>(sql: string, values: readonly unknown[]): Promise<readonly [Row, ...Row[]]> {
     return retryIfLost(() =>
@@ -81,7 +94,8 @@ const idInBytes = 'a.id COLLATE pg_catalog."C"';
 const oneHead = `h.id ${is} 1`;
 
 const eventColumns = (of: string): string =>
-  `${of}.position, ${of}.sequence, ${of}.previous, ${of}.type, ${of}.version, ${of}.payload, ${of}.recorded_at, ${of}.actor`;
+  `${of}.position, ${of}.sequence, ${of}.previous, ${of}.type, ${of}.version, ${of}.payload, ${of}.recorded_at, ${of}.actor,
+    ${of}.append_position, ${of}.cause`;
 
 const isOfAggregate = (of: string): string => `${of}.aggregate_type ${is} $1 AND ${of}.aggregate_id ${is} $2`;
 
@@ -92,7 +106,8 @@ const isOfAggregate = (of: string): string => `${of}.aggregate_type ${is} $1 AND
 const walkBack = (start: { readonly sequence: string; readonly previous: string; readonly from: string }): string =>
   `WITH RECURSIVE walk AS (
     SELECT NULL::bigint AS position, ${start.sequence} AS sequence, ${start.previous} AS previous, NULL::${text} AS type,
-      NULL::integer AS version, NULL::${text} AS payload, NULL::bigint AS recorded_at, NULL::${text} AS actor, 0::bigint AS steps
+      NULL::integer AS version, NULL::${text} AS payload, NULL::bigint AS recorded_at, NULL::${text} AS actor,
+      NULL::bigint AS append_position, NULL::${text} AS cause, 0::bigint AS steps
     FROM portcullis.head AS h LEFT JOIN ${start.from} WHERE ${oneHead}
     UNION ALL
     SELECT ${eventColumns("e")}, w.steps ${plus} 1
@@ -134,13 +149,21 @@ const selectStates = (condition: string): string =>
 const selectAll = selectStates("");
 const selectAfter = selectStates(`AND ${idInBytes} ${isMore} $3`);
 
+// No value is empty. Values that begin with the text follow it, without others between, so no upper bound is needed.
+const valueInBytes = 'k.value COLLATE pg_catalog."C"';
+const selectByKey = `SELECT a.*, ${isReplica} FROM portcullis.head AS h LEFT JOIN LATERAL (
+    SELECT k.value, ${stateColumns} FROM (
+      SELECT * FROM portcullis.keys AS k WHERE k.kind ${is} $1
+        AND ${valueInBytes} OPERATOR(pg_catalog.>=) $3 AND ${valueInBytes} ${isMore} $4 ORDER BY ${valueInBytes} LIMIT $2
+    ) AS k JOIN portcullis.aggregates AS a ON a.type ${is} k.aggregate_type AND a.id ${is} k.aggregate_id
+  ) AS a ON true WHERE ${oneHead} ORDER BY a.value COLLATE pg_catalog."C"`;
+
 /** Null where the head is joined to nothing. */
 type Joined<Row> = FromPrimary & (Row | Readonly<Record<keyof Row, null>>);
 
 type EventRow = Record<"position" | "sequence" | "type" | "payload" | "recorded_at" | "actor", string> & {
   readonly version: number;
-  readonly previous: string | null;
-};
+} & Readonly<Record<"previous" | "append_position" | "cause", string | null>>;
 interface StartRow extends FromPrimary {
   readonly position: null;
   readonly sequence: string | null;
@@ -160,5 +183,7 @@ function toStoredEvent(row: EventRow, { type: aggregateType, id: aggregateId }: 
     recordedAt: Number(row.recorded_at),
     actor: fromText(row.actor),
     previous: toNumber(row.previous),
+    append: toNumber(row.append_position),
+    cause: row.cause,
   };
 }

@@ -108,10 +108,10 @@ export function toRowStatements(rows: Rows, commitId: string | null = null): Sta
   if (rows.removesRecords) statements.push({ text: "DELETE FROM portcullis.records", values: [] });
   add(
     `INSERT INTO portcullis.events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor,
-        previous)
+        previous, append_position, cause)
       SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::integer[], $8::text[],
-        $9::bigint[], $10::text[], $11::bigint[]) WHERE ${isMoved}`,
-    rows.events.map(([position, type, id, sequence, event, version, payload, recordedAt, actor, previous]) => [
+        $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::text[]) WHERE ${isMoved}`,
+    rows.events.map(([position, type, id, sequence, event, version, payload, recordedAt, actor, ...links]) => [
       position,
       type,
       toText(id),
@@ -121,7 +121,7 @@ export function toRowStatements(rows: Rows, commitId: string | null = null): Sta
       payload,
       recordedAt,
       toText(actor),
-      previous,
+      ...links,
     ]),
   );
   add(

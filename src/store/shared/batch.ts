@@ -128,8 +128,11 @@ function appendEvents(
     const origin = { sequence: before.version + 1, recordedAt };
     const state = context.projection.evolve(ref.type, { state: before.state, event, origin });
     const position = draft.position + 1;
+    // A draft has the events of one command.
+    const append = draft.events[0]?.position ?? position;
+    const { actor, cause } = command;
     draft.add(
-      { position, ref, previous: before.position, event, actor: command.actor, ...origin },
+      { position, ref, previous: before.position, event, actor, append, cause, ...origin },
       { ref, version: origin.sequence, position, state },
     );
   }

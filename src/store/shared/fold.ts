@@ -29,12 +29,17 @@ export class ProblemList {
 }
 
 /** What is wrong with the place of an event after the last one of the store. */
-export function orderProblems({ position, recordedAt }: Place, last: Place): Problem[] {
+export function orderProblems({ position, recordedAt, append }: Place, last: Place): Problem[] {
   const problems: Problem[] = [];
   if (position !== last.position + 1) {
     problems.push(`Event ${position} follows event ${last.position}: positions have a gap.`);
   }
   if (recordedAt < last.recordedAt) problems.push(`Event ${position} is older than the event before it.`);
+  if (append != null && append !== position && append !== last.append) {
+    problems.push(
+      `Event ${position} names event ${append} as the first of its append, and the event before it does not.`,
+    );
+  }
   return problems;
 }
 

@@ -23,11 +23,14 @@ export interface StoredHistory {
   holderOf(key: UniqueKey): AggregateRef | undefined | Promise<AggregateRef | undefined>;
 }
 
-export type Place = Pick<StoredEvent, "position" | "recordedAt">;
+export interface Place extends Pick<StoredEvent, "position" | "recordedAt"> {
+  /** Position of the first event of its append; none where an older version wrote it. */
+  readonly append?: number | null | undefined;
+}
 
 /** A row with the aggregate that it belongs to. */
 export type Part = EventPart | StatePart | KeyPart;
-export interface EventPart extends Omit<StoredEvent, "aggregateType" | "aggregateId" | "actor"> {
+export interface EventPart extends Omit<StoredEvent, "aggregateType" | "aggregateId" | "actor" | "append" | "cause"> {
   readonly of: "event";
   readonly ref: AggregateRef;
 }

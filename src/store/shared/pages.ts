@@ -1,5 +1,5 @@
 import { StoreError } from "../errors.ts";
-import type { AggregateRef, ChangesPage, RecordedEvent } from "../store.ts";
+import type { AggregateRef, ChangesPage, KeyHolder, RecordedEvent } from "../store.ts";
 import { type StateSource, type StoredEvent, toRecordedEvent } from "./read-rows.ts";
 
 /** Bounds how many events one page of changes looks at: most may be of other types. */
@@ -64,6 +64,12 @@ function toNewestVersion(row: StoredEvent, source: StateSource): RecordedEvent {
     const sentence = `Event ${position} of ${ref.type} ${ref.id} in the store ${source.name} cannot be read: ${reason}.`;
     throw new StoreError("corrupt", sentence, error);
   }
+}
+
+/** The first of those that are ordered by their values, as long as these begin with a text. */
+export function whileStartingWith(holders: readonly KeyHolder[], text: string): KeyHolder[] {
+  const end = holders.findIndex(({ value }) => !value.startsWith(text));
+  return holders.slice(0, end < 0 ? holders.length : end);
 }
 
 /** Throws a RangeError for what no page and no position can be. */

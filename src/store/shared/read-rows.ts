@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { AggregateType } from "../../domain/events.ts";
+import type { AggregateType, Cause } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
 import type { Projection, RecordedEvent, Snapshot, StoreRecord } from "../store.ts";
 
@@ -17,6 +17,10 @@ export interface StoredEvent {
   readonly actor: string;
   /** Null where an older version of this program wrote the event, which does not say. */
   readonly previous: number | null;
+  /** Null where an older version wrote the event. */
+  readonly append: number | null;
+  /** JSON; null: the events alone tell why. */
+  readonly cause: string | null;
 }
 
 export interface StoredState {
@@ -50,7 +54,18 @@ export function toRecordedEvent(row: StoredEvent, name: string): RecordedEvent {
   const ref = { type: aggregateType as AggregateType, id: aggregateId };
   try {
     const event = { type, version, payload: parseJson(payload) } as never;
-    return { position, ref, previous: row.previous ?? undefined, sequence, event, recordedAt, actor };
+    const { previous, append, cause } = row;
+    return {
+      position,
+      ref,
+      previous: previous ?? undefined,
+      append: append ?? undefined,
+      cause: cause === null ? undefined : (parseJson(cause) as Cause),
+      sequence,
+      event,
+      recordedAt,
+      actor,
+    };
   } catch (error) {
     const sentence = `Event ${position} in the store ${name} is damaged: restore it from a backup.`;
     throw new StoreError("corrupt", sentence, error);

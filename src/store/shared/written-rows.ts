@@ -15,6 +15,8 @@ type EventRow = readonly [
   recordedAt: number,
   actor: string,
   previous: number | null,
+  append: number | null,
+  cause: string | null,
 ];
 type AggregateRow = readonly [
   type: string,
@@ -71,7 +73,7 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
   return {
     replacesProjection,
     removesRecords: false,
-    events: events.map(({ position, ref, sequence, event, recordedAt, actor, previous }) => [
+    events: events.map(({ position, ref, sequence, event, recordedAt, actor, previous, append, cause }) => [
       position,
       ref.type,
       ref.id,
@@ -82,6 +84,8 @@ export function toRows(writes: Writes, replacesProjection = false): Rows {
       recordedAt,
       actor,
       previous ?? null,
+      append ?? null,
+      cause === undefined ? null : toJson(cause, `the cause of ${event.type}`),
     ]),
     aggregates: aggregates.map(toAggregateRow),
     freedKeys: keyMoves.flatMap(({ key, from }) => (from ? [[key.kind, key.value, from.type, from.id] as const] : [])),

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
+import type { UniqueKeyKind } from "../../domain/states.ts";
 import type { StoreError } from "../errors.ts";
 import { type CommitListener, CommitQueue } from "../shared/commit-queue.ts";
 import { type StoredHistory, toHistory } from "../shared/history.ts";
@@ -17,6 +18,8 @@ import type {
   CommandResult,
   History,
   HistoryOptions,
+  KeyHolder,
+  KeyPage,
   ListPage,
   Projection,
   Read,
@@ -184,6 +187,11 @@ class SqliteStore implements Store {
   async list<T extends AggregateType>(type: T, page?: ListPage): Promise<readonly Snapshot<T>[]> {
     if (page !== undefined) refuseNumbers({ limit: page.limit });
     return this.#readPage((pages) => pages.list(type, page));
+  }
+
+  async listByKey(kind: UniqueKeyKind, page: KeyPage): Promise<readonly KeyHolder[]> {
+    refuseNumbers({ limit: page.limit });
+    return this.#readPage((pages) => pages.listByKey(kind, page));
   }
 
   async history<T extends AggregateType>(ref: AggregateRef<T>, options: HistoryOptions) {

@@ -81,14 +81,16 @@ const replaceEvents = `
     payload TEXT NOT NULL,
     recorded_at INTEGER NOT NULL,
     actor TEXT NOT NULL,
-    previous INTEGER NOT NULL
+    previous INTEGER NOT NULL,
+    append_position INTEGER,
+    cause TEXT
   ) STRICT;
   INSERT INTO finished_events
     SELECT position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor,
       coalesce(previous, (
         SELECT b.position FROM events AS b
         WHERE b.aggregate_type = e.aggregate_type AND b.aggregate_id = e.aggregate_id AND b.sequence = e.sequence - 1
-      ), 0)
+      ), 0), append_position, cause
     FROM events AS e ORDER BY position;
   DROP TABLE events;
   ALTER TABLE finished_events RENAME TO events;

@@ -117,7 +117,7 @@ const selectEvents = (db: DatabaseSync) =>
   db
     .prepare(
       `SELECT position, aggregate_type AS aggregateType, aggregate_id AS aggregateId, sequence, type, version, payload,
-      recorded_at AS recordedAt, actor, previous FROM events ORDER BY position`,
+      recorded_at AS recordedAt, actor, previous, append_position AS append, cause FROM events ORDER BY position`,
     )
     .iterate() as Iterable<unknown> as Iterable<StoredEvent>;
 
@@ -125,9 +125,10 @@ const selectAggregates = (db: DatabaseSync) =>
   db.prepare(selectStates).iterate() as Iterable<unknown> as Iterable<StoredState>;
 
 const selectPlaces = (db: DatabaseSync) =>
-  select<[number, number]>(db, "SELECT position, recorded_at FROM events ORDER BY position");
+  select<PlaceRow>(db, "SELECT position, recorded_at, append_position FROM events ORDER BY position");
 
-const toPlace = ([position, recordedAt]: [number, number]): Place => ({ position, recordedAt });
+type PlaceRow = [position: number, recordedAt: number, append: number | null];
+const toPlace = ([position, recordedAt, append]: PlaceRow): Place => ({ position, recordedAt, append });
 
 // By an index, SQLite would look up each row elsewhere in the file, and an index may lack rows.
 const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0, position, sequence, version, recorded_at, previous, type, payload

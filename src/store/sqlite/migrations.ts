@@ -67,6 +67,9 @@ export const migrations: readonly string[] = [
   CREATE TRIGGER count_put AFTER INSERT ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;
   CREATE TRIGGER count_change AFTER UPDATE ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;
   CREATE TRIGGER count_removal AFTER DELETE ON records BEGIN UPDATE head SET record_commits = record_commits + 1; END;`,
+  // Processes of the version before leave these out, and nobody can tell later. Their events are read as appended one by one.
+  `ALTER TABLE events ADD COLUMN append_position INTEGER;
+  ALTER TABLE events ADD COLUMN cause TEXT;`,
 ];
 
 /** The newest. */

@@ -1,12 +1,15 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
-import { leftOut, maxLookedAt, toChangesPage, toHistoryPage } from "../shared/pages.ts";
+import type { UniqueKeyKind } from "../../domain/states.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, whileStartingWith } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
   ChangesOptions,
   ChangesPage,
   HistoryOptions,
+  KeyHolder,
+  KeyPage,
   ListPage,
   RecordedEvent,
   Snapshot,
@@ -17,7 +20,7 @@ import { prepare, row, type StateRow, selectStates, toStoredState } from "./load
 export class Pages {
   readonly #source: StateSource;
   readonly #statements: Record<
-    "fromNewest" | "fromEvent" | "bySequence" | "newest" | "changes" | "list" | "listAfter",
+    "fromNewest" | "fromEvent" | "bySequence" | "newest" | "changes" | "list" | "listAfter" | "listByKey",
     StatementSync
   >;
 
@@ -31,6 +34,7 @@ export class Pages {
       changes: prepare(db, selectChanges),
       list: prepare(db, `${selectStates} WHERE type = ? ORDER BY id LIMIT ?`),
       listAfter: prepare(db, `${selectStates} WHERE type = ? AND id > ? ORDER BY id LIMIT ?`),
+      listByKey: prepare(db, selectByKey),
     };
   }
 
@@ -51,7 +55,7 @@ export class Pages {
   changes({ after, types, limit }: ChangesOptions): ChangesPage {
     const newest = row<[number | null]>(this.#statements.newest)?.[0] ?? 0;
     const rows = this.#statements.changes.all(after, types === undefined ? null : JSON.stringify(types), limit);
-    const events = (rows as unknown as ChangeRow[]).map((columns) => toStoredEvent(columns, columns[8], columns[9]));
+    const events = (rows as unknown as ChangeRow[]).map((columns) => toStoredEvent(columns, columns[10], columns[11]));
     return toChangesPage(events, { after, limit, newest, source: this.#source });
   }
 
@@ -65,11 +69,38 @@ export class Pages {
       (columns) => toSnapshot(toStoredState(columns), this.#source) as Snapshot<T>,
     );
   }
+
+  listByKey(kind: UniqueKeyKind, { startsWith, after = "", limit }: KeyPage): KeyHolder[] {
+    const rows = this.#statements.listByKey.all(kind, startsWith, after, limit) as unknown as KeyRow[];
+    const held = rows.map(([value, ...columns]) => ({
+      value,
+      snapshot: toSnapshot(toStoredState(columns), this.#source),
+    }));
+    return whileStartingWith(held, startsWith);
+  }
 }
 
 const unlimited = -1;
 
-const eventColumns = ["position", "sequence", "previous", "type", "version", "payload", "recorded_at", "actor"];
+type KeyRow = [value: string, ...StateRow];
+// No value is empty. Values that begin with the text follow it, without others between, so no upper bound is needed.
+const selectByKey = `SELECT value, held.* FROM (
+    SELECT value, aggregate_type, aggregate_id FROM keys WHERE kind = ?1 AND value >= ?2 AND value > ?3 ORDER BY value LIMIT ?4
+  ) JOIN (${selectStates}) AS held ON held.type = aggregate_type AND held.id = aggregate_id ORDER BY value`;
+
+const eventColumns = [
+  "position",
+  "sequence",
+  "previous",
+  "type",
+  "version",
+  "payload",
+  "recorded_at",
+  "actor",
+  "append_position",
+  "cause",
+];
+const noEvent = "NULL, NULL, NULL, NULL, NULL, NULL, NULL";
 
 /** The first row is the start. Then come the events before it, each found by its position. */
 const walkBack = (start: string): string => `WITH RECURSIVE walk (${eventColumns.join(", ")}) AS (
@@ -83,9 +114,9 @@ const walkBack = (start: string): string => `WITH RECURSIVE walk (${eventColumns
 
 /** As if there were one more event. */
 const newestOfAggregate = `SELECT NULL, version + 1, CASE WHEN position_version = version THEN position END,
-    NULL, NULL, NULL, NULL, NULL FROM aggregates WHERE type = ?1 AND id = ?2`;
+    ${noEvent} FROM aggregates WHERE type = ?1 AND id = ?2`;
 
-const eventOfAggregate = `SELECT NULL, sequence, previous, NULL, NULL, NULL, NULL, NULL FROM events
+const eventOfAggregate = `SELECT NULL, sequence, previous, ${noEvent} FROM events
     WHERE position = ?4 AND aggregate_type = ?1 AND aggregate_id = ?2`;
 
 const selectBySequence = `SELECT ${eventColumns.join(", ")} FROM events
@@ -105,10 +136,13 @@ type EventRow = [
   payload: string,
   recordedAt: number,
   actor: string,
+  append: number | null,
+  cause: string | null,
 ];
 type ChangeRow = [...EventRow, aggregateType: string, aggregateId: string];
 
 function toStoredEvent(row: EventRow | ChangeRow, aggregateType: string, aggregateId: string): StoredEvent {
-  const [position, sequence, previous, type, version, payload, recordedAt, actor] = row;
-  return { position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt, actor, previous };
+  const [position, sequence, previous, type, version, payload, recordedAt, actor, append, cause] = row;
+  const place = { position, aggregateType, aggregateId, sequence, recordedAt, actor, previous, append, cause };
+  return { ...place, type, version, payload };
 }

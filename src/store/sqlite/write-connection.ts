@@ -26,8 +26,8 @@ export class WriteConnection {
     this.#recordCommits = db.prepare("SELECT record_commits AS recordCommits FROM head");
     // Columns are named, so that this program can still write beside a newer one that has added a column.
     this.#insertEvent = db.prepare(
-      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor, previous) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor, previous, " +
+        "append_position, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#putAggregate = db.prepare(
       "INSERT INTO aggregates (type, id, version, state, digest, position, digest_version, position_version) " +

@@ -4,7 +4,8 @@ import type { RecordedEvent, Snapshot, Store } from "../store.ts";
 
 // An export is JSON lines: a header, a line for each event, and a last line with totals, without which it is not whole.
 
-export const header = { format: "portcullis-events", version: 1 };
+/** Version 2 adds `append` and `cause` to lines of events. */
+export const header = { format: "portcullis-events", version: 2 };
 
 /** What the last line says of those before it. */
 export interface Totals {
@@ -58,7 +59,8 @@ export async function digestState(
   return { aggregates: count, stateDigest: sum.toString(16).padStart(64, "0") };
 }
 
-function toFields({ position, ref, sequence, event, recordedAt, actor }: RecordedEvent) {
+/** An event of an older version has no `append`, and most have no `cause`. */
+function toFields({ position, ref, sequence, event, recordedAt, actor, append, cause }: RecordedEvent) {
   return {
     position,
     aggregateType: ref.type,
@@ -69,5 +71,7 @@ function toFields({ position, ref, sequence, event, recordedAt, actor }: Recorde
     payload: event.payload,
     recordedAt,
     actor,
+    append,
+    cause,
   };
 }

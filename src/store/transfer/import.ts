@@ -92,7 +92,7 @@ class LineReader {
 
   #checkHeader({ format, version }: Readonly<Record<string, unknown>>): void {
     if (format !== header.format) throw this.refused("is no export of a store: its first line does not say so");
-    if (version === header.version) return;
+    if (version === header.version || version === 1) return;
     throw this.refused(
       `has version ${JSON.stringify(version)} of the format, and this program knows version ${header.version}`,
     );
@@ -109,15 +109,18 @@ class LineReader {
 
   #readEvent(value: Readonly<Record<string, unknown>>): RecordedEvent {
     const { position, aggregateType, aggregateId, sequence, type, version, payload, recordedAt, actor } = value;
+    const { append, cause } = value;
     const isEvent =
       [position, sequence, version, recordedAt].every((number) => Number.isSafeInteger(number)) &&
       [aggregateType, aggregateId, type, actor].every((text) => typeof text === "string" && text.isWellFormed()) &&
       isObject(payload) &&
-      Object.keys(value).length === 9;
+      (append === undefined || Number.isSafeInteger(append)) &&
+      (cause === undefined || isObject(cause)) &&
+      Object.keys(value).length === 9 + (append === undefined ? 0 : 1) + (cause === undefined ? 0 : 1);
     if (!isEvent) throw this.refused(`has no event in line ${this.#line}`);
     const ref = { type: aggregateType as AggregateType, id: aggregateId as string };
     const event = { type, version, payload } as never;
-    return { position, ref, sequence, event, recordedAt, actor } as RecordedEvent;
+    return { position, ref, sequence, event, recordedAt, actor, append, cause } as RecordedEvent;
   }
 
   refused(what: string): StoreError {

@@ -1,8 +1,11 @@
 import { describe, expect } from "vitest";
-import type { AggregateType } from "../../../src/domain/events.ts";
+import type { AggregateType, Cause } from "../../../src/domain/events.ts";
+import { defaultLoginPolicy } from "../../../src/domain/login-policy/settings.ts";
+import type { OrganizationState } from "../../../src/domain/states.ts";
 import {
   type AggregateRef,
   type Command,
+  type KeyPage,
   organizationRef,
   type RecordedEvent,
   type Store,
@@ -202,6 +205,85 @@ export function definePageTests(must: Must): void {
         }
       });
       expect(positions).toEqual(Array.from(positions, (_, index) => index + 1));
+    });
+  });
+
+  describe("an append", () => {
+    const add = (ids: readonly string[], cause?: Cause): Command<void> => ({
+      actor: "test",
+      ...(cause && { cause }),
+      reads: ids.map(organizationRef),
+      decide: () => ({
+        changes: ids.map((id) => ({
+          ref: organizationRef(id),
+          events: [
+            { type: "OrganizationAdded", version: 1, payload: { name: id } },
+            { type: "LoginPolicyAdded", version: 1, payload: defaultLoginPolicy },
+          ],
+        })),
+        value: undefined,
+      }),
+    });
+    const facts = (events: readonly RecordedEvent[]) => events.map(({ append, cause }) => [append, cause]);
+
+    must("is told by each of its events, on whatever aggregate, with its cause", async ({ store }) => {
+      const cause: Cause = { type: "RolledBack", revision: 7 };
+      // At once, so that they share a commit.
+      const results = await Promise.all([store.execute(add(["a"])), store.execute(add(["b", "c"], cause))]);
+      await store.execute(add(["d"]));
+      const wanted = [
+        ...[1, 1].map((append) => [append, undefined]),
+        ...[3, 3, 3, 3].map((append) => [append, cause]),
+        ...[7, 7].map((append) => [append, undefined]),
+      ];
+      expect(facts(results.flatMap(({ events }) => events))).toEqual(wanted.slice(0, 6));
+      expect(facts((await store.changes({ after: 0, limit: 100 })).events)).toEqual(wanted);
+      expect(facts((await store.history(organizationRef("c"), { limit: 9 })) ?? [])).toEqual(wanted.slice(4, 6));
+      expect(facts(await exported(store))).toEqual(wanted);
+      expect((await store.verify()).problems).toEqual([]);
+    });
+  });
+
+  describe("listByKey", () => {
+    // In the order of their bytes. UTF-16 has the last two the other way round.
+    const names = ["A", "a", "a b", "a%", "a_", "ab", "ab\\c", "abc", "b", "é", "\uffee", "\u{1f600}"];
+    const listed = async (store: Store, page: Partial<KeyPage>) => {
+      const found = await store.listByKey("organization_name", { startsWith: "", limit: 100, ...page });
+      return found.map(({ value, snapshot }) => {
+        expect((snapshot.state as OrganizationState).name).toBe(value);
+        return value;
+      });
+    };
+
+    must("has the holders of values that begin with a text, in the order of bytes", async ({ store }) => {
+      for (const [index, name] of [...names].reverse().entries())
+        await store.execute(addOrganization(`o${index}`, name));
+      await store.execute(addUser("ab"));
+      expect(await listed(store, {})).toEqual(names);
+      expect(await listed(store, { startsWith: "a" })).toEqual(names.slice(1, 8));
+      expect(await listed(store, { startsWith: "ab" })).toEqual(["ab", "ab\\c", "abc"]);
+      expect(await listed(store, { startsWith: "ab\\" })).toEqual(["ab\\c"]);
+      expect(await listed(store, { startsWith: "a%" })).toEqual(["a%"]);
+      expect(await listed(store, { startsWith: "abcd" })).toEqual([]);
+      expect(await listed(store, { startsWith: "\u{1f600}" })).toEqual(["\u{1f600}"]);
+    });
+
+    must("has pages that join up", async ({ store }) => {
+      for (const [index, name] of names.entries()) await store.execute(addOrganization(`o${index}`, name));
+      const all: string[] = [];
+      for (let page = await listed(store, { startsWith: "a", limit: 3 }); page.length > 0; ) {
+        all.push(...page);
+        page = await listed(store, { startsWith: "a", after: page.at(-1) as string, limit: 3 });
+      }
+      expect(all).toEqual(names.slice(1, 8));
+    });
+
+    must("shows at once what another store acknowledged, and none that was removed", async ({ store, reopen }) => {
+      const other = await reopen();
+      await store.execute(addOrganization("1", "one"));
+      expect(await listed(other, { startsWith: "o" })).toEqual(["one"]);
+      await store.execute(removeOrganization("1"));
+      expect(await listed(other, { startsWith: "o" })).toEqual([]);
     });
   });
 
