@@ -137,8 +137,9 @@ export function createWatchedChanges({ store, history }: { readonly store: Store
     return { ...timelines, displayName: organization?.state?.name ?? "" };
   }
 
-  /** The event at a position, for a token; undefined where there is none. */
-  function markAt(position: number): Promise<EventMark | undefined> {
+  /** The event at a position, for a token; undefined where there is none, as at 0. */
+  async function markAt(position: number): Promise<EventMark | undefined> {
+    if (position === 0) return undefined;
     const known = marks.get(position);
     if (known !== undefined) return known;
     const read = store.changes({ after: position - 1, limit: 1 }).then(({ events: [event] }) => event);

@@ -1,94 +1,18 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { Code, createClient } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
-import { afterEach, describe, expect, it } from "vitest";
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it, onTestFinished } from "vitest";
+import type { TestServer } from "../fixtures/server.ts";
 import {
-  LoginPolicyService,
-  type WatchLoginPoliciesResponse,
-} from "../../gen/portcullis/v1/login_policy_service_pb.ts";
-import { startTestServer, type TestServer, type TestServerOptions } from "../fixtures/server.ts";
-
-const closing: (() => void | Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-async function start(options: TestServerOptions = {}): Promise<TestServer> {
-  const server = await startTestServer(options);
-  closing.push(() => server.close({ graceMs: 0 }));
-  return server;
-}
-
-const transports = [
-  { protocol: "gRPC", connect: createGrpcTransport },
-  { protocol: "gRPC-Web", connect: (o: { baseUrl: string }) => createGrpcWebTransport({ ...o, httpVersion: "1.1" }) },
-  {
-    protocol: "Connect with JSON",
-    connect: (o: { baseUrl: string }) => createConnectTransport({ ...o, httpVersion: "1.1", useBinaryFormat: false }),
-  },
-] as const;
-
-const [{ connect: overGrpc }] = transports;
-const clientOf = ({ url }: Pick<TestServer, "url">, connect = overGrpc as (typeof transports)[number]["connect"]) =>
-  createClient(LoginPolicyService, connect({ baseUrl: url }));
-const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
-
-const instanceName = "instance/loginPolicy";
-const nameOf = (organizationId: string) => `organizations/${organizationId}/loginPolicy`;
-
-interface Watching {
-  next(): Promise<WatchLoginPoliciesResponse>;
-  /** The next change; checkpoints are skipped. */
-  change(): Promise<{ token: string; text: string }>;
-  /** The error that ends it, with no change before. */
-  end(): Promise<{ code: Code; rawMessage: string }>;
-  leave(): void;
-}
-
-function watch(
-  server: Pick<TestServer, "url">,
-  token: string,
-  request: { names?: string[]; resumeToken?: string; withSnapshot?: boolean } = {},
-  connect?: (typeof transports)[number]["connect"],
-): Watching {
-  const controller = new AbortController();
-  const stream = clientOf(server, connect).watchLoginPolicies(request, { ...bearer(token), signal: controller.signal });
-  const answers = stream[Symbol.asyncIterator]();
-  closing.push(() => controller.abort());
-  const next = async () => {
-    const { value, done } = await answers.next();
-    if (done) throw new Error("the watch ended without an error");
-    return value as WatchLoginPoliciesResponse;
-  };
-  return {
-    next,
-    async change() {
-      for (;;) {
-        const { resumeToken, event } = await next();
-        if (event.case === "change") return { token: resumeToken, text: textOf(event.value) };
-      }
-    },
-    async end() {
-      for (;;) {
-        const answer = await next().catch((error: { code: Code; rawMessage: string }) => error);
-        if ("rawMessage" in answer) return answer;
-        expect(answer.event.case).not.toBe("change");
-      }
-    },
-    leave: () => controller.abort(),
-  };
-}
-
-type Change = Extract<WatchLoginPoliciesResponse["event"], { case: "change" }>["value"];
-/** Whose policy changed, how, by whom, with which revision. */
-const textOf = ({ loginPolicy, changes, actor, revision }: Change): string =>
-  [loginPolicy?.name, changes.map(({ path }) => path).join(), actor, revision].join(" ");
-
-const update = (server: TestServer, name: string, values: { forceMfa?: boolean; allowRegister?: boolean }) =>
-  clientOf(server).updateLoginPolicy({ loginPolicy: { name, ...values } }, bearer(server.adminToken));
-
-const addOrganization = async ({ directory }: TestServer, name: string): Promise<string> =>
-  (await directory.addOrganization(name)).id;
+  addOrganization,
+  bearer,
+  clientOf,
+  instanceName,
+  nameOf,
+  start,
+  transports,
+  update,
+  watch,
+} from "./watching.ts";
 
 describe.each(transports)("WatchLoginPolicies over $protocol", ({ connect }) => {
   it("begins with a checkpoint, and sends each change", async () => {
@@ -121,7 +45,6 @@ describe.each(transports)("WatchLoginPolicies over $protocol", ({ connect }) => 
     const closed = server.close({ graceMs: 5_000 });
     expect(await watching.end()).toMatchObject({ code: Code.Unavailable });
     await closed;
-    closing.length = 0;
   });
 });
 
@@ -283,7 +206,7 @@ async function readRest(
   }: { accept: string; path?: string; headers?: Record<string, string>; body?: string },
 ) {
   const controller = new AbortController();
-  closing.push(() => controller.abort());
+  onTestFinished(() => controller.abort());
   const response = await fetch(`${url}/portcullis/v1/loginPolicies:watch${path}`, {
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json", accept, ...headers },
     signal: controller.signal,

@@ -45,7 +45,7 @@ export async function readResumeToken(
   store: { readonly instanceId: string; markAt(position: number): Promise<EventMark | undefined> },
 ): Promise<Cursor> {
   const { instanceId, cursor, digest } = parse(token);
-  const mark = cursor.position === 0 ? undefined : await store.markAt(cursor.position);
+  const mark = await store.markAt(cursor.position);
   const isKnown = cursor.position === 0 || mark !== undefined;
   if (isKnown && instanceId === store.instanceId && digest === digestOf(mark)) return cursor;
   throw refusal({
