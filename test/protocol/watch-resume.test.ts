@@ -34,8 +34,9 @@ it("resumes on another server of the same store, and after a restart", async () 
   const { resumeToken: began } = await watching.next();
   await update(first, instanceName, { forceMfa: true });
   const change = await watching.change();
-  await first.close({ graceMs: 0 });
+  const closed = first.close({ graceMs: 5_000 });
   expect(await watching.end()).toMatchObject({ code: Code.Unavailable });
+  await closed;
   const second = await start({ location });
   expect(await watch(second, adminToken, { resumeToken: began }).change()).toEqual(change);
   const resumed = watch(second, adminToken, { resumeToken: change.token });
