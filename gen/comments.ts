@@ -58,7 +58,7 @@ export const comments: Readonly<Record<string, string>> = {
   "portcullis.v1.EvaluateSignInResponse.Step.second_factors": "For CHECK_SECOND_FACTOR and SET_UP_SECOND_FACTOR: any one of these.",
   "portcullis.v1.EvaluateSignInResponse.Step.skippable": "For SET_UP_SECOND_FACTOR: whether the person may skip it.",
   "portcullis.v1.EvaluateSignInResponse.decision": "Whether the person is signed in.",
-  "portcullis.v1.EvaluateSignInResponse.expire_time": "Until when an ALLOWED holds: the earliest lifetime that ends. Absent: no lifetime ends it.",
+  "portcullis.v1.EvaluateSignInResponse.expire_time": "Of ALLOWED: when the first of the checks that it rests on gets too old for a later sign-in, by its lifetime or max_age. Absent where none of them does.",
   "portcullis.v1.EvaluateSignInResponse.reasons": "Why.",
   "portcullis.v1.EvaluateSignInResponse.revision": "Name of the revision of the policy that decided.",
   "portcullis.v1.EvaluateSignInResponse.steps": "What the person can do next: any one of these. Present with STEP_REQUIRED.",

@@ -165,6 +165,7 @@ async function createApi(
     router.service(
       LoginPolicyService,
       createLoginPolicyService({
+        clock,
         store,
         identifyAgain: createIdentifyAgain(identify),
         ...(options.watchesPerCaller !== undefined && { watchesPerCaller: options.watchesPerCaller }),

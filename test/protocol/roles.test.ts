@@ -8,68 +8,26 @@ import { IDPOwnerType } from "../../gen/zitadel/idp_pb.ts";
 import { file_zitadel_management } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
 import { MultiFactorType as Multi, SecondFactorType as Second } from "../../gen/zitadel/policy_pb.ts";
-import { digestToken, generateToken } from "../../src/auth/token.ts";
 import { roles } from "../../src/domain/directory/roles.ts";
 import { instanceRef, organizationRef } from "../../src/store/store.ts";
 import { type Client, createClients } from "../fixtures/clients.ts";
 import { sample, sampleNote } from "../fixtures/sample.ts";
 import { startTestServer, type TestServer } from "../fixtures/server.ts";
+import {
+  type Caller,
+  callers,
+  createCaller,
+  instanceRoles,
+  type Organizations,
+  type Outcome,
+  organizationRoles,
+  outcomeText,
+  type Permission,
+  places,
+  protocols,
+  type Rights,
+} from "./callers.ts";
 import { admin, type Call, call, management } from "./case.ts";
-
-const all = [
-  "policy.read",
-  "policy.write",
-  "policy.delete",
-  "iam.policy.read",
-  "iam.policy.write",
-  "iam.policy.delete",
-] as const;
-type Permission = (typeof all)[number];
-
-const viewInstance: Permission[] = ["policy.read", "iam.policy.read"];
-const organization: Permission[] = ["policy.read", "policy.write", "policy.delete"];
-const read: Permission[] = ["policy.read"];
-const nothing: Permission[] = [];
-
-/** ZITADEL's default roles. */
-const instanceRoles: Readonly<Record<string, readonly Permission[]>> = {
-  IAM_OWNER: all,
-  IAM_OWNER_VIEWER: viewInstance,
-  IAM_ORG_MANAGER: organization,
-  IAM_LOGIN_CLIENT: viewInstance,
-  IAM_USER_MANAGER: nothing,
-  IAM_ADMIN_IMPERSONATOR: nothing,
-  IAM_END_USER_IMPERSONATOR: nothing,
-  SYSTEM_OWNER: nothing,
-  SYSTEM_OWNER_VIEWER: nothing,
-};
-const organizationRoles: Readonly<Record<string, readonly Permission[]>> = {
-  ORG_OWNER: organization,
-  ORG_SETTINGS_MANAGER: organization,
-  ORG_OWNER_VIEWER: read,
-  ORG_USER_MANAGER: read,
-  ORG_USER_PERMISSION_EDITOR: read,
-  ORG_PROJECT_PERMISSION_EDITOR: read,
-  ORG_PROJECT_CREATOR: read,
-  ORG_USER_SELF_MANAGER: read,
-  ORG_ADMIN_IMPERSONATOR: nothing,
-  ORG_END_USER_IMPERSONATOR: nothing,
-  PROJECT_OWNER: read,
-  PROJECT_OWNER_VIEWER: read,
-  PROJECT_OWNER_GLOBAL: read,
-  PROJECT_OWNER_VIEWER_GLOBAL: read,
-  PROJECT_GRANT_OWNER: read,
-  PROJECT_GRANT_OWNER_VIEWER: read,
-  SELF_MANAGEMENT_GLOBAL: read,
-};
-
-/** What comes of a call; `http` is the status over REST. */
-interface Outcome {
-  readonly code: Code | 0;
-  readonly http: number;
-  /** The id in the ErrorDetail; absent: there is no ErrorDetail. */
-  readonly id?: string;
-}
 
 const ok: Outcome = { code: 0, http: 200 };
 /** Without an id: refused by a rule on a field of the request. */
@@ -77,11 +35,6 @@ const invalid = (id?: string): Outcome => ({ code: Code.InvalidArgument, http: 4
 const missing = (id: string): Outcome => ({ code: Code.NotFound, http: 404, id });
 const exists = (id: string): Outcome => ({ code: Code.AlreadyExists, http: 409, id });
 const unmet = (id: string): Outcome => ({ code: Code.FailedPrecondition, http: 400, id });
-
-const forbidden: Outcome = { code: Code.PermissionDenied, http: 403, id: "AUTH-5mWD2" };
-const noOrganization: Outcome = { code: Code.PermissionDenied, http: 403, id: "AUTH-Bs7Ds" };
-const noHeader: Outcome = { code: Code.Unauthenticated, http: 401 };
-const badToken: Outcome = { code: Code.Unauthenticated, http: 401, id: "AUTH-7fs1e" };
 
 /** A call, the permission that it asks for, and what comes of it for who has that. */
 type Row = readonly [Call, Permission, Outcome];
@@ -128,116 +81,6 @@ const rows: readonly Row[] = [
   [call(admin.listLoginPolicyMultiFactors), "iam.policy.read", ok],
   [call(admin.addMultiFactorToLoginPolicy, initialMulti), "iam.policy.write", exists("INSTANCE-3M9od")],
   [call(admin.removeMultiFactorFromLoginPolicy, unspecifiedMulti), "iam.policy.write", invalid()],
-];
-
-const protocols = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON", "REST"] as const;
-
-/**
- * The organization that x-zitadel-orgid names. `another` is the default one; `own` is the home of every caller whose home was
- * not removed.
- */
-const places = ["none", "own", "another", "unknown", "removed"] as const;
-type Place = (typeof places)[number];
-
-/** What a caller may do in a place, and what answers everything else. */
-interface Rights {
-  readonly granted: readonly Permission[];
-  readonly refusal: Outcome;
-}
-type RightsByPlace = Readonly<Record<Place, Rights>>;
-
-const may = (granted: readonly Permission[]): Rights => ({ granted, refusal: forbidden });
-const refused = (refusal: Outcome): Rights => ({ granted: nothing, refusal });
-const everywhere = (rights: Rights): RightsByPlace => ({
-  none: rights,
-  own: rights,
-  another: rights,
-  unknown: rights,
-  removed: rights,
-});
-
-/** A role on the instance counts for every organization, and lets its holder learn which ones do not exist. */
-const onInstance = (granted: readonly Permission[]): RightsByPlace => ({
-  none: may(granted),
-  own: may(granted),
-  another: may(granted),
-  unknown: refused(noOrganization),
-  removed: refused(noOrganization),
-});
-/** A role on an organization counts there alone, and lets its holder learn nothing of the others. */
-const onOrganization = (granted: readonly Permission[]): RightsByPlace => ({
-  none: may(granted),
-  own: may(granted),
-  another: refused(forbidden),
-  unknown: refused(forbidden),
-  removed: refused(forbidden),
-});
-
-interface Organizations {
-  readonly own: string;
-  readonly another: string;
-  readonly removed: string;
-}
-interface Caller {
-  readonly name: string;
-  /** By default `own`. */
-  readonly home?: keyof Organizations;
-  /** The roles, each with its organization; without one it is a role on the instance. */
-  readonly holds?: readonly { readonly role: string; readonly on?: keyof Organizations }[];
-  /** Instead of that of a user with these roles; `none`: there is no Authorization header. */
-  readonly token?: "none" | "unknown";
-  readonly rights: RightsByPlace;
-}
-
-const callers: readonly Caller[] = [
-  ...Object.entries(instanceRoles).map(([role, granted]) => ({
-    name: role,
-    holds: [{ role }],
-    rights: onInstance(granted),
-  })),
-  ...Object.entries(organizationRoles).map(([role, granted]) => ({
-    name: role,
-    holds: [{ role, on: "own" as const }],
-    rights: onOrganization(granted),
-  })),
-  { name: "nobody: no token", token: "none", rights: everywhere(refused(noHeader)) },
-  { name: "nobody: an unknown token", token: "unknown", rights: everywhere(refused(badToken)) },
-  { name: "a user without any role", holds: [], rights: everywhere(refused(forbidden)) },
-  {
-    name: "the owner of another organization alone",
-    holds: [{ role: "ORG_OWNER", on: "another" }],
-    rights: { ...everywhere(refused(forbidden)), another: may(organization) },
-  },
-  {
-    name: "a viewer of the own organization who owns another one",
-    holds: [
-      { role: "ORG_OWNER_VIEWER", on: "own" },
-      { role: "ORG_OWNER", on: "another" },
-    ],
-    rights: { ...onOrganization(read), another: may(organization) },
-  },
-  {
-    name: "the owner of an organization with a role on the instance that grants nothing",
-    holds: [{ role: "ORG_OWNER", on: "own" }, { role: "IAM_USER_MANAGER" }],
-    rights: { ...onInstance(organization), another: refused(forbidden) },
-  },
-  {
-    name: "the owner of an organization who may read the instance",
-    holds: [{ role: "ORG_OWNER", on: "own" }, { role: "IAM_OWNER_VIEWER" }],
-    rights: { ...onInstance([...organization, "iam.policy.read"]), another: may(viewInstance) },
-  },
-  {
-    name: "the owner of an organization that was removed",
-    home: "removed",
-    holds: [{ role: "ORG_OWNER", on: "removed" }],
-    rights: everywhere(refused(forbidden)),
-  },
-  {
-    name: "the owner of the instance at home in an organization that was removed",
-    home: "removed",
-    holds: [{ role: "IAM_OWNER" }],
-    rights: { ...onInstance(all), none: refused(noOrganization) },
-  },
 ];
 
 // The answers below cannot tell all of it: every role that may write a policy may delete it too.
@@ -322,26 +165,6 @@ describe("the permissions of", () => {
   );
 });
 
-/** The token of a new caller; undefined where there is to be no header. */
-async function createCaller(
-  { directory, credentials }: TestServer,
-  organizations: Organizations,
-  { name, home = "own", holds = [], token: kind }: Caller,
-): Promise<string | undefined> {
-  if (kind === "none") return undefined;
-  const token = generateToken();
-  if (kind === "unknown") return token;
-  // A user is added with a role, which is taken away again: what is left are the roles of the table alone.
-  const added = { name, role: "ORG_OWNER", organizationId: organizations[home] };
-  await directory.addUser(added);
-  await directory.revokeRole(added);
-  for (const { role, on } of holds) {
-    await directory.grantRole({ name, role, ...(on && { organizationId: organizations[on] }) });
-  }
-  await credentials.createToken({ userName: name, digest: digestToken(token) });
-  return token;
-}
-
 /** The answers to all rows, which are sent at once. */
 async function ask(client: Client, headers: Readonly<Record<string, string>>): Promise<Record<string, string>> {
   const answers = rows.map(async ([{ method, message }]) => {
@@ -359,8 +182,4 @@ function expectedAnswers(protocol: string, { granted, refusal }: Rights): Record
     return [String(method), outcomeText(code, id, protocol === "REST" ? http : undefined)];
   });
   return Object.fromEntries(answers);
-}
-
-function outcomeText(code: number, id: unknown, http: number | undefined): string {
-  return [code === 0 ? "OK" : (Code[code] ?? code), id, http].filter((part) => part !== undefined).join(" ");
 }

@@ -613,7 +613,8 @@ export type EvaluateSignInResponse = Message<"portcullis.v1.EvaluateSignInRespon
   reasons: EvaluateSignInResponse_Reason[];
 
   /**
-   * Until when an ALLOWED holds: the earliest lifetime that ends. Absent: no lifetime ends it.
+   * Of ALLOWED: when the first of the checks that it rests on gets too old for a later sign-in, by its lifetime or max_age.
+   * Absent where none of them does.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */

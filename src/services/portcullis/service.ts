@@ -11,11 +11,12 @@ import { listPolicies } from "../../application/list-policies.ts";
 import { createPolicyHistory } from "../../application/policy-history.ts";
 import { type Access, accessOf } from "../../auth/access.ts";
 import { AuthError } from "../../auth/errors.ts";
-import { policyNameOf } from "../../auth/resource.ts";
-import { instanceRef, type Store } from "../../store/store.ts";
+import { policyNameOf, revisionNameOf } from "../../auth/resource.ts";
+import { type Clock, instanceRef, type Store } from "../../store/store.ts";
 import { policyHeader } from "../../wire-names.ts";
 import { fromApplied } from "./convert.ts";
 import { etagMismatch, invalidField } from "./errors.ts";
+import { evaluateSignIn } from "./evaluate.ts";
 import { explainHistory } from "./explain-convert.ts";
 import { readFilter } from "./filter.ts";
 import { pageToken, readPageSize, readPageToken } from "./page-token.ts";
@@ -26,13 +27,13 @@ import { createWatch, type WatchServiceOptions } from "./watch.ts";
 
 export interface LoginPolicyServiceOptions extends Omit<WatchServiceOptions, "history"> {
   readonly store: Store;
+  /** Decides on the age of checks, unless a request says when it is to be evaluated. */
+  readonly clock: Clock;
 }
 
 /** `portcullis.v1.LoginPolicyService`: login policies as a whole. */
-export function createLoginPolicyService(
-  options: LoginPolicyServiceOptions,
-): Partial<ServiceImpl<typeof LoginPolicyService>> {
-  const { store } = options;
+export function createLoginPolicyService(options: LoginPolicyServiceOptions): ServiceImpl<typeof LoginPolicyService> {
+  const { store, clock } = options;
 
   /** Makes a change, where the policy has the etag, or none is given. */
   async function change(
@@ -116,6 +117,13 @@ export function createLoginPolicyService(
     async explainLoginPolicy(_, context) {
       const { access, subject } = wholePolicyOf(context, "name");
       return explainHistory(await historyOf(subject, access), access);
+    },
+
+    async evaluateSignIn(request, context) {
+      const { access, subject } = wholePolicyOf(context, "name");
+      const { seen } = access;
+      const { policy, owner } = appliedIn(await store.read([subject, instanceRef], { seen }), subject);
+      return evaluateSignIn(request, { policy, revision: revisionNameOf(owner, policy.sequence), now: clock() });
     },
 
     async listLoginPolicyRevisions({ pageSize, pageToken: token, view }, context) {
