@@ -235,7 +235,7 @@ export const comments: Readonly<Record<string, string>> = {
   "portcullis.v1.WatchLoginPoliciesResponse.Snapshot.login_policies": "Policies that apply.",
   "portcullis.v1.WatchLoginPoliciesResponse.change": "A change.",
   "portcullis.v1.WatchLoginPoliciesResponse.checkpoint": "Nothing: it moves the resume token on, and shows that the stream lives.",
-  "portcullis.v1.WatchLoginPoliciesResponse.resume_token": "Where to resume after this answer.",
+  "portcullis.v1.WatchLoginPoliciesResponse.resume_token": "Where to resume after this answer. Empty in the parts of a snapshot before the last: who has only some begins anew. Answers with the same token are the same change, sent again.",
   "portcullis.v1.WatchLoginPoliciesResponse.snapshot": "A part of the policies as they were when the watch began.",
   "portcullis.v1.authorization": "What a caller needs to be allowed to make this call.",
   "zitadel.admin.v1.AddIDPToLoginPolicyRequest": "Request of AddIDPToLoginPolicy.",

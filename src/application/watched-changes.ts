@@ -108,12 +108,10 @@ export function createWatchedChanges({ store, history }: { readonly store: Store
       }
       const sources = await sourcesIn(view, subject);
       for (const owner of ["instance", "organization"] as const) {
-        for (const revision of revisionsAfter(sources[owner] ?? [], after)) {
-          const { position } = revision;
-          if (appliedAt(sources, position)?.owner !== owner && owner === "instance") continue;
-          const from = owner === "instance" ? instanceRef : subject;
+        const from = owner === "instance" ? instanceRef : subject;
+        for (const revision of firstAfter(sources, { owner, position: after, most: pageSize + 1 })) {
           const make = once(async () => changeOf(sources, { subject, owner: from, revision }));
-          candidates.push({ subject, position, make });
+          candidates.push({ subject, position: revision.position, make });
         }
       }
     }
@@ -196,9 +194,21 @@ function changeOf(
   };
 }
 
-function revisionsAfter(timeline: readonly Revision[], position: number): readonly Revision[] {
+/** The first revisions of an owner after a position that changed what applies to the subject. */
+function firstAfter(
+  sources: Sources,
+  wanted: { readonly owner: "instance" | "organization"; readonly position: number; readonly most: number },
+): readonly Revision[] {
+  const { owner, position, most } = wanted;
+  const timeline = sources[owner] ?? [];
+  const found: Revision[] = [];
   const before = timeline.findLastIndex((revision) => revision.position <= position);
-  return before === timeline.length - 1 ? [] : timeline.slice(before + 1);
+  for (let index = before + 1; index < timeline.length && found.length < most; index += 1) {
+    const revision = timeline[index] as Revision;
+    const isFelt = owner === "organization" || appliedAt(sources, revision.position)?.owner === "instance";
+    if (isFelt) found.push(revision);
+  }
+  return found;
 }
 
 const compareSubjects = (a: Subject, b: Subject): number => (subjectKey(a) < subjectKey(b) ? -1 : 1);

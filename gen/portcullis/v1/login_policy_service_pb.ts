@@ -997,7 +997,8 @@ export const WatchLoginPoliciesRequestSchema: GenMessage<WatchLoginPoliciesReque
  */
 export type WatchLoginPoliciesResponse = Message<"portcullis.v1.WatchLoginPoliciesResponse"> & {
   /**
-   * Where to resume after this answer.
+   * Where to resume after this answer. Empty in the parts of a snapshot before the last: who has only some begins anew. Answers
+   * with the same token are the same change, sent again.
    *
    * @generated from field: string resume_token = 1;
    */
