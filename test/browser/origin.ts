@@ -3,13 +3,13 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
-/** The script of the page, with the client libraries in it. */
-export async function bundlePageScript(): Promise<string> {
+/** A script of `page/`, with the client libraries in it. */
+export async function bundlePageScript(entry = "clients.ts"): Promise<string> {
   const bundles = await build({
     configFile: false,
     logLevel: "warn",
     root: fileURLToPath(new URL("page", import.meta.url)),
-    build: { write: false, minify: false, lib: { entry: "clients.ts", formats: ["iife"], name: "pageClients" } },
+    build: { write: false, minify: false, lib: { entry, formats: ["iife"], name: "pageClients" } },
   });
   const script = [bundles].flat().flatMap((bundle) => ("output" in bundle ? bundle.output : []))[0];
   if (script?.type !== "chunk") throw new Error("vite made no script");

@@ -1,13 +1,13 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { expect, it, onTestFinished } from "vitest";
 import { SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
 import { backupStore } from "../../src/store/open.ts";
 import { sampleNote, sampleSeed } from "../fixtures/sample.ts";
 import { createRandom } from "../process/random.ts";
+import { wantedRevisions, watchRandomly, writeRandomly } from "./random-watches.ts";
 import { addOrganization, bearer, clientOf, instanceName, nameOf, start, update, watch } from "./watching.ts";
 
 function makeDirectory(): string {
@@ -98,70 +98,25 @@ it(`sends every change exactly once, after repeats by token are removed, while n
   const random = createRandom(sampleSeed);
   const location = locate(makeDirectory());
   const first = await start({ location });
-  const { adminToken } = first;
   const nodes = [first, await start({ location })];
-  const one = await addOrganization(first, "One");
-  const all = [instanceName, nameOf(one), nameOf(await addOrganization(first, "Two"))];
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
-  const { resumeToken: began } = await watch(first, adminToken).next();
-  const last = "https://example.com/last";
-
-  async function writeSome(): Promise<void> {
-    for (let count = 0; count < 40; count += 1) {
-      const name = pick(all);
-      const call = clientOf(pick(nodes));
-      const values = { forceMfa: random() < 0.5, allowRegister: count % 2 === 0 };
-      const change =
-        random() < 0.2 && name !== instanceName
-          ? call.resetLoginPolicy({ name }, bearer(adminToken))
-          : call.updateLoginPolicy({ loginPolicy: { name, ...values } }, bearer(adminToken));
-      // A server that closes may cut it off.
-      await change.catch(() => {});
-      if (count % 10 !== 9) continue;
-      const at = count % 20 === 9 ? 0 : 1;
-      await nodes[at]?.close({ graceMs: 0 });
-      nodes[at] = await start({ location });
-    }
-    const loginPolicy = { name: nameOf(one), defaultRedirectUri: last };
-    await clientOf(pick(nodes)).updateLoginPolicy({ loginPolicy }, bearer(adminToken));
-  }
-
-  /** Until the last change, by watches that end now and then. */
-  async function watchAll(names: string[]): Promise<string[]> {
-    const tokens = [began];
-    const found = new Map<string, string>();
-    for (;;) {
-      const resumeToken = tokens[Math.max(0, tokens.length - 1 - Math.floor(random() * 3))] as string;
-      const watching = watch(pick(nodes), adminToken, { names, resumeToken });
-      try {
-        for (let left = Math.floor(random() * 10); left >= 0; left -= 1) {
-          const answer = await watching.next();
-          if (answer.event.case !== "change") continue;
-          tokens.push(answer.resumeToken);
-          const { revision, loginPolicy } = answer.event.value;
-          found.set(answer.resumeToken, revision);
-          if (loginPolicy?.defaultRedirectUri === last) return [...found.values()];
-        }
-        watching.leave();
-      } catch {
-        // Its server was closed.
-        await turn();
-      }
-    }
-  }
-
-  const [everything, named] = await Promise.all([watchAll([]), watchAll([nameOf(one)]), writeSome()]);
-  const wanted = { everything: [] as string[], named: [] as string[] };
-  let isOwn = false;
-  const { events } = await (nodes[0] as typeof first).store.changes({ after: 0, limit: 1000 });
-  for (const [index, { ref, event, append, sequence }] of events.entries()) {
-    if (ref.type === "user" || event.type.startsWith("Organization") || event.type === "InstanceCreated") continue;
-    if (ref.id === one) isOwn = event.type !== "LoginPolicyRemoved";
-    if (events[index + 1]?.append === append) continue;
-    const revision = `${ref.type === "instance" ? instanceName : nameOf(ref.id)}/revisions/${sequence}`;
-    wanted.everything.push(revision);
-    if (ref.id === one || (ref.type === "instance" && !isOwn)) wanted.named.push(revision);
-  }
+  const organizations = [await addOrganization(first, "One"), await addOrganization(first, "Two")];
+  const [one] = organizations as [string];
+  const { adminToken: token } = first;
+  const { resumeToken: began } = await watch(first, token).next();
+  const pick = async () => nodes[Math.floor(random() * nodes.length)] as typeof first;
+  const options = { pick, token, random, organizations, began };
+  const restart = async (index: number) => {
+    if (index % 10 !== 9) return;
+    const at = index % 20 === 9 ? 0 : 1;
+    await nodes[at]?.close({ graceMs: 0 });
+    nodes[at] = await start({ location });
+  };
+  const [everything, named] = await Promise.all([
+    watchRandomly(options, []),
+    watchRandomly(options, [nameOf(one)]),
+    writeRandomly(options, { count: 40, between: restart, isLast: true }),
+  ]);
+  const wanted = await wantedRevisions((nodes[0] as typeof first).store, one);
   expect({ everything, named }).toEqual(wanted);
   expect(wanted.everything.length).toBeGreaterThan(20);
 });
