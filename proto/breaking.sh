@@ -4,7 +4,8 @@
 set -euo pipefail
 against=${AGAINST:-$(git describe --tags --abbrev=0 2>/dev/null || git rev-parse --short HEAD~1)}
 google=node_modules/google-proto-files/google/api
-git archive --format=tar --prefix="$google/" --add-file="$google/annotations.proto" --add-file="$google/http.proto" \
-  --prefix= "$against" buf.yaml proto src/rpc/proto | npx buf breaking proto --against '-#format=tar,subdir=proto'
+imported=()
+for name in annotations field_behavior http resource; do imported+=(--add-file="$google/$name.proto"); done
+git archive --format=tar --prefix="$google/" "${imported[@]}" --prefix= "$against" buf.yaml proto src/rpc/proto | npx buf breaking proto --against '-#format=tar,subdir=proto'
 if git diff --quiet "$against" -- proto; then changed="is unchanged since"; else changed="breaks no client of"; fi
 echo "proto/ $changed $against"

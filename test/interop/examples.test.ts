@@ -36,6 +36,28 @@ describe("small programs", () => {
   }
 });
 
+describe("the login pages", () => {
+  it.each([
+    { name: "examples/login-page.ts", program: process.execPath },
+    { name: "examples/python/login_page.py", program: "python3" },
+  ])("$name does each step until the person is signed in", async ({ name, program }) => {
+    const server = await startTestServer();
+    try {
+      const env = { PATH: process.env["PATH"], PORTCULLIS_URL: server.url, PORTCULLIS_TOKEN: server.adminToken };
+      const { status, stdout, stderr } = await run(program, [name], { cwd: root, env });
+      expect(stdout.split("\n").map((line) => line.split(":")[0])).toEqual([
+        "CHECK_PASSWORD",
+        "CHECK_SECOND_FACTOR",
+        "ALLOWED",
+        "",
+      ]);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    } finally {
+      await server.close();
+    }
+  });
+});
+
 const { browser, missing } = await launchBrowser();
 
 describe.skipIf(isLeftOut(missing))("the pages of examples/", () => {
