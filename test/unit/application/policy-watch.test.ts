@@ -10,6 +10,7 @@ import {
   type WatchScope,
 } from "../../../src/application/watched-changes.ts";
 import type { InstanceEvent, OrganizationEvent } from "../../../src/domain/events.ts";
+import { StoreError } from "../../../src/store/errors.ts";
 import { openStore } from "../../../src/store/open.ts";
 import { instanceRef, organizationRef, type Store, userRef } from "../../../src/store/store.ts";
 import { event, policyOf, settingsOf } from "../../fixtures/builders.ts";
@@ -57,6 +58,8 @@ async function openSample() {
   const real = await openStore({ location: "memory:" });
   onTestFinished(() => real.close());
   const asked: string[] = [];
+  /** What the next reads of changes reject with. */
+  const faults: Error[] = [];
   const store = new Proxy(real, {
     get: (_, name: "changes" | "history" | "read") =>
       typeof real[name] !== "function"
@@ -64,6 +67,8 @@ async function openSample() {
         : (...given: [never, never]) => {
             const [first] = given as readonly { readonly after?: number; readonly id?: string }[];
             asked.push(`${name} ${first?.after ?? first?.id ?? ""}`.trim());
+            const fault = name === "changes" ? faults.shift() : undefined;
+            if (fault !== undefined) return Promise.reject(fault);
             return real[name](...given);
           },
   });
@@ -83,7 +88,7 @@ async function openSample() {
     await watching.next();
     return watching;
   };
-  return { store: real, asked, timers, watch, watchNow };
+  return { store: real, asked, faults, timers, watch, watchNow };
 }
 
 const write = async <T extends Subject["type"]>(
@@ -245,9 +250,21 @@ describe("a watch", () => {
   });
 
   it("ends with the store's error, and later watches go on", async () => {
+    const { store, faults, watchNow } = await openSample();
+    const watchings = [await watchNow([one]), await watchNow([two])];
+    const next = watchings.map(nextChange);
+    const fault = new StoreError("unavailable", "gone");
+    faults.push(fault);
+    await write(store, one, event.policyAdded());
+    for (const change of next) await expect(change).rejects.toBe(fault);
+    const later = nextChange(await watchNow("everything"));
+    const position = await write(store, two, event.policyAdded());
+    expect(textOf(await later)).toBe(`${position} 2`);
+  });
+
+  it("ends when the store closes", async () => {
     const { store, watchNow } = await openSample();
-    const watching = await watchNow("everything");
-    const next = nextChange(watching);
+    const next = nextChange(await watchNow("everything"));
     await turn();
     await store.close();
     await expect(next).rejects.toMatchObject({ code: "closed" });
