@@ -17,6 +17,7 @@ const suites: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
   callers: async (effort) => (await import("./suites/attacks.ts")).measureBusyCallers(effort),
   cores: async (effort) => (await import("./suites/cores.ts")).measureCores(effort),
   history: async (effort) => (await import("./suites/history.ts")).measureHistory(effort),
+  policies: async (effort) => (await import("./suites/policies.ts")).measurePolicies(effort),
   large: async (effort) => (await import("./suites/large.ts")).measureLarge(effort),
 };
 
