@@ -6,6 +6,7 @@ import { keyCommand } from "./cli/key.ts";
 import { misspeltVariables } from "./cli/misspelt-variables.ts";
 import { openapiCommand } from "./cli/openapi.ts";
 import { orgCommand } from "./cli/org.ts";
+import { policyCommand } from "./cli/policy/command.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { isOfStore, serverSettings } from "./cli/settings.ts";
 import { storeCommand } from "./cli/store.ts";
@@ -27,6 +28,7 @@ const program = new Command("portcullis")
   .addCommand(clientCommand())
   .addCommand(issuerCommand())
   .addCommand(storeCommand())
+  .addCommand(policyCommand())
   .addCommand(openapiCommand())
   .addCommand(configCommand());
 

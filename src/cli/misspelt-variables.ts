@@ -1,12 +1,14 @@
 import { adminTokenVariables } from "../config.ts";
+import { connectionVariables } from "./policy/options.ts";
 import { serverSettings } from "./settings.ts";
 
 const prefix = "PORTCULLIS_";
 
-/** The variables that the server reads. */
+/** The variables that the server and commands read. */
 const known: readonly string[] = [
   ...serverSettings.flatMap(({ env }) => (env === undefined ? [] : [env])),
   ...Object.values(adminTokenVariables),
+  ...Object.values(connectionVariables),
 ];
 
 /**

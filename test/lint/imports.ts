@@ -123,6 +123,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "rpc/gen": ["@bufbuild/protobuf"],
   "rpc/call": ["rpc/http", "rpc/listener", "rpc/gen", "node:", "@connectrpc/connect", "@bufbuild/protobuf"],
   cli: [
+    "cli/policy",
     "config.ts",
     "application",
     "auth",
@@ -140,6 +141,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "telemetry",
     "node:",
     "commander",
+  ],
+  "cli/policy": [
+    "cli",
+    "config.ts",
+    "domain",
+    "gen",
+    "node:",
+    "commander",
+    "@bufbuild/protobuf",
+    "@connectrpc/connect",
+    "@connectrpc/connect-node",
   ],
   telemetry: [
     "interceptors",
@@ -188,7 +200,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "@bufbuild/protobuf",
   ],
   "index.ts": ["telemetry", "auth", "auth/issuer", "application", "process", "server.ts", "store/open.ts", "store"],
-  "main.ts": ["process/version.ts", "cli", "config.ts", "domain", "store", "node:", "commander"],
+  "main.ts": ["process/version.ts", "cli", "cli/policy", "config.ts", "domain", "store", "node:", "commander"],
 };
 
 const partNames = Object.keys(allowed).sort((a, b) => b.length - a.length);

@@ -7,7 +7,8 @@ const folder = new URL("../../../src/cli/", import.meta.url);
 
 /** Every command that runs something, by its name behind `portcullis`. */
 async function commands(): Promise<readonly string[]> {
-  const modules = await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder).href)));
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const modules = await Promise.all(files.map((file) => import(new URL(file, folder).href)));
   const groups = modules.flatMap((module: Record<string, unknown>) =>
     Object.entries(module).flatMap(([name, make]) =>
       name.endsWith("Command") && typeof make === "function" && make.length === 0 ? [make() as unknown] : [],
