@@ -107,7 +107,9 @@ describe.each(migrations.slice(1).map((_, index) => index + 1))("a store of sche
     const reading = new pg.Client(location);
     await reading.connect();
     onTestFinished(() => reading.end());
-    await reading.query("BEGIN; SELECT * FROM portcullis.head; SELECT * FROM portcullis.aggregates");
+    await reading.query(
+      "BEGIN; SELECT * FROM portcullis.head; SELECT * FROM portcullis.aggregates; SELECT * FROM portcullis.events",
+    );
     expect(await expectStoreError(openStore({ location }), "unavailable")).toContain("export or dump");
     await reading.query("COMMIT");
     await open(location);

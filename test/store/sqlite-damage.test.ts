@@ -101,6 +101,7 @@ describe("a broken history", () => {
       "UPDATE events SET position = 99 WHERE position = 32",
       [
         "Event 99 follows event 31: positions have a gap.",
+        "Event 99 names event 32 as the first of its append, and the event before it does not.",
         "The last event of user u is event 32 in the projection and event 99 in the events.",
       ],
     ],
@@ -147,6 +148,10 @@ describe("a broken history", () => {
     [
       "UPDATE events SET previous = 7 WHERE position = 32",
       ["Event 32 of user u names event 7 as the one before it instead of event 31."],
+    ],
+    [
+      "UPDATE events SET append_position = 7 WHERE position = 32",
+      ["Event 32 names event 7 as the first of its append, and the event before it does not."],
     ],
     [
       "UPDATE events SET previous = 0 WHERE position = 32",
