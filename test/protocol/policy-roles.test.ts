@@ -186,7 +186,8 @@ describe("the permissions on what a request names, of", () => {
   async function answerOf(client: Client, { method, message }: Call, caller: Caller): Promise<string> {
     const { code, details, httpStatus } = await client.call({ method, message, headers: headersOf(caller) });
     const types = details.map((detail) => detail["@type"]);
-    if (code !== 0) expect(types).toContain("type.googleapis.com/google.rpc.ErrorInfo");
+    // No route of REST resets the instance, so that request reaches no call.
+    if (code !== 0 && httpStatus !== 404) expect(types).toContain("type.googleapis.com/google.rpc.ErrorInfo");
     const id = details.find((detail) => detail["@type"] === "type.googleapis.com/zitadel.v1.ErrorDetail")?.["id"];
     return outcomeText(code, id, httpStatus);
   }
