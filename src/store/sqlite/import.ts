@@ -31,7 +31,8 @@ export async function makeRows(loader: Loader, { name, projection, events, check
   refuseFilled(loader.newest(), name);
   const all: RecordedEvent[] = [];
   for await (const event of events) all.push(event);
-  const writes = foldOnto(new CachedMoment(loader), all, projection);
+  const before = new CachedMoment(loader);
+  const writes = foldOnto({ before, last: before }, all, projection);
   await check({
     async *events() {
       yield* all;

@@ -2,6 +2,7 @@ import { StoreError } from "../errors.ts";
 import type { Writes } from "../shared/batch.ts";
 import type { CachedMoment } from "../shared/cached-moment.ts";
 import { evolveRecorded, orderProblems, sequenceProblems } from "../shared/fold.ts";
+import type { Place } from "../shared/history.ts";
 import { keyChanges } from "../shared/unique-keys.ts";
 import { type Moment, nameOfRef } from "../shared/view.ts";
 import { type Rows, toRows } from "../shared/written-rows.ts";
@@ -25,26 +26,33 @@ export async function fill(
   projection: Projection,
 ): Promise<void> {
   const { written } = filling;
+  // An append may go on in the next batch.
+  let last: Place = written;
   for await (const batch of inBatches(events)) {
     await filling.fetch?.(batch.map(({ ref }) => ref));
-    const writes = foldOnto(written, batch, projection);
+    const writes = foldOnto({ before: written, last }, batch, projection);
+    last = batch.at(-1) ?? last;
     await filling.write(toRows(writes));
     written.advance(writes);
   }
 }
 
-/** What recorded events add to a store, with the aggregates that they make. */
-export function foldOnto(before: Moment, events: readonly RecordedEvent[], projection: Projection): Writes {
+/** What recorded events add to a store, with the aggregates that they make. `last` is the place of the event before them. */
+export function foldOnto(
+  { before, last }: { readonly before: Moment; readonly last: Place },
+  events: readonly RecordedEvent[],
+  projection: Projection,
+): Writes {
   const after = new Map<string, Snapshot>();
-  let last: Pick<RecordedEvent, "position" | "recordedAt"> = before;
+  let place = last;
   const linked: RecordedEvent[] = [];
   for (const recorded of events) {
     const { ref } = recorded;
     const snapshot = after.get(nameOfRef(ref)) ?? before.load(ref);
-    refuse([...orderProblems(recorded, last), ...sequenceProblems(recorded, snapshot.version)]);
+    refuse([...orderProblems(recorded, place), ...sequenceProblems(recorded, snapshot.version)]);
     after.set(nameOfRef(ref), evolveRecorded(snapshot, recorded, projection));
     linked.push({ ...recorded, previous: snapshot.position });
-    last = recorded;
+    place = recorded;
   }
   const aggregates = [...after.values()];
   const keyMoves = aggregates.flatMap((snapshot) => keyMovesTo(snapshot, before.load(snapshot.ref), projection));

@@ -94,7 +94,7 @@ class LineReader {
     if (format !== header.format) throw this.refused("is no export of a store: its first line does not say so");
     if (version === header.version || version === 1) return;
     throw this.refused(
-      `has version ${JSON.stringify(version)} of the format, and this program knows version ${header.version}`,
+      `has version ${JSON.stringify(version)} of the format, and this program knows versions up to ${header.version}`,
     );
   }
 

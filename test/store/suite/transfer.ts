@@ -150,6 +150,19 @@ export function defineTransferTests(must: Must): void {
       expect(next).toMatchObject([{ position: 9, sequence: 3 }]);
     });
 
+    must("keeps which events one command wrote, and why, however many there are", async ({ store }) => {
+      const additions = Array.from({ length: 1100 }, (_, index) => addition(`o${index}`));
+      // Pairs that begin at even positions: whatever round number of events is written at a time, it cuts one.
+      const events = record(additions).map((event) => ({
+        ...event,
+        append: Math.max(1, event.position - (event.position % 2)),
+        ...(event.position % 5 === 0 && { cause: { type: "RolledBack", revision: event.position } as const }),
+      }));
+      await importAll(store, events);
+      expect((await exported(store)).events).toEqual(linked(events));
+      expect(await store.verify()).toMatchObject({ problems: [], events: 1100 });
+    });
+
     must("takes an aggregate that has one unique key twice, as other writes do", async ({ store }) => {
       const token = (tokenId: string) => ({
         ref: userRef("u"),
