@@ -60,6 +60,11 @@ describe("a row that is not as it was written", () => {
     expect(writes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
     await expectStoreError(store.execute(countUp("o1")), "corrupt");
     await expectStoreError(store.list("organization"), "corrupt");
+    const listNames = async (startsWith: string) =>
+      (await store.listByKey("organization_name", { startsWith, limit: 100 })).map(({ value }) => value);
+    await expectStoreError(listNames("o1"), "corrupt");
+    // It comes after where names like that would be.
+    expect([await listNames("o0"), await listNames("o2")]).toEqual([[], ["o2"]]);
     await expectStoreError(
       store.export(async (history) => void (await collect(history.aggregates()))),
       "corrupt",

@@ -1,6 +1,6 @@
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKeyKind } from "../../domain/states.ts";
-import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, whileStartingWith } from "../shared/pages.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, toKeyHolders } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
@@ -67,11 +67,10 @@ export class Pages {
   async listByKey(kind: UniqueKeyKind, { startsWith, after = "", limit }: KeyPage): Promise<KeyHolder[]> {
     type Row = Joined<StateRow & { readonly value: string }>;
     const rows = await this.#select<Row>(selectByKey, [kind, limit, toText(startsWith), toText(after)]);
-    const held = rows.flatMap((row) => {
-      if (row.id === null) return [];
-      return { value: fromText(row.value), snapshot: toSnapshot(toStoredState(row), this.#source) };
-    });
-    return whileStartingWith(held, startsWith);
+    const held = rows.flatMap((row) =>
+      row.id === null ? [] : { value: fromText(row.value), stored: toStoredState(row) },
+    );
+    return toKeyHolders(held, { startsWith, source: this.#source });
   }
 
   /** There is always a row, that of the head. */

@@ -1,6 +1,6 @@
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, ChangesPage, KeyHolder, RecordedEvent } from "../store.ts";
-import { type StateSource, type StoredEvent, toRecordedEvent } from "./read-rows.ts";
+import { type StateSource, type StoredEvent, type StoredState, toRecordedEvent, toSnapshot } from "./read-rows.ts";
 
 /** Bounds how many events one page of changes looks at: most may be of other types. */
 export const maxLookedAt = 5000;
@@ -66,10 +66,15 @@ function toNewestVersion(row: StoredEvent, source: StateSource): RecordedEvent {
   }
 }
 
-/** The first of those that are ordered by their values, as long as these begin with a text. */
-export function whileStartingWith(holders: readonly KeyHolder[], text: string): KeyHolder[] {
-  const end = holders.findIndex(({ value }) => !value.startsWith(text));
-  return holders.slice(0, end < 0 ? holders.length : end);
+/** The holders of values that begin with a text. The rows are in the order of their values, and may go on after those. */
+export function toKeyHolders(
+  rows: readonly { readonly value: string; readonly stored: StoredState }[],
+  { startsWith, source }: { readonly startsWith: string; readonly source: StateSource },
+): KeyHolder[] {
+  const end = rows.findIndex(({ value }) => !value.startsWith(startsWith));
+  // The states after that are not of the page, and may be damaged.
+  const held = rows.slice(0, end < 0 ? rows.length : end);
+  return held.map(({ value, stored }) => ({ value, snapshot: toSnapshot(stored, source) }));
 }
 
 /** Throws a RangeError for what no page and no position can be. */

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AggregateType } from "../../domain/events.ts";
 import type { UniqueKeyKind } from "../../domain/states.ts";
-import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, whileStartingWith } from "../shared/pages.ts";
+import { leftOut, maxLookedAt, toChangesPage, toHistoryPage, toKeyHolders } from "../shared/pages.ts";
 import { type StateSource, type StoredEvent, toSnapshot } from "../shared/read-rows.ts";
 import type {
   AggregateRef,
@@ -72,11 +72,8 @@ export class Pages {
 
   listByKey(kind: UniqueKeyKind, { startsWith, after = "", limit }: KeyPage): KeyHolder[] {
     const rows = this.#statements.listByKey.all(kind, startsWith, after, limit) as unknown as KeyRow[];
-    const held = rows.map(([value, ...columns]) => ({
-      value,
-      snapshot: toSnapshot(toStoredState(columns), this.#source),
-    }));
-    return whileStartingWith(held, startsWith);
+    const held = rows.map(([value, ...columns]) => ({ value, stored: toStoredState(columns) }));
+    return toKeyHolders(held, { startsWith, source: this.#source });
   }
 }
 
