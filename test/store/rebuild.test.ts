@@ -99,6 +99,18 @@ describe.each(engines)("a rebuild on $engine", ({ makeAddress, toLocation, run }
       1,
     ],
     [
+      "an event names another one as the first of its append",
+      "UPDATE portcullis.events SET append_position = 7 WHERE position = 2000",
+      "Event 2000 names event 7 as the first of its append, and the event before it does not.",
+      1,
+    ],
+    [
+      "a cause is damaged",
+      "UPDATE portcullis.events SET cause = '{' WHERE position = 2000",
+      "The cause of event 2000 cannot be read: it is no JSON.",
+      1,
+    ],
+    [
       "two organizations have one name",
       `UPDATE portcullis.events SET payload = replace(payload, '2499', '1') WHERE position = 2500`,
       'Two aggregates hold the same name, token or key: run "portcullis store verify".',

@@ -154,6 +154,18 @@ describe("a broken history", () => {
       ["Event 32 names event 7 as the first of its append, and the event before it does not."],
     ],
     [
+      "UPDATE events SET append_position = 0 WHERE position = 1",
+      [
+        "Event 1 names event 0 as the first of its append, and the event before it does not.",
+        "Event 2 names event 1 as the first of its append, and the event before it does not.",
+      ],
+    ],
+    [
+      "UPDATE events SET append_position = 33 WHERE position > 30",
+      ["Event 31 names event 33 as the first of its append, and the event before it does not."],
+    ],
+    ["UPDATE events SET cause = '{' WHERE position = 32", ["The cause of event 32 cannot be read: it is no JSON."]],
+    [
       "UPDATE events SET previous = 0 WHERE position = 32",
       ["Event 32 of user u names no event as the one before it instead of event 31."],
     ],

@@ -21,10 +21,11 @@ export const historyOf = (client: ClientBase): StoredHistory => ({
   events: () => selectEvents(client),
   aggregates: () => selectAggregates(client),
   places: () =>
-    selectPages(client, selectPlaces, ([position, recordedAt, append]) => ({
+    selectPages(client, selectPlaces, ([position, recordedAt, append, cause]) => ({
       position: Number(position),
       recordedAt: Number(recordedAt),
       append: append == null ? null : Number(append),
+      cause: cause == null ? null : String(cause),
     })),
   byAggregate: () => selectPages(client, selectParts, (row) => toPart(toPartRow(row))),
   eventsByAggregate: () => selectPages(client, selectEventParts, (row) => toPart(toPartRow(row))),
@@ -48,7 +49,8 @@ async function* selectEvents(client: ClientBase): AsyncIterable<StoredEvent> {
   for (let after = 0; ; ) {
     const page = patient(
       `SELECT position, aggregate_type AS "aggregateType", aggregate_id AS "aggregateId", sequence, type, version, payload,
-        recorded_at AS "recordedAt", actor, previous, append_position AS append, cause FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
+        recorded_at AS "recordedAt", actor, previous, append_position AS append, cause
+        FROM portcullis.events WHERE position > $1 ORDER BY position LIMIT $2`,
       [after, pageRows],
     );
     const { rows } = await client.query<Record<keyof StoredEvent, string>>(page);
@@ -111,7 +113,7 @@ export function selectEventsOf(
   return selectPages(client, selectSomeEvents, (row) => toPart(toPartRow(row)) as EventPart, columns);
 }
 
-const selectPlaces = "SELECT position, recorded_at, append_position FROM portcullis.events ORDER BY position";
+const selectPlaces = "SELECT position, recorded_at, append_position, cause FROM portcullis.events ORDER BY position";
 
 const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0 AS part, position, sequence, version, recorded_at, previous, type,
     payload FROM portcullis.events`;

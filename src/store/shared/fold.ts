@@ -1,6 +1,6 @@
 import { StoreError } from "../errors.ts";
 import type { AggregateRef, Problem, Projection, RecordedEvent, Snapshot } from "../store.ts";
-import type { EventPart, Place } from "./history.ts";
+import type { EventPart, Place, StoredPlace } from "./history.ts";
 import { parseJson } from "./read-rows.ts";
 
 /** More would not be read; the rest is counted. */
@@ -41,6 +41,16 @@ export function orderProblems({ position, recordedAt, append }: Place, last: Pla
     );
   }
   return problems;
+}
+
+/** What is wrong with the cause of an event as it is kept. Where it is damaged, the event cannot be read. */
+export function causeProblems({ position, cause }: StoredPlace): Problem[] {
+  try {
+    if (cause !== null) parseJson(cause);
+    return [];
+  } catch (error) {
+    return [`The cause of event ${position} cannot be read: ${(error as Error).message}.`];
+  }
 }
 
 /** What is wrong with the sequence of an event of an aggregate that had this version before it. */

@@ -12,7 +12,7 @@ export interface StoredHistory {
   events(): RowsOf<StoredEvent>;
   aggregates(): RowsOf<StoredState>;
   /** Of every event, in the order of their positions. */
-  places(): PagesOf<Place>;
+  places(): PagesOf<StoredPlace>;
   /**
    * One aggregate after the other, in any order: its events in the order of their positions, then its state, then its keys. The engine
    * sorts on disk.
@@ -27,6 +27,8 @@ export interface Place extends Pick<StoredEvent, "position" | "recordedAt"> {
   /** Position of the first event of its append; none where an older version wrote it. */
   readonly append?: number | null | undefined;
 }
+
+export type StoredPlace = Pick<StoredEvent, "position" | "recordedAt" | "append" | "cause">;
 
 /** A row with the aggregate that it belongs to. */
 export type Part = EventPart | StatePart | KeyPart;

@@ -1,6 +1,6 @@
 import type { UniqueKey } from "../../domain/states.ts";
 import type { Problem, Projection, Snapshot, Store } from "../store.ts";
-import { AggregateFold, orderProblems, ProblemList, sentenceCase } from "./fold.ts";
+import { AggregateFold, causeProblems, orderProblems, ProblemList, sentenceCase } from "./fold.ts";
 import type { KeyPart, Part, Place, StatePart, StoredHistory } from "./history.ts";
 import { hasWrongDigest, parseJson, positionOf } from "./read-rows.ts";
 import { uniqueKeysByName } from "./unique-keys.ts";
@@ -18,11 +18,11 @@ export class Findings {
   }
 }
 
-/** Checks that positions have no gap, and that no event is older than the one before it. */
+/** Checks that positions and appends have no gap, that no event is older than the one before it, and that causes can be read. */
 export async function checkOrder(stored: StoredHistory, findings: Findings): Promise<void> {
   for await (const places of stored.places()) {
     for (const place of places) {
-      findings.problems.add(...orderProblems(place, findings.last));
+      findings.problems.add(...orderProblems(place, findings.last), ...causeProblems(place));
       findings.last = place;
     }
     findings.events += places.length;

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { AggregateType } from "../../domain/events.ts";
 import { StoreError } from "../errors.ts";
-import { type PartRow, type Place, type StoredHistory, toPart } from "../shared/history.ts";
+import { type PartRow, type StoredHistory, type StoredPlace, toPart } from "../shared/history.ts";
 import type { StoredEvent, StoredState } from "../shared/read-rows.ts";
 import { compare, Findings } from "../shared/verify.ts";
 import type { Projection, Store } from "../store.ts";
@@ -125,10 +125,15 @@ const selectAggregates = (db: DatabaseSync) =>
   db.prepare(selectStates).iterate() as Iterable<unknown> as Iterable<StoredState>;
 
 const selectPlaces = (db: DatabaseSync) =>
-  select<PlaceRow>(db, "SELECT position, recorded_at, append_position FROM events ORDER BY position");
+  select<PlaceRow>(db, "SELECT position, recorded_at, append_position, cause FROM events ORDER BY position");
 
-type PlaceRow = [position: number, recordedAt: number, append: number | null];
-const toPlace = ([position, recordedAt, append]: PlaceRow): Place => ({ position, recordedAt, append });
+type PlaceRow = [position: number, recordedAt: number, append: number | null, cause: string | null];
+const toPlace = ([position, recordedAt, append, cause]: PlaceRow): StoredPlace => ({
+  position,
+  recordedAt,
+  append,
+  cause,
+});
 
 // By an index, SQLite would look up each row elsewhere in the file, and an index may lack rows.
 const partsOfEvents = `SELECT aggregate_type, aggregate_id, 0, position, sequence, version, recorded_at, previous, type, payload
