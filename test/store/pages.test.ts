@@ -1,6 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { finishStore, openStore } from "../../src/store/open.ts";
+import type { Cause } from "../../src/domain/events.ts";
+import { finishStore, migrateStore, openStore } from "../../src/store/open.ts";
+import { digestOf } from "../../src/store/shared/read-rows.ts";
 import { organizationRef, type RecordedEvent, type Store } from "../../src/store/store.ts";
 import { type Postgres, query, startPostgres } from "../fixtures/postgres.ts";
 import { addCounter, countUp } from "./fixtures/commands.ts";
@@ -60,26 +62,42 @@ async function addCounters(store: Store): Promise<void> {
   for (let count = 1; count <= 5; count++) for (const id of ["a", "b"]) await store.execute(countUp(id));
 }
 
-/** Adds one to counter a, as a version of the program does that knows no links. */
-async function writeAsOlder({ location, run }: Place): Promise<void> {
+/** Adds one to counter a, as a version of the program does that knows no links, or as that of schema version 4. */
+async function writeAsOlder({ location, run }: Place, knowsLinks = false): Promise<void> {
   const [row = {}] = await run(
-    `SELECT id, version, state, (SELECT max(position) FROM events) AS position,
+    `SELECT id, version, state, position AS previous, (SELECT max(position) FROM events) AS position,
       (SELECT max(recorded_at) FROM events) AS recorded_at FROM aggregates WHERE id = 'a'`,
   );
   const [version, position, recordedAt] = ["version", "position", "recorded_at"].map((name) => Number(row[name]));
   const { event, aggregate } = countUpAsOlder({ ...row, version, position, recordedAt } as never);
+  const columns = "position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor";
   const values = event.map((value) => (typeof value === "string" ? `'${value}'` : value)).join(", ");
   await run(
-    `INSERT INTO events (position, aggregate_type, aggregate_id, sequence, type, version, payload, recorded_at, actor)
-      VALUES (${values})`,
+    knowsLinks
+      ? `INSERT INTO events (${columns}, previous) VALUES (${values}, ${row["previous"]})`
+      : `INSERT INTO events (${columns}) VALUES (${values})`,
   );
-  await run(`UPDATE aggregates SET version = ${aggregate[2]}, state = '${aggregate[3]}' WHERE id = 'a'`);
+  const [type, id, sequence, state] = aggregate;
+  const digest = digestOf({ type, id, version: sequence, state });
+  const rest = `, digest = '${digest}', digest_version = ${sequence}, position = ${event[0]}, position_version = ${sequence}`;
+  await run(`UPDATE aggregates SET version = ${sequence}, state = '${state}'${knowsLinks ? rest : ""} WHERE id = 'a'`);
   if (!location.startsWith("postgres")) return;
   await run("UPDATE head SET position = position + 1, commits = commits + 1, commit_id = gen_random_uuid()");
 }
 
+/** Makes a store one of schema version 4 whose migration is finished. */
+async function returnToVersion4({ location, run }: Place): Promise<void> {
+  for (const column of ["append_position", "cause"]) await run(`ALTER TABLE events DROP COLUMN ${column}`);
+  if (location.startsWith("sqlite:")) return void (await run("PRAGMA user_version = 4"));
+  await run("DROP INDEX portcullis.keys_by_bytes");
+  await run("UPDATE portcullis.schema_version SET version = 4");
+}
+
 /** Every event as an export has it, but for what exports leave out. */
 const exported = (store: Store): Promise<RecordedEvent[]> => store.export(({ events }) => collect(events()));
+
+const cause: Cause = { type: "RolledBack", revision: 2 };
+const appendsOf = (events: readonly RecordedEvent[]) => events.map(({ append, cause }) => [append, cause]);
 
 async function expectWhole(store: Store): Promise<void> {
   const all = await exported(store);
@@ -103,20 +121,54 @@ describe.each(Object.entries(engines))("pages on %s", (_, makePlace) => {
       await expectWhole(store);
       for (let round = 0; round < 2; round++) {
         await store.execute(countUp("a"));
-        await store.execute(countUp("a"));
+        await store.execute({ ...countUp("a"), cause });
         await expectWhole(store);
         await writeAsOlder(place);
         await writeAsOlder(place);
         await expectWhole(store);
       }
       expect(await store.verify()).toMatchObject({ problems: [] });
+      const appends = appendsOf(await exported(store));
+      const older = [undefined, undefined];
+      expect(appends.slice(14)).toEqual([
+        [15, undefined],
+        [16, cause],
+        older,
+        older,
+        [19, undefined],
+        [20, cause],
+        older,
+        older,
+      ]);
       await store.close();
       await finishStore({ location: place.location });
       const finished = await open(place.location);
       await expectWhole(finished);
+      expect(appendsOf(await exported(finished))).toEqual(appends);
       expect((await readHistory(finished, ref, 3)).map(({ previous }) => previous)).not.toContain(undefined);
     },
   );
+
+  it("have neither appends nor causes of what the version before writes, once its migration is finished", async () => {
+    const place = await makePlace();
+    const before = await open(place.location);
+    await addCounters(before);
+    await before.close();
+    await returnToVersion4(place);
+    const { location } = place;
+    expect(await migrateStore({ location })).toMatchObject({ from: 4, isFinished: true });
+    const store = await open(location);
+    for (let round = 0; round < 2; round++) {
+      await store.execute({ ...countUp("a"), cause });
+      await writeAsOlder(place, true);
+      await expectWhole(store);
+    }
+    const older = [undefined, undefined];
+    expect(appendsOf(await exported(store)).slice(13)).toEqual([older, [15, cause], older, [17, cause], older]);
+    const named = await store.listByKey("organization_name", { startsWith: "a", limit: 10 });
+    expect(named).toMatchObject([{ value: "a", snapshot: { version: 11 } }]);
+    expect(await store.verify()).toMatchObject({ problems: [], events: 18 });
+  });
 
   it.each([
     ["the event of another", "UPDATE events SET previous = 6 WHERE position = 7"],

@@ -245,8 +245,25 @@ export function definePageTests(must: Must): void {
   });
 
   describe("listByKey", () => {
-    // In the order of their bytes. UTF-16 has the last two the other way round.
-    const names = ["A", "a", "a b", "a%", "a_", "ab", "ab\\c", "abc", "b", "é", "\uffee", "\u{1f600}"];
+    // In the order of their bytes. UTF-16 has those from \uffee on in another.
+    const [long, last] = ["\u{1f600}".repeat(200), "\u{10ffff}"];
+    const names = [
+      "A",
+      "a",
+      "a b",
+      "a%",
+      "a_",
+      "ab",
+      "ab\\c",
+      "abc",
+      "b",
+      "é",
+      "\uffee",
+      "\u{1f600}",
+      long,
+      last,
+      last + last,
+    ];
     const listed = async (store: Store, page: Partial<KeyPage>) => {
       const found = await store.listByKey("organization_name", { startsWith: "", limit: 100, ...page });
       return found.map(({ value, snapshot }) => {
@@ -265,7 +282,11 @@ export function definePageTests(must: Must): void {
       expect(await listed(store, { startsWith: "ab\\" })).toEqual(["ab\\c"]);
       expect(await listed(store, { startsWith: "a%" })).toEqual(["a%"]);
       expect(await listed(store, { startsWith: "abcd" })).toEqual([]);
-      expect(await listed(store, { startsWith: "\u{1f600}" })).toEqual(["\u{1f600}"]);
+      expect(await listed(store, { startsWith: "\u{1f600}" })).toEqual(["\u{1f600}", long]);
+      expect(await listed(store, { startsWith: long })).toEqual([long]);
+      expect(await listed(store, { startsWith: last })).toEqual([last, last + last]);
+      expect(await listed(store, { startsWith: "ab", after: "A" })).toEqual(["ab", "ab\\c", "abc"]);
+      expect(await listed(store, { startsWith: "ab", after: "b" })).toEqual([]);
     });
 
     must("has pages that join up", async ({ store }) => {
