@@ -265,6 +265,18 @@ it.each([
   }),
 );
 
+it.each(["0", "01", "abc", "-"])(
+  "what is no number of a revision is refused in a sentence that says so: %s",
+  (number) =>
+    on("REST", async ({ name, ask }) => {
+      for (const method of [rpcs.getLoginPolicy, rpcs.rollbackLoginPolicy]) {
+        const answer = await ask(method, { name: `${name}/revisions/${number}` });
+        expect(refusal(answer)).toEqual({ code: "InvalidArgument", reason: "FIELD_INVALID" });
+        expect(answer.message).toContain("with /revisions/ and a number from 1 after it");
+      }
+    }),
+);
+
 describe("JSON", () => {
   it.each([
     ["REST, in the body", "/portcullis/v1/instance/loginPolicy", "PATCH", { forceMfaa: true }],
