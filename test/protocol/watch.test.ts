@@ -93,7 +93,7 @@ describe("WatchLoginPolicies", () => {
     const resumeToken = Buffer.from(JSON.stringify([1, server.instanceId, 0, ""])).toString("base64url");
     const watching = watch(server, caller, { resumeToken });
     await watching.next();
-    await update(server, nameOf(organizationId), { hidePasswordReset: true });
+    await update(server, nameOf(organizationId), { allowRegister: false });
     expect((await watching.change()).text).toContain(nameOf(organizationId));
     const reader = watch(server, server.adminToken, { resumeToken });
     await reader.next();
