@@ -42,17 +42,20 @@ export async function listPolicies(
     const wanted = Math.min(
       readAtOnce,
       mostLookedAt - looked,
-      origin === undefined ? limit - policies.length : readAtOnce,
+      origin === undefined ? limit + 1 - policies.length : readAtOnce,
     );
     const found = await readPage(store, { nameStartsWith, readable, after, limit: wanted });
     for (const { key, organization } of found) {
       looked += 1;
-      after = key;
       const { state } = organization;
-      if (state === undefined || state.removed) continue;
-      if (origin !== undefined && (state.loginPolicy === undefined) !== (origin === "inherited")) continue;
-      policies.push(appliedTo(organization.ref, { inherited, organization: state }));
-      if (policies.length === limit) return { policies, next: key };
+      const isWanted =
+        state !== undefined &&
+        !state.removed &&
+        (origin === undefined || (state.loginPolicy === undefined) === (origin === "inherited"));
+      // One more than the page shows whether there is a next one.
+      if (isWanted && policies.length === limit) return { policies, ...(after !== undefined && { next: after }) };
+      if (isWanted) policies.push(appliedTo(organization.ref, { inherited, organization: state }));
+      after = key;
     }
     if (found.length < wanted) return { policies };
   }

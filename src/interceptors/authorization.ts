@@ -37,10 +37,12 @@ export function authorizeResource(store: Store, permissions: PermissionTable): I
 function nameIn(message: Message, field: readonly DescField[]): PolicyName {
   let value: unknown = message;
   for (const { localName } of field) value = (value as Record<string, unknown> | undefined)?.[localName];
-  const name = parsePolicyName(String(value ?? ""));
+  const text = String(value ?? "");
+  const name = parsePolicyName(text);
   if (name !== undefined) return name;
   const path = field.map((one) => one.name).join(".");
-  const wanted = "instance/loginPolicy or organizations/{organization}/loginPolicy";
+  const policy = "instance/loginPolicy or organizations/{organization}/loginPolicy";
+  const wanted = text.includes("/revisions") ? `${policy} with /revisions/ and a number from 1 after it` : policy;
   throw new ConnectError(`${path} must be ${wanted}`, Code.InvalidArgument, undefined, [
     { desc: BadRequestSchema, value: { fieldViolations: [{ field: path, description: `send ${wanted}` }] } },
   ]);

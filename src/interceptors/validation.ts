@@ -40,7 +40,8 @@ function checkedFieldsOf(desc: DescMessage): readonly DescField[] {
   const fields = desc.fields.filter(
     (field) =>
       hasOption(field, rules) ||
-      (field.fieldKind === "message" && field.message.typeName === DurationSchema.typeName) ||
+      (field.fieldKind === "message" &&
+        (field.message.typeName === DurationSchema.typeName || checkedFieldsOf(field.message).length > 0)) ||
       (field.fieldKind === "list" && field.listKind === "message" && checkedFieldsOf(field.message).length > 0),
   );
   checkedFields.set(desc, fields);
@@ -61,26 +62,35 @@ function findViolation(desc: DescMessage, message: Message): Violation | undefin
         return { field: field.name, text: `${prefix}: ${reason}`, description };
       }
     }
-    if (field.fieldKind === "message" && field.message.typeName === DurationSchema.typeName && values.isSet(field)) {
+    if (field.fieldKind === "message" && values.isSet(field)) {
       const { message } = values.get(field) as ReflectMessage;
-      if (!isDuration(message as Duration)) {
+      if (field.message.typeName === DurationSchema.typeName) {
+        if (isDuration(message as Duration)) continue;
         return { field: field.name, text: `${prefix}: ${durationRule}`, description: durationRule };
       }
+      const inner = findViolation(field.message, message);
+      if (inner !== undefined) return embedded(inner, { field: field.name, prefix });
     }
     if (field.fieldKind === "list" && field.listKind === "message") {
       for (const [index, item] of [...values.get(field)].entries()) {
         const inner = findViolation(field.message, (item as ReflectMessage).message);
         if (inner === undefined) continue;
-        return {
-          field: `${field.name}[${index}].${inner.field}`,
-          text: `${prefix}[${index}]: embedded message failed validation | caused by: ${inner.text}`,
-          description: inner.description,
-        };
+        return embedded(inner, { field: `${field.name}[${index}]`, prefix: `${prefix}[${index}]` });
       }
     }
   }
   return undefined;
 }
+
+/** A violation in a message, as one of the message that contains it. */
+const embedded = (
+  inner: Violation,
+  { field, prefix }: { readonly field: string; readonly prefix: string },
+): Violation => ({
+  field: `${field}.${inner.field}`,
+  text: `${prefix}: embedded message failed validation | caused by: ${inner.text}`,
+  description: inner.description,
+});
 
 /** Why a value breaks the rules of its field, and the valid values of an enum; undefined for a valid value. */
 function breach(

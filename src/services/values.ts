@@ -39,4 +39,8 @@ export const fromDuration = ({ seconds, nanos }: Duration): WireDuration =>
 
 /** `ms` are milliseconds since 1970 UTC. */
 export const fromInstant = (ms: number): Timestamp =>
-  create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 });
+  create(TimestampSchema, {
+    seconds: BigInt(Math.floor(ms / 1000)),
+    // Counts forward, also before 1970.
+    nanos: (((ms % 1000) + 1000) % 1000) * 1_000_000,
+  });

@@ -77,12 +77,27 @@ describe("WatchLoginPolicies", () => {
     const server = await start();
     const organizationId = await addOrganization(server, "Acme");
     const caller = await server.createCaller("ORG_OWNER", { organizationId });
-    const [byName, ofAll] = [watch(server, caller, { names: [nameOf(organizationId)] }), watch(server, caller)];
-    for (const watching of [byName, ofAll]) await watching.next();
+    const byName = watch(server, caller, { names: [nameOf(organizationId)] });
+    await byName.next();
     await update(server, instanceName, { forceMfa: true });
     const revision = "force_mfa instance instance/loginPolicy/revisions/2";
     expect((await byName.change()).text).toBe(`${nameOf(organizationId)} ${revision}`);
-    expect((await ofAll.change()).text).toBe(`${instanceName} ${revision}`);
+  });
+
+  it("shows nothing of the instance's own to who may not read it, whatever the token", async () => {
+    const server = await start();
+    const organizationId = await addOrganization(server, "Acme");
+    await update(server, instanceName, { forceMfa: true });
+    const caller = await server.createCaller("ORG_OWNER", { organizationId });
+    // Of the beginning, which anybody can write.
+    const resumeToken = Buffer.from(JSON.stringify([1, server.instanceId, 0, ""])).toString("base64url");
+    const watching = watch(server, caller, { resumeToken });
+    await watching.next();
+    await update(server, nameOf(organizationId), { allowRegister: false });
+    expect((await watching.change()).text).toContain(nameOf(organizationId));
+    const reader = watch(server, server.adminToken, { resumeToken });
+    await reader.next();
+    expect((await reader.change()).text).toContain(instanceName);
   });
 
   it("shows of everything only what the caller may read", async () => {

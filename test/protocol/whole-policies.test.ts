@@ -189,6 +189,32 @@ describe.each(protocols)("over %s", (protocol) => {
       }
     }));
 
+  it("a sign-in that counts past the year 9999, or ended before 1970, has a time that every protocol can show", () =>
+    on(protocol, async ({ name, get }) => {
+      const lifetimeOf = (seconds: bigint) => ({ name, passwordCheckLifetime: { seconds, nanos: 0 } });
+      const expiryAt = async (time: { seconds: bigint; nanos: number }) => {
+        const checks = [{ time, kind: { case: "password", value: {} } as const }];
+        const user = { hasPassword: true, secondFactorSetupSkippedTime: time };
+        const asked = { name, user, checks, signInStartTime: time, evaluationTime: time };
+        return (await get(rpcs.evaluateSignIn, asked))["expireTime"];
+      };
+      await get(rpcs.updateLoginPolicy, { loginPolicy: lifetimeOf(315_576_000_000n) });
+      expect(await expiryAt({ seconds: 1_800_000_000n, nanos: 0 })).toBe("9999-12-31T23:59:59.999Z");
+      await get(rpcs.updateLoginPolicy, { loginPolicy: lifetimeOf(1n) });
+      expect(await expiryAt({ seconds: -100n, nanos: 500_000_000 })).toBe("1969-12-31T23:58:21.500Z");
+    }));
+
+  it("a page of revisions goes on with BASIC where no view was named, and not with FULL", () =>
+    on(protocol, async ({ name: parent, ask, get }) => {
+      for (const forceMfa of [true, false])
+        await get(rpcs.updateLoginPolicy, { loginPolicy: { name: parent, forceMfa } });
+      const { nextPageToken } = await get(rpcs.listLoginPolicyRevisions, { parent, pageSize: 1 });
+      const next = { parent, pageToken: String(nextPageToken) };
+      expect(await get(rpcs.listLoginPolicyRevisions, { ...next, view: 1 })).toMatchObject({ nextPageToken: "" });
+      const full = await ask(rpcs.listLoginPolicyRevisions, { ...next, view: 2 });
+      expect(refusal(full)).toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
+    }));
+
   it("lists go by id or by name, filter, and join up", () =>
     on(protocol, async ({ server, ask, get }) => {
       for (const name of ["beta", "alpha", "alpine", "Alpha"]) await server.directory.addOrganization(name);
@@ -210,6 +236,8 @@ describe.each(protocols)("over %s", (protocol) => {
       const all = ["Default", "beta", "alpha", "alpine", "Alpha", "own"];
       expect(await list("")).toEqual(all);
       expect(await list("", 1)).toEqual(all);
+      const whole = { parent: "organizations/-", pageSize: all.length };
+      expect(await get(rpcs.listLoginPolicies, whole)).toMatchObject({ nextPageToken: "" });
       expect(await list("origin = OWN")).toEqual(["own"]);
       expect(await list("origin = INHERITED", 2)).toEqual(all.slice(0, -1));
       expect(await list('organization_display_name : "al*"', 1)).toEqual(["alpha", "alpine"]);
@@ -218,6 +246,36 @@ describe.each(protocols)("over %s", (protocol) => {
       expect(refusal(await ask(rpcs.listLoginPolicies, other))).toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
     }));
 });
+
+it.each([
+  { seconds: 10n ** 18n, nanos: 0 },
+  { seconds: 1n, nanos: -5 },
+])("a duration that JSON cannot show is refused, and so is its preview: %s", (passwordCheckLifetime) =>
+  on("gRPC", async ({ name, ask, version }) => {
+    const before = await version();
+    const update = { loginPolicy: { name, passwordCheckLifetime } };
+    for (const answer of [
+      await ask(rpcs.updateLoginPolicy, update),
+      await ask(rpcs.previewLoginPolicy, { name, change: { case: "update", value: update } }),
+    ]) {
+      expect(refusal(answer)).toEqual({ code: "InvalidArgument", reason: "FIELD_INVALID" });
+      expect(JSON.stringify(answer.details)).toContain("login_policy.password_check_lifetime");
+    }
+    expect(await version()).toBe(before);
+  }),
+);
+
+it.each(["0", "01", "abc", "-"])(
+  "what is no number of a revision is refused in a sentence that says so: %s",
+  (number) =>
+    on("REST", async ({ name, ask }) => {
+      for (const method of [rpcs.getLoginPolicy, rpcs.rollbackLoginPolicy]) {
+        const answer = await ask(method, { name: `${name}/revisions/${number}` });
+        expect(refusal(answer)).toEqual({ code: "InvalidArgument", reason: "FIELD_INVALID" });
+        expect(answer.message).toContain("with /revisions/ and a number from 1 after it");
+      }
+    }),
+);
 
 describe("JSON", () => {
   it.each([

@@ -58,7 +58,9 @@ function lifetimeOf({ settings }: SignInPolicy, { kind }: Check): number {
 function counts(policy: SignInPolicy, { startedAt, maxAge, now }: SignIn, check: Check): boolean {
   if (check.at >= startedAt) return true;
   const age = now - check.at;
-  return age < lifetimeOf(policy, check) && (maxAge === undefined || age <= maxAge);
+  const lifetime = lifetimeOf(policy, check);
+  // A check is up to a minute ahead where clocks differ.
+  return lifetime > 0 && age < lifetime && (maxAge === undefined || age <= maxAge);
 }
 
 const allowsPasskeys = ({ settings, multiFactors }: SignInPolicy): boolean =>

@@ -18,6 +18,8 @@ import { wireName } from "./convert.ts";
 import { invalidField } from "./errors.ts";
 
 const mostChecks = 100;
+/** The end of the year 9999, in milliseconds since 1970 UTC: JSON has no later time. */
+const lastInstant = 253_402_300_799_999;
 /** How far clocks of a login page and of this server may differ, in milliseconds. */
 const clockSkew = 60_000;
 
@@ -48,7 +50,7 @@ export function evaluateSignIn(
     ],
     steps: steps.map(fromStep),
     reasons: reasons.map(({ path, message }) => ({ path: wireName(path), message })),
-    ...(expiresAt !== undefined && { expireTime: fromInstant(Math.floor(expiresAt)) }),
+    ...(expiresAt !== undefined && { expireTime: fromInstant(Math.floor(Math.min(expiresAt, lastInstant))) }),
     revision: by.revision,
   };
 }

@@ -128,12 +128,12 @@ export function createLoginPolicyService(options: LoginPolicyServiceOptions): Se
 
     async listLoginPolicyRevisions({ pageSize, pageToken: token, view }, context) {
       const { access, subject } = wholePolicyOf(context, "parent");
-      const call = ["revisions", policyNameOf(subject), view];
+      const isFull = view === ListLoginPolicyRevisionsRequest_View.FULL;
+      const call = ["revisions", policyNameOf(subject), isFull];
       const [before, limit] = [readPageToken(token, call), readPageSize(pageSize)];
       const history = await historyOf(subject, access);
       const older = revisionsOf(history).filter(({ revision }) => before === undefined || revision < Number(before));
       const page = older.slice(-limit).reverse();
-      const isFull = view === ListLoginPolicyRevisionsRequest_View.FULL;
       return {
         loginPolicyRevisions: page.map((revision) => fromRevision(history, revision, { access, isFull })),
         nextPageToken: pageToken(call, older.length > limit ? String(page.at(-1)?.revision) : undefined),

@@ -97,8 +97,9 @@ export function createWatch(options: WatchServiceOptions) {
       }
       const readable = access.organizations("policy.read");
       if (readable.length === 0) throw new AuthError("permission_missing");
-      // The policy of the instance applies to organizations, so everybody who may read one sees its changes.
-      return ({ type, id }) => type === "instance" || readable === "all" || readable.includes(id);
+      // A token may name any position, so this must not show what the caller could not read.
+      const readsInstance = access.can("iam.policy.read");
+      return ({ type, id }) => (type === "instance" ? readsInstance : readable === "all" || readable.includes(id));
     }
 
     const view = await store.read([instanceRef, ...(subjects ?? [])]);

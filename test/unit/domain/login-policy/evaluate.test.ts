@@ -587,6 +587,15 @@ describe("whatever the policy, the person and the checks", () => {
     expect(looked).toBeGreaterThan(200_000);
   });
 
+  it("a check of a clock that is ahead never counts for a later sign-in at a lifetime that is not above zero", () => {
+    const checks: Check[] = [{ at: now + minute / 2, kind: "password" }];
+    for (const passwordCheckLifetime of [zero, inMs(-1000)]) {
+      const policy = policyOf({ settings: { passwordCheckLifetime } });
+      const signIn = { ...signInOf({ checks }), startedAt: now + minute };
+      expect(evaluate(policy, signIn)).toMatchObject({ decision: "step_required" });
+    }
+  });
+
   const failed = (what: string, given: Given, signIn: SignIn) =>
     new Error(`${what}: ${JSON.stringify({ given, signIn })}`);
 });
