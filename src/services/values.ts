@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema, type Timestamp, TimestampSchema, type Duration as WireDuration } from "@bufbuild/protobuf/wkt";
-import { MultiFactorType, SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
+import { MultiFactorType, PasswordlessType, SecondFactorType } from "../../gen/zitadel/policy_pb.ts";
 import type { MultiFactor, SecondFactor } from "../domain/login-policy/factors.ts";
-import type { Duration } from "../domain/login-policy/settings.ts";
+import type { Duration, LoginPolicy } from "../domain/login-policy/settings.ts";
 
 // Values that the messages of all services share.
 
@@ -44,3 +44,18 @@ export const fromInstant = (ms: number): Timestamp =>
     // Counts forward, also before 1970.
     nanos: (((ms % 1000) + 1000) % 1000) * 1_000_000,
   });
+
+/** The settings and sets of a policy, as fields that the messages of all services share. */
+export function fromPolicyValues({ settings, secondFactors, multiFactors }: LoginPolicy) {
+  return {
+    ...settings,
+    passwordlessType: settings.passwordlessType === "allowed" ? PasswordlessType.ALLOWED : PasswordlessType.NOT_ALLOWED,
+    passwordCheckLifetime: fromDuration(settings.passwordCheckLifetime),
+    externalLoginCheckLifetime: fromDuration(settings.externalLoginCheckLifetime),
+    mfaInitSkipLifetime: fromDuration(settings.mfaInitSkipLifetime),
+    secondFactorCheckLifetime: fromDuration(settings.secondFactorCheckLifetime),
+    multiFactorCheckLifetime: fromDuration(settings.multiFactorCheckLifetime),
+    secondFactors: fromSecondFactors(secondFactors),
+    multiFactors: fromMultiFactors(multiFactors),
+  };
+}

@@ -1,27 +1,10 @@
 import { hash } from "node:crypto";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type LoginPolicy, LoginPolicy_Origin, LoginPolicySchema } from "../../../gen/portcullis/v1/login_policy_pb.ts";
-import { PasswordlessType } from "../../../gen/zitadel/policy_pb.ts";
 import type { AppliedPolicy, Subject } from "../../application/applied-policy.ts";
 import { policyNameOf, revisionNameOf } from "../../auth/resource.ts";
-import type { LoginPolicy as DomainPolicy, LoginPolicySettings } from "../../domain/login-policy/settings.ts";
-import { fromDuration, fromInstant, fromMultiFactors, fromSecondFactors } from "../values.ts";
-
-/** The settings and sets of a policy, as fields of its message. */
-export function fromValues(policy: DomainPolicy): MessageInitShape<typeof LoginPolicySchema> {
-  const { settings } = policy;
-  return {
-    ...settings,
-    passwordlessType: settings.passwordlessType === "allowed" ? PasswordlessType.ALLOWED : PasswordlessType.NOT_ALLOWED,
-    passwordCheckLifetime: fromDuration(settings.passwordCheckLifetime),
-    externalLoginCheckLifetime: fromDuration(settings.externalLoginCheckLifetime),
-    mfaInitSkipLifetime: fromDuration(settings.mfaInitSkipLifetime),
-    secondFactorCheckLifetime: fromDuration(settings.secondFactorCheckLifetime),
-    multiFactorCheckLifetime: fromDuration(settings.multiFactorCheckLifetime),
-    secondFactors: fromSecondFactors(policy.secondFactors),
-    multiFactors: fromMultiFactors(policy.multiFactors),
-  };
-}
+import type { LoginPolicySettings } from "../../domain/login-policy/settings.ts";
+import { fromInstant, fromPolicyValues } from "../values.ts";
 
 export const originOf = (subject: Subject, owner: Subject): LoginPolicy_Origin =>
   subject.type === owner.type ? LoginPolicy_Origin.OWN : LoginPolicy_Origin.INHERITED;
@@ -35,7 +18,7 @@ export function fromApplied({ subject, displayName, owner, policy }: AppliedPoli
     revision: revisionNameOf(owner, policy.sequence),
     createTime: fromInstant(policy.createdAt),
     updateTime: fromInstant(policy.changedAt),
-    ...fromValues(policy),
+    ...fromPolicyValues(policy),
   });
 }
 

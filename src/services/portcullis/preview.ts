@@ -1,5 +1,4 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type LoginPolicy, LoginPolicySchema } from "../../../gen/portcullis/v1/login_policy_pb.ts";
 import type {
   PreviewLoginPolicyRequest,
@@ -86,15 +85,15 @@ export async function preview(
   const stopsInheriting =
     subject.type === "organization" && before.owner.type === "instance" && after.owner !== before.owner;
   const isInstance = subject.type === "instance";
-  const isFelt = differences.length > 0;
-  const { count, names } = !isFelt
+  const hasChanges = differences.length > 0;
+  const { count, names } = !hasChanges
     ? { count: 0, names: [] }
     : isInstance
       ? await countInheriting(store, { mostNames, mayShow: (id) => access.can("policy.read", id) })
       : { count: 1, names: [before.displayName] };
   return {
     before: fromApplied(before),
-    after: isFelt || after.owner.type !== before.owner.type ? withoutMoment(after) : fromApplied(before),
+    after: hasChanges || after.owner.type !== before.owner.type ? notYetMade(after) : fromApplied(before),
     changes: differences.map(fromChange),
     affectedOrganizations: BigInt(count),
     affectedOrganizationDisplayNames: [...names],
@@ -103,8 +102,8 @@ export async function preview(
   };
 }
 
-/** What is not known before the change is made. */
-function withoutMoment(applied: AppliedPolicy): LoginPolicy {
+/** Without what is not known before the change is made. */
+function notYetMade(applied: AppliedPolicy): LoginPolicy {
   const message = fromApplied(applied);
   message.etag = "";
   message.revision = "";

@@ -13,9 +13,9 @@ import { multiFactorKind, secondFactorKind, type WantedLoginPolicy } from "../..
 import type { LoginPolicySettings } from "../../domain/login-policy/settings.ts";
 import { policyHeader } from "../../wire-names.ts";
 import {
-  fromDuration,
   fromInstant,
   fromMultiFactors,
+  fromPolicyValues,
   fromSecondFactors,
   multiFactorOf,
   secondFactorOf,
@@ -72,9 +72,8 @@ export function toWantedPolicy(request: AddCustomLoginPolicyRequest): WantedLogi
 }
 
 export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageInitShape<typeof LoginPolicySchema> {
-  const { settings } = policy;
   return {
-    ...settings,
+    ...fromPolicyValues(policy),
     details: {
       sequence: BigInt(policy.sequence),
       creationDate: fromInstant(policy.createdAt),
@@ -82,14 +81,6 @@ export function fromPolicy({ policy, owner, isDefault }: ReadPolicy): MessageIni
       resourceOwner: owner,
     },
     isDefault,
-    passwordlessType: settings.passwordlessType === "allowed" ? PasswordlessType.ALLOWED : PasswordlessType.NOT_ALLOWED,
-    passwordCheckLifetime: fromDuration(settings.passwordCheckLifetime),
-    externalLoginCheckLifetime: fromDuration(settings.externalLoginCheckLifetime),
-    mfaInitSkipLifetime: fromDuration(settings.mfaInitSkipLifetime),
-    secondFactorCheckLifetime: fromDuration(settings.secondFactorCheckLifetime),
-    multiFactorCheckLifetime: fromDuration(settings.multiFactorCheckLifetime),
-    secondFactors: fromSecondFactors(policy.secondFactors),
-    multiFactors: fromMultiFactors(policy.multiFactors),
   };
 }
 
