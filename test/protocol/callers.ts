@@ -1,7 +1,10 @@
 // Who may do what, written out: no expectation comes from the source's roles, so that a change of them has to be made here too.
 import { Code } from "@connectrpc/connect";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { digestToken, generateToken } from "../../src/auth/token.ts";
-import type { TestServer } from "../fixtures/server.ts";
+import { instanceRef, organizationRef } from "../../src/store/store.ts";
+import { type Client, createClients } from "../fixtures/clients.ts";
+import { startTestServer, type TestServer } from "../fixtures/server.ts";
 
 export const all = [
   "policy.read",
@@ -63,7 +66,7 @@ export const noOrganization: Outcome = { code: Code.PermissionDenied, http: 403,
 export const noHeader: Outcome = { code: Code.Unauthenticated, http: 401 };
 export const badToken: Outcome = { code: Code.Unauthenticated, http: 401, id: "AUTH-7fs1e" };
 
-export const protocols = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON", "REST"] as const;
+const protocols = ["gRPC", "gRPC-Web", "Connect with proto", "Connect with JSON", "REST"] as const;
 
 /**
  * The organization that x-zitadel-orgid names. `another` is the default one; `own` is the home of every caller whose home was
@@ -106,7 +109,7 @@ const onOrganization = (granted: readonly Permission[]): RightsByPlace => ({
   removed: refused(forbidden),
 });
 
-export interface Organizations {
+interface Organizations {
   readonly own: string;
   readonly another: string;
   readonly removed: string;
@@ -174,7 +177,7 @@ export const callers: readonly Caller[] = [
 ];
 
 /** The token of a new caller; undefined where there is to be no header. */
-export async function createCaller(
+async function createCaller(
   { directory, credentials }: TestServer,
   organizations: Organizations,
   { name, home = "own", holds = [], token: kind }: Caller,
@@ -195,4 +198,47 @@ export async function createCaller(
 
 export function outcomeText(code: number, id: unknown, http: number | undefined): string {
   return [code === 0 ? "OK" : (Code[code] ?? code), id, http].filter((part) => part !== undefined).join(" ");
+}
+
+/** What the tests of callers stand on. */
+export interface Stage {
+  readonly server: TestServer;
+  /** One for each protocol. */
+  readonly clients: readonly Client[];
+  readonly organizations: Organizations;
+  /** Undefined: the caller has none. */
+  readonly tokens: ReadonlyMap<Caller, string | undefined>;
+}
+
+/** A server with every caller, for the tests of a `describe`. It is there once they run, and none of them may change a policy. */
+export function useCallers(): Stage {
+  const stage = {} as { -readonly [Name in keyof Stage]: Stage[Name] };
+  let versions: readonly number[];
+  async function readVersions(): Promise<readonly number[]> {
+    const refs = [instanceRef, ...Object.values(stage.organizations).map(organizationRef)];
+    const view = await stage.server.store.read(refs);
+    return refs.map((ref) => view.get(ref).version);
+  }
+  beforeAll(async () => {
+    const server = await startTestServer();
+    const own = await server.directory.addOrganization("Own");
+    const removed = await server.directory.addOrganization("Removed");
+    const organizations = { own: own.id, another: server.defaultOrganization, removed: removed.id };
+    const created = callers.map(async (caller) => [caller, await createCaller(server, organizations, caller)] as const);
+    const tokens = new Map(await Promise.all(created));
+    await server.directory.removeOrganization(removed.id);
+    Object.assign(stage, { server, clients: createClients(server.url), organizations, tokens });
+    expect(stage.clients.map(({ protocol }) => protocol).sort()).toEqual([...protocols].sort());
+    versions = await readVersions();
+  });
+  afterEach(async () => {
+    // A row that changed something would make the answers depend on the order of the calls.
+    expect(await readVersions()).toEqual(versions);
+    expect(stage.server.failures).toEqual([]);
+  });
+  afterAll(async () => {
+    for (const client of stage.clients) client.close();
+    await stage.server.close();
+  });
+  return stage;
 }

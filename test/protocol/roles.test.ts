@@ -2,30 +2,25 @@
 // change of either has to be made here too.
 import { getOption } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { file_zitadel_admin } from "../../gen/zitadel/admin_pb.ts";
 import { IDPOwnerType } from "../../gen/zitadel/idp_pb.ts";
 import { file_zitadel_management } from "../../gen/zitadel/management_pb.ts";
 import { auth_option } from "../../gen/zitadel/options_pb.ts";
 import { MultiFactorType as Multi, SecondFactorType as Second } from "../../gen/zitadel/policy_pb.ts";
 import { roles } from "../../src/domain/directory/roles.ts";
-import { instanceRef, organizationRef } from "../../src/store/store.ts";
-import { type Client, createClients } from "../fixtures/clients.ts";
+import type { Client } from "../fixtures/clients.ts";
 import { sample, sampleNote } from "../fixtures/sample.ts";
-import { startTestServer, type TestServer } from "../fixtures/server.ts";
 import {
-  type Caller,
   callers,
-  createCaller,
   instanceRoles,
-  type Organizations,
   type Outcome,
   organizationRoles,
   outcomeText,
   type Permission,
   places,
-  protocols,
   type Rights,
+  useCallers,
 } from "./callers.ts";
 import { admin, type Call, call, management } from "./case.ts";
 
@@ -108,41 +103,7 @@ describe("the table is that of the source", () => {
 });
 
 describe("the permissions of", () => {
-  let server: TestServer;
-  let clients: readonly Client[];
-  let organizations: Organizations;
-  let tokens: ReadonlyMap<Caller, string | undefined>;
-  let versions: readonly number[];
-  beforeAll(async () => {
-    server = await startTestServer();
-    clients = createClients(server.url);
-    expect(clients.map(({ protocol }) => protocol).sort()).toEqual([...protocols].sort());
-    const own = await server.directory.addOrganization("Own");
-    const removed = await server.directory.addOrganization("Removed");
-    organizations = { own: own.id, another: server.defaultOrganization, removed: removed.id };
-    tokens = new Map(
-      await Promise.all(
-        callers.map(async (caller) => [caller, await createCaller(server, organizations, caller)] as const),
-      ),
-    );
-    await server.directory.removeOrganization(removed.id);
-    versions = await readVersions();
-  });
-  afterEach(async () => {
-    // A row that changed something would make the answers depend on the order of the calls.
-    expect(await readVersions()).toEqual(versions);
-    expect(server.failures).toEqual([]);
-  });
-  afterAll(async () => {
-    for (const client of clients) client.close();
-    await server.close();
-  });
-
-  async function readVersions(): Promise<readonly number[]> {
-    const refs = [instanceRef, ...Object.values(organizations).map(organizationRef)];
-    const view = await server.store.read(refs);
-    return refs.map((ref) => view.get(ref).version);
-  }
+  const stage = useCallers();
 
   // The gate is the same for every protocol: each caller goes by one or two of them in each place.
   describe.each(callers.map((caller, at) => [caller.name, caller, at] as const))(
@@ -150,14 +111,14 @@ describe("the permissions of", () => {
     (_, caller, at) => {
       it.each(places)("organization header: %s", async (place) => {
         const offset = at * places.length + places.indexOf(place);
-        const header = { none: undefined, unknown: "404404404404404404", ...organizations }[place];
-        const token = tokens.get(caller);
+        const header = { none: undefined, unknown: "404404404404404404", ...stage.organizations }[place];
+        const token = stage.tokens.get(caller);
         const headers = {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(header !== undefined && { "x-zitadel-orgid": header }),
         };
 
-        for (const client of sample(clients, { each: 3, offset })) {
+        for (const client of sample(stage.clients, { each: 3, offset })) {
           expect(await ask(client, headers)).toEqual(expectedAnswers(client.protocol, caller.rights[place]));
         }
       });

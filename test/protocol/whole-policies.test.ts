@@ -130,7 +130,7 @@ describe.each(protocols)("over %s", (protocol) => {
 
   it("a preview shows what would differ, whom it affects, and what to mind, and writes nothing", () =>
     on(protocol, async ({ server, name, get, version }) => {
-      const other = await server.directory.addOrganization("Other");
+      await server.directory.addOrganization("Other");
       const before = await version();
       const update = { loginPolicy: { forceMfa: true }, updateMask: { paths: ["force_mfa", "second_factors"] } };
       const ofInstance = await get(rpcs.previewLoginPolicy, {
@@ -152,7 +152,6 @@ describe.each(protocols)("over %s", (protocol) => {
       const reset = await get(rpcs.previewLoginPolicy, { name, change: { case: "reset", value: {} } });
       expect(reset).toMatchObject({ changes: [], affectedOrganizations: "0", after: { origin: "INHERITED" } });
       expect(await version()).toBe(before);
-      expect(other.id).not.toBe("");
     }));
 
   it("a request that names two policies, a revision where a policy is meant, or no change, is refused", () =>
