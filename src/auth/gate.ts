@@ -12,8 +12,9 @@ import { isTokenText } from "./token.ts";
 
 /**
  * Authenticates and authorizes a call from its headers alone, and sets its principal and its caller; a public RPC gets
- * neither. Where the request names what the call is about, it only identifies the caller. Rejects with an AuthError for a refused call. It reads the store on every call, so a change to a token, role or
- * organization by any process applies to the next request.
+ * neither. Where the request names what the call is about, it only identifies the caller. Rejects with an AuthError for a
+ * refused call. It reads the store on every call, so a change to a token, role or organization by any process applies to the
+ * next request.
  */
 export function createGate(options: {
   readonly store: Store;
